@@ -1,0 +1,64 @@
+// Package testenv decides whether a test can run here. On a laptop a test whose
+// right is missing is skipped; where the environment variable TJFUZZ_REQUIRE
+// names the right ("root,bpf", or "all"), it fails. Its hazard is a CI that is
+// green because everything was skipped: CI sets TJFUZZ_REQUIRE=all.
+package testenv
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// Need is a right or a tool that a test asks for.
+type Need string
+
+// The rights that tests ask for.
+const (
+	Root Need = "root" // effective uid 0 with CAP_SYS_ADMIN
+	BPF  Need = "bpf"  // root and a kernel with BTF: the recorder loads
+)
+
+// Require skips or fails t unless every need is met.
+func Require(t testing.TB, needs ...Need) {
+	t.Helper()
+	for _, n := range needs {
+		if why := missing(n); why != "" {
+			lack(t, string(n), why)
+		}
+	}
+}
+
+// Program returns the path of a program that the test runs, and skips or fails
+// t when it is not installed.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		lack(t, "programs", name+" is not installed; run 'make setup'")
+	}
+	return path
+}
+
+func missing(n Need) string {
+	if os.Geteuid() != 0 {
+		return "needs root"
+	}
+	if n == BPF {
+		if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err != nil {
+			return "the kernel has no BTF"
+		}
+	}
+	return ""
+}
+
+func lack(t testing.TB, need, why string) {
+	t.Helper()
+	for _, r := range strings.Split(os.Getenv("TJFUZZ_REQUIRE"), ",") {
+		if r == "all" || r == need {
+			t.Fatalf("%s is required by TJFUZZ_REQUIRE: %s", need, why)
+		}
+	}
+	t.Skipf("%s: %s", need, why)
+}
