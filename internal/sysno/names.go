@@ -1,0 +1,194 @@
+package sysno
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+//go:generate go run ./gen zz_tables.go
+
+// names is the table of an ABI, indexed by number; a hole is an empty string.
+func (a Arch) names() []string {
+	switch a {
+	case AMD64:
+		return namesAMD64[:]
+	case I386:
+		return namesI386[:]
+	case X32:
+		return namesX32[:]
+	case ARM64:
+		return namesARM64[:]
+	}
+	return nil
+}
+
+// Name is the kernel's name of the syscall, which is also libseccomp's. It is
+// false for a number that the table does not have.
+func (id ID) Name() (string, bool) {
+	table := id.Arch.names()
+	if uint64(id.NR) >= uint64(len(table)) || table[id.NR] == "" {
+		return "", false
+	}
+	return table[id.NR], true
+}
+
+// byName inverts the tables.
+var byName = sync.OnceValue(func() map[string][]ID {
+	index := map[string][]ID{}
+	for _, a := range Archs() {
+		for _, id := range All(a) {
+			name, _ := id.Name()
+			index[name] = append(index[name], id)
+		}
+	}
+	return index
+})
+
+// Lookup finds a syscall by its exact name.
+func Lookup(a Arch, name string) (ID, bool) {
+	for _, id := range byName()[name] {
+		if id.Arch == a {
+			return id, true
+		}
+	}
+	return ID{}, false
+}
+
+// All lists the syscalls of an ABI, sorted.
+func All(a Arch) []ID {
+	var ids []ID
+	for nr, name := range a.names() {
+		if name != "" {
+			ids = append(ids, ID{a, uint32(nr)})
+		}
+	}
+	return ids
+}
+
+// NamesKnown lists the names of all ABIs that have tables, sorted, without
+// duplicates.
+func NamesKnown() []string {
+	names := make([]string, 0, len(byName()))
+	for name := range byName() {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Foreign reports whether the name is a syscall of Linux, but of none of the ABIs
+// that have tables. Profiles that serve many architectures are full of these; they
+// are no misspellings.
+func Foreign(name string) bool {
+	_, found := slices.BinarySearch(namesForeign[:], name)
+	return found
+}
+
+// UnknownNameError says that an ABI has no syscall of that name.
+type UnknownNameError struct {
+	Arch      Arch
+	Name      string
+	Elsewhere []Arch // the ABIs that do have it, sorted
+	Near      string // the name of this ABI that it most resembles, or empty
+}
+
+func (e *UnknownNameError) Error() string {
+	msg := fmt.Sprintf("%s has no syscall %q", e.Arch, e.Name)
+	switch {
+	case len(e.Elsewhere) > 0:
+		return fmt.Sprintf("%s; %s has", msg, e.Elsewhere[0])
+	case Foreign(e.Name):
+		return msg + "; another architecture has"
+	case e.Near != "":
+		return fmt.Sprintf("%s; did you mean %q?", msg, e.Near)
+	}
+	return msg
+}
+
+// Parse reads one syscall as people write it: a name of the ABI ("openat"), a
+// number ("$257" or "syscall_257", decimal, whether the table has it or not), and
+// either with the ABI before it ("i386:getpid", "x32:$1"). It reads all that
+// ID.String writes where a is the native ABI. A name that the table does not have
+// is an *UnknownNameError.
+func Parse(a Arch, word string) (ID, error) {
+	if prefix, rest, ok := strings.Cut(word, ":"); ok {
+		named, err := ParseArch(prefix)
+		if err != nil {
+			return ID{}, fmt.Errorf("syscall %q: %w", word, err)
+		}
+		a, word = named, rest
+	}
+	if a.names() == nil {
+		return ID{}, fmt.Errorf("syscall %q: no architecture", word)
+	}
+	for _, prefix := range []string{"$", "syscall_"} {
+		if digits, ok := strings.CutPrefix(word, prefix); ok {
+			return parseNumber(a, word, digits)
+		}
+	}
+	if word == "" {
+		return ID{}, fmt.Errorf("empty syscall name")
+	}
+	if id, ok := Lookup(a, word); ok {
+		return id, nil
+	}
+	err := &UnknownNameError{Arch: a, Name: word, Near: nearest(a, word)}
+	for _, id := range byName()[word] {
+		err.Elsewhere = append(err.Elsewhere, id.Arch)
+	}
+	return ID{}, err
+}
+
+func parseNumber(a Arch, word, digits string) (ID, error) {
+	// ParseUint also takes a sign or underscores; a number has one spelling here.
+	nr, err := strconv.ParseUint(digits, 10, 32)
+	if err != nil || strconv.FormatUint(nr, 10) != digits {
+		return ID{}, fmt.Errorf("syscall %q: not a decimal number below 2^32", word)
+	}
+	if (a == AMD64 || a == X32) && nr&x32Bit != 0 {
+		return ID{}, fmt.Errorf("syscall %q: the number has the x32 bit; write x32:$%d", word, nr&^x32Bit)
+	}
+	return ID{a, uint32(nr)}, nil
+}
+
+// nearest is the name of the ABI with the least edit distance, the first in the
+// alphabet of several. It is empty when a third of the word would have to change:
+// such a hint would mislead.
+func nearest(a Arch, word string) string {
+	best, least := "", max(1, len(word)/3)+1
+	for _, id := range All(a) {
+		name, _ := id.Name()
+		if d := distance(word, name, least); d < least || d == least && best != "" && name < best {
+			best, least = name, d
+		}
+	}
+	return best
+}
+
+// distance is the Levenshtein distance in bytes. Words whose lengths alone differ
+// by more than limit get limit+1, without the work.
+func distance(a, b string, limit int) int {
+	if diff := len(a) - len(b); diff > limit || -diff > limit {
+		return limit + 1
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
