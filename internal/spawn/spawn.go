@@ -1,0 +1,338 @@
+// Package spawn decides what happens between clone and execve. The child is a
+// copy of a Go process in which no Go code but a few lines may run, so all that
+// it has to do is given to it as a Script of prepared system calls. The package
+// knows neither what a filter means nor what a world looks like. Its main hazard
+// is the window in the child: whatever runs there must not grow the stack,
+// allocate, or be hit by a signal.
+package spawn
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Spec says how a child starts.
+type Spec struct {
+	Namespaces uintptr // CLONE_NEW* flags
+	Cgroup     int     // descriptor of a cgroup v2 directory to be born in, 0 for none
+
+	// With Init, the first child carries out World, stays as the parent of the
+	// target, reaps all orphans and ends when nothing is left; in a new pid
+	// namespace it is pid 1 and whatever lives there dies with it. Without Init,
+	// the child carries out World and then becomes the target itself.
+	Init   bool
+	World  Script
+	Target Script // ends with Script.Exec
+}
+
+// Process is a started child. It must be waited for, on the thread that started it.
+type Process struct {
+	Pid    int // of the init where there is one, else of the target
+	init   bool
+	shared *shared
+	status int // read end of the status pipe, with Init
+	spec   *Spec
+}
+
+// Status tells how a target ended.
+type Status struct {
+	unix.WaitStatus      // valid unless Killed
+	Killed          bool // nobody learned how: it was killed by Wait, or with its init
+	TimedOut        bool // Wait killed it
+	Left            bool // the target ended, but processes of its had to be killed
+}
+
+// StepError says which call of a script failed in the child.
+type StepError struct {
+	Step  string
+	Errno syscall.Errno
+}
+
+func (e *StepError) Error() string { return e.Step + ": " + e.Errno.Error() }
+func (e *StepError) Unwrap() error { return e.Errno }
+
+// shared is the page that child and parent both see.
+type shared struct {
+	step  int32 // 1 + index of the call that failed, counted over World and Target
+	errno int32
+}
+
+type (
+	sigset    uint64
+	sigaction struct {
+		handler, flags, restorer uintptr
+		mask                     sigset
+	}
+)
+
+const atCWD = ^uintptr(99) // AT_FDCWD, -100
+
+// plan is what the child reads; all of it is prepared before clone.
+type plan struct {
+	world, target   *call
+	nWorld, nTarget uintptr
+	shared          *shared
+	defaults        *sigaction
+	init            bool
+	statusWrite     uintptr
+	wstatus         int32
+}
+
+// Start starts a child. The calling goroutine must be locked to its thread until
+// Wait has returned. If a call of a script fails, Wait reports it.
+func Start(spec *Spec) (*Process, error) {
+	if len(spec.Target.calls) == 0 {
+		return nil, errors.New("spawn: nothing to execute")
+	}
+	page, err := unix.MmapPtr(-1, 0, nil, unsafe.Sizeof(shared{}), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, fmt.Errorf("map the page shared with the child: %w", err)
+	}
+	p := &Process{init: spec.Init, spec: spec, status: -1, shared: (*shared)(page)}
+	var pipe [2]int
+	if spec.Init {
+		if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+			p.release()
+			return nil, fmt.Errorf("make the status pipe: %w", err)
+		}
+		p.status = pipe[0]
+	}
+	pl := &plan{
+		target: unsafe.SliceData(spec.Target.calls), nTarget: uintptr(len(spec.Target.calls)),
+		world: unsafe.SliceData(spec.World.calls), nWorld: uintptr(len(spec.World.calls)),
+		shared: p.shared, defaults: new(sigaction), init: spec.Init, statusWrite: uintptr(pipe[1]),
+	}
+	pid, errno := clone(pl, spec.Namespaces, uint64(spec.Cgroup))
+	runtime.KeepAlive(spec)
+	runtime.KeepAlive(pl)
+	if spec.Init {
+		unix.Close(pipe[1])
+	}
+	if errno != 0 {
+		p.release()
+		return nil, fmt.Errorf("clone: %w", errno)
+	}
+	p.Pid = int(pid)
+	return p, nil
+}
+
+// cloneArgs is struct clone_args up to cgroup (clone3(2), Linux 5.7).
+type cloneArgs struct {
+	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
+}
+
+func clone(pl *plan, flags uintptr, cgroup uint64) (pid uintptr, errno syscall.Errno) {
+	const cloneIntoCgroup = 0x200000000
+	args := &cloneArgs{flags: uint64(flags) | cloneIntoCgroup, exitSignal: uint64(unix.SIGCHLD), cgroup: cgroup}
+	all, old := ^sigset(0), sigset(0)
+	// A handler of the Go runtime that ran in the child would corrupt it, so no
+	// signal may arrive from here until the child has reset them all.
+	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK,
+		uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), unsafe.Sizeof(all), 0, 0)
+	// clone3 is refused in many containers, so it is used only where it is needed.
+	if cgroup != 0 {
+		pid, errno = forkInto(pl, args)
+	} else {
+		pid, errno = fork(pl, flags|uintptr(unix.SIGCHLD))
+	}
+	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK,
+		uintptr(unsafe.Pointer(&old)), 0, unsafe.Sizeof(old), 0, 0)
+	return pid, errno
+}
+
+//go:noinline
+//go:norace
+//go:nosplit
+func fork(pl *plan, flags uintptr) (uintptr, syscall.Errno) {
+	pid, _, e := syscall.RawSyscall6(unix.SYS_CLONE, flags, 0, 0, 0, 0, 0)
+	if pid == 0 && e == 0 {
+		child(pl)
+	}
+	return pid, e
+}
+
+//go:noinline
+//go:norace
+//go:nosplit
+func forkInto(pl *plan, args *cloneArgs) (uintptr, syscall.Errno) {
+	pid, _, e := syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), 0, 0, 0, 0)
+	if pid == 0 && e == 0 {
+		child(pl)
+	}
+	return pid, e
+}
+
+// child never returns.
+//
+//go:norace
+//go:nosplit
+func child(pl *plan) {
+	for sig := uintptr(1); sig <= 64; sig++ {
+		syscall.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(pl.defaults)), 0, unsafe.Sizeof(sigset(0)), 0, 0)
+	}
+	if carryOut(pl, pl.world, pl.nWorld, 0) {
+		if pl.init {
+			reap(pl)
+		}
+		carryOut(pl, pl.target, pl.nTarget, pl.nWorld)
+	}
+	for {
+		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 127, 0, 0, 0, 0, 0)
+	}
+}
+
+// reap starts the target and returns in it alone.
+//
+//go:norace
+//go:nosplit
+func reap(pl *plan) {
+	main, _, e := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+	if e != 0 {
+		pl.shared.errno, pl.shared.step = int32(e), int32(pl.nWorld)+1
+		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 127, 0, 0, 0, 0, 0)
+	}
+	if main == 0 {
+		return
+	}
+	// This process keeps nothing of the parent's open but the status pipe: a
+	// pipe's end held here would never be seen to close.
+	syscall.RawSyscall6(unix.SYS_DUP3, pl.statusWrite, 0, 0, 0, 0, 0)
+	syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, 1, ^uintptr(0)>>32, 0, 0, 0, 0)
+	for {
+		pid, _, e := syscall.RawSyscall6(unix.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(&pl.wstatus)), unix.WALL, 0, 0, 0)
+		if e == unix.EINTR {
+			continue
+		}
+		if e != 0 { // ECHILD: nothing is left
+			syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 0, 0, 0, 0, 0, 0)
+		}
+		if pid == main {
+			syscall.RawSyscall6(unix.SYS_WRITE, 0, uintptr(unsafe.Pointer(&pl.wstatus)), unsafe.Sizeof(pl.wstatus), 0, 0, 0)
+		}
+	}
+}
+
+//go:norace
+//go:nosplit
+func carryOut(pl *plan, calls *call, n, base uintptr) bool {
+	var last uintptr
+	for i := uintptr(0); i < n; i++ {
+		c := (*call)(unsafe.Add(unsafe.Pointer(calls), i*unsafe.Sizeof(*calls)))
+		a := c.args
+		if a[0] == Last {
+			a[0] = last
+		}
+		r, _, e := syscall.RawSyscall6(c.nr, a[0], a[1], a[2], a[3], a[4], a[5])
+		if e != 0 && !c.soft {
+			pl.shared.errno, pl.shared.step = int32(e), int32(base+i)+1
+			return false
+		}
+		last = r
+	}
+	return true
+}
+
+// Kill sends SIGKILL to the child; with Init in a pid namespace that ends all
+// that lives there.
+func (p *Process) Kill() { _ = unix.Kill(p.Pid, unix.SIGKILL) }
+
+// Limits bounds a Wait. Zero values do not bound.
+type Limits struct {
+	Timeout time.Duration // for the target
+	Grace   time.Duration // for what the target leaves behind, from its end on; it is killed at once when this is negative
+	Cancel  int           // a descriptor that becomes readable when the wait is to end at once, 0 for none
+}
+
+// Wait waits until the target and, with Init, all that descends from it have
+// ended, and kills what exceeds the limits. The error is a *StepError when the
+// target never came to run.
+func (p *Process) Wait(l Limits) (Status, error) {
+	defer p.release()
+	var st Status
+	if p.init {
+		st = p.watch(l)
+	}
+	var ws unix.WaitStatus
+	for {
+		_, err := unix.Wait4(p.Pid, &ws, unix.WALL, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return st, fmt.Errorf("wait for the child: %w", err)
+		}
+		break
+	}
+	if !p.init {
+		st.WaitStatus = ws
+	}
+	if step := p.shared.step; step != 0 {
+		return st, &StepError{Step: p.stepName(int(step) - 1), Errno: syscall.Errno(p.shared.errno)}
+	}
+	return st, nil
+}
+
+func (p *Process) stepName(i int) string {
+	if i < len(p.spec.World.names) {
+		return p.spec.World.names[i]
+	}
+	if i -= len(p.spec.World.names); i < len(p.spec.Target.names) {
+		return p.spec.Target.names[i]
+	}
+	return "clone"
+}
+
+// watch follows the status pipe: first the target's status arrives, and when
+// the init has ended it closes.
+func (p *Process) watch(l Limits) Status {
+	st := Status{Killed: true}
+	var deadline time.Time
+	if l.Timeout > 0 {
+		deadline = time.Now().Add(l.Timeout)
+	}
+	for {
+		wait := -1
+		if !deadline.IsZero() {
+			wait = int(max(0, time.Until(deadline)+time.Millisecond-1) / time.Millisecond)
+		}
+		fds := []unix.PollFd{{Fd: int32(p.status), Events: unix.POLLIN}, {Fd: int32(l.Cancel), Events: unix.POLLIN}}
+		if l.Cancel == 0 {
+			fds = fds[:1]
+		}
+		n, err := unix.Poll(fds, wait)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil || n == 0 || fds[0].Revents == 0: // the time is up, or the wait is cancelled
+			p.Kill()
+			st.TimedOut = st.Killed && n == 0
+			st.Left = !st.Killed
+			deadline, l.Cancel = time.Time{}, 0
+			continue
+		}
+		var word [4]byte
+		if n, err := unix.Read(p.status, word[:]); n != len(word) || err != nil {
+			return st
+		}
+		st.WaitStatus, st.Killed = *(*unix.WaitStatus)(unsafe.Pointer(&word)), false
+		if l.Grace != 0 {
+			deadline = time.Now().Add(max(0, l.Grace))
+		}
+	}
+}
+
+func (p *Process) release() {
+	if p.status >= 0 {
+		unix.Close(p.status)
+		p.status = -1
+	}
+	if p.shared != nil {
+		_ = unix.MunmapPtr(unsafe.Pointer(p.shared), unsafe.Sizeof(shared{}))
+	}
+}
