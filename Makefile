@@ -1,0 +1,56 @@
+# Everything starts here; `make help` lists the targets.
+#
+# The binary is linked statically so that it needs nothing where it runs. Where
+# no static libc or libseccomp can be had: make LINK=dynamic.
+
+GO      ?= go
+LINK    ?= static
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# Other compilers emit other bytes for the same BPF program; the committed
+# objects are made by this one, and `make test` proves that they are.
+export BPF2GO_CC ?= clang-14
+
+static  := -linkmode external -extldflags -static
+tags    := netgo,osusergo
+linking := $(if $(filter static,$(LINK)),$(static))
+stamp   := -X main.version=$(VERSION)
+
+.DEFAULT_GOAL := build
+.PHONY: help setup build demo test bench generate release clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: ## install what building, the demo and the tests need
+	@scripts/setup build demo test
+
+build: ## bin/tjfuzz (the default)
+	@scripts/setup build
+	$(GO) build -trimpath -tags $(tags) -ldflags '$(linking) $(stamp)' -o bin/tjfuzz ./cmd/tjfuzz
+
+demo: build ## learn a policy for jq, enforce it, verify it (half a minute)
+	@scripts/setup demo
+	@scripts/demo
+
+test: ## every check and every test; as root, those that need the kernel too
+	@scripts/setup build test generate
+	@scripts/check
+
+bench: ## run the benchmarks
+	@scripts/setup build test
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+generate: ## make all generated files anew
+	@scripts/setup build generate
+	$(GO) generate ./...
+
+release: ## dist/: a static, reproducible binary with its checksum
+	@scripts/setup build
+	@rm -rf dist && mkdir dist
+	$(GO) build -trimpath -buildvcs=false -tags $(tags) -ldflags '-s -w $(static) $(stamp)' \
+		-o dist/tjfuzz-$(VERSION)-linux-$$($(GO) env GOARCH) ./cmd/tjfuzz
+	@cd dist && sha256sum tjfuzz-* | tee SHA256SUMS
+
+clean: ## remove what building made
+	rm -rf bin dist
