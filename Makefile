@@ -7,10 +7,6 @@ GO      ?= go
 LINK    ?= static
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-# Other compilers emit other bytes for the same BPF program; the committed
-# objects are made by this one, and `make test` proves that they are.
-export BPF2GO_CC ?= clang-14
-
 static  := -linkmode external -extldflags -static
 tags    := netgo,osusergo
 linking := $(if $(filter static,$(LINK)),$(static))

@@ -59,8 +59,9 @@ var table = []row{
 	{pkg: "synth", own: []string{"trace", "internal/sysno"}},
 	{pkg: "synth/format", own: []string{"synth", "internal/sysno"}},
 
-	{pkg: "fuzz", own: []string{"trace", "corpora", "internal/sysno"}},
-	{pkg: "fuzz/mutate", own: []string{"fuzz"}},
+	{pkg: "fuzz/mutate"},
+	{pkg: "fuzz/mine", own: []string{"fuzz/mutate"}},
+	{pkg: "fuzz", own: []string{"fuzz/mutate", "trace", "corpora", "internal/sysno"}},
 	{pkg: "fuzz/cage", own: []string{"internal/spawn"}},
 	{pkg: "fuzz/launch", own: []string{"fuzz", "fuzz/cage", "internal/image", "internal/spawn", "internal/sysno"}},
 
@@ -76,7 +77,7 @@ var table = []row{
 // decide things, and run in any test, on any machine.
 var pure = []string{
 	"internal/sysno", "internal/image", "trace", "trace/static", "synth", "synth/format",
-	"corpora", "fuzz", "fuzz/mutate",
+	"corpora", "fuzz", "fuzz/mine", "fuzz/mutate",
 }
 
 func TestTableNamesOnlyRowsAbove(t *testing.T) {
