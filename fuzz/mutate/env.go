@@ -1,0 +1,58 @@
+package mutate
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+)
+
+// commonNames are the variables that the C library, terminals and most tools look at.
+var commonNames = [...]string{
+	"LANG", "LC_ALL", "LC_CTYPE", "LANGUAGE", "TZ", "TERM", "HOME", "PATH", "TMPDIR", "USER", "SHELL", "COLUMNS", "LINES", "PAGER", "EDITOR", "POSIXLY_CORRECT", "NO_COLOR", "XDG_CONFIG_HOME",
+}
+
+// maxEnv bounds how many variables a scenario changes.
+const maxEnv = 24
+
+var envValues = [...]string{
+	"", "0", "1", "-1", "C", "C.UTF-8", "POSIX", "en_US.UTF-8", "de_DE.ISO-8859-1", "xx_YY", "UTC", "Europe/Berlin", ":/etc/localtime", "dumb", "xterm-256color", "vt100",
+	"/", ".", "/tmp", "/nonexistent", "/dev/null", "80", "1000000", "cat", "true", "all", "%s%n",
+}
+
+// EnvUsable reports whether a variable may be changed. LD_* and the C library's
+// tunables steer the loader and the allocator, not the program: a profile made
+// with them would hold their syscalls. TJFUZZ_* belongs to this tool.
+func EnvUsable(name string) bool {
+	return name != "" && !strings.ContainsAny(name, "=\x00") && !strings.HasPrefix(name, "LD_") &&
+		!strings.HasPrefix(name, "TJFUZZ_") && name != "GLIBC_TUNABLES" && !strings.HasPrefix(name, "MALLOC_")
+}
+
+// Env returns a changed copy of env: one variable, common or from names, is set
+// ("KEY=VALUE"), unset ("KEY") or no longer mentioned. A variable is never
+// mentioned twice.
+func Env(r *rand.Rand, names, env []string) []string {
+	if len(env) >= maxEnv || len(env) > 0 && r.IntN(4) == 0 {
+		i := r.IntN(len(env))
+		return slices.Concat(env[:i], env[i+1:])
+	}
+	name := commonNames[r.IntN(len(commonNames))]
+	if len(names) > 0 && r.IntN(2) == 0 {
+		name = names[r.IntN(len(names))]
+	}
+	if !EnvUsable(name) {
+		return slices.Clone(env)
+	}
+	entry := name
+	switch r.IntN(8) {
+	case 0, 1: // unset
+	case 2:
+		entry += "=" + strings.Repeat("A", hugeSizes[r.IntN(len(hugeSizes))])
+	default:
+		entry += "=" + envValues[r.IntN(len(envValues))]
+	}
+	out := slices.DeleteFunc(slices.Clone(env), func(e string) bool {
+		key, _, _ := strings.Cut(e, "=")
+		return key == name
+	})
+	return append(out, entry)
+}
