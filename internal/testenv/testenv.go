@@ -5,8 +5,10 @@
 package testenv
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -39,6 +41,33 @@ func Program(t testing.TB, name string) string {
 		lack(t, "programs", name+" is not installed; run 'make setup'")
 	}
 	return path
+}
+
+// Compile makes a program of the C file src with gcc and the given flags
+// ("-static", "-m32") and returns its path, which lives as long as t. Where the
+// compiler is missing or cannot make any program with these flags, it skips or
+// fails t like Program; a source that does not compile always fails t.
+func Compile(t testing.TB, src string, flags ...string) string {
+	t.Helper()
+	gcc := Program(t, "gcc")
+	dir := t.TempDir()
+	run := func(src, program string) ([]byte, error) {
+		return exec.Command(gcc, append([]string{"-Wall", "-O1", "-o", program, src}, flags...)...).CombinedOutput()
+	}
+
+	probe := filepath.Join(dir, "probe.c")
+	if err := os.WriteFile(probe, []byte("int main(void) { return 0; }\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := run(probe, filepath.Join(dir, "probe")); err != nil {
+		lack(t, "programs", fmt.Sprintf("gcc %s: %v; run 'make setup'\n%s", strings.Join(flags, " "), err, out))
+	}
+
+	program := filepath.Join(dir, strings.TrimSuffix(filepath.Base(src), ".c"))
+	if out, err := run(src, program); err != nil {
+		t.Fatalf("gcc %s %s: %v\n%s", strings.Join(flags, " "), src, err, out)
+	}
+	return program
 }
 
 func missing(n Need) string {
