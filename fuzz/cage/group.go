@@ -1,0 +1,118 @@
+package cage
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// group is the cgroup that bounds memory and processes. A host has either one
+// tree (v2), into which children are born by descriptor, or a tree for each
+// controller (v1), which threads join and children inherit.
+type group struct {
+	dirs     []string
+	fd       int // of a v2 group, else 0
+	warnings []string
+}
+
+const cgroups = "/sys/fs/cgroup"
+
+func newGroup(l Limits) (*group, error) {
+	g := &group{}
+	name := fmt.Sprintf("tjfuzz-%d-%d", os.Getpid(), unix.Gettid())
+	if _, err := os.Stat(cgroups + "/cgroup.controllers"); err == nil {
+		g.unified(name, l)
+		return g, nil
+	}
+	for _, c := range []struct{ controller, file, value, what string }{
+		{"memory", "memory.limit_in_bytes", strconv.FormatInt(l.Memory, 10), "memory"},
+		{"pids", "pids.max", strconv.Itoa(l.Processes), "the number of processes"},
+	} {
+		tree := filepath.Join(cgroups, c.controller)
+		sweep(tree)
+		dir := filepath.Join(tree, name)
+		err := os.Mkdir(dir, 0o755)
+		if err == nil {
+			g.dirs = append(g.dirs, dir)
+			err = errors.Join(write(dir, c.file, c.value), write(dir, "tasks", strconv.Itoa(unix.Gettid())))
+		}
+		if err != nil {
+			g.warnings = append(g.warnings, fmt.Sprintf("%s of a target is bounded by time only: %v", c.what, err))
+		}
+	}
+	return g, nil
+}
+
+func (g *group) unified(name string, l Limits) {
+	sweep(cgroups)
+	// Only a group without processes of its own may hand out controllers; the
+	// root is exempt. Elsewhere, as in a container, this may fail.
+	dir := filepath.Join(cgroups, name)
+	_ = write(cgroups, "cgroup.subtree_control", "+memory +pids")
+	err := os.Mkdir(dir, 0o755)
+	if err == nil {
+		g.dirs = []string{dir}
+		err = errors.Join(write(dir, "memory.max", strconv.FormatInt(l.Memory, 10)), write(dir, "pids.max", strconv.Itoa(l.Processes)))
+	}
+	if err == nil {
+		g.fd, err = unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	}
+	if err != nil {
+		g.warnings = []string{fmt.Sprintf("memory and the number of processes of a target are bounded by time only: %v", err)}
+	}
+}
+
+// remove leaves the group and deletes it. The thread that made a v1 group is
+// still in it and returns to the tree's root.
+func (g *group) remove() error {
+	if g.fd != 0 {
+		unix.Close(g.fd)
+		g.fd = 0
+	}
+	var errs []error
+	for _, dir := range g.dirs {
+		if tasks := filepath.Join(dir, "tasks"); exists(tasks) {
+			_ = write(filepath.Dir(dir), "tasks", strconv.Itoa(unix.Gettid()))
+		}
+		if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT {
+			errs = append(errs, fmt.Errorf("remove cgroup %s: %w", dir, err))
+		}
+	}
+	g.dirs = nil
+	return errors.Join(errs...)
+}
+
+// sweep removes groups of processes that were killed before they could. A group
+// that is in use cannot be removed, so this harms nobody.
+func sweep(tree string) {
+	old, err := filepath.Glob(filepath.Join(tree, "tjfuzz-*-*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range old {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), "tjfuzz-"), "-")
+		if !exists("/proc/" + pid) {
+			_ = unix.Rmdir(dir)
+		}
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func write(dir, file, value string) error {
+	// No O_CREAT: a file that is not there is a controller that is not there.
+	f, err := os.OpenFile(filepath.Join(dir, file), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
+}

@@ -1,0 +1,359 @@
+// Package launch decides how a scenario becomes a running process and what came
+// of it. It knows neither what to run next nor who records: a Watcher is told
+// when a run begins and asked afterwards. Its main hazard is a process that
+// outlives its run; when Run returns, nothing of the target is alive.
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/cage"
+	"github.com/tjfuzz/tjfuzz/internal/spawn"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+)
+
+// Watcher observes the runs of one worker.
+type Watcher interface {
+	Begin()           // a run is about to start
+	Seen() []sysno.ID // the syscalls of the run that has just ended
+	Release() error   // there will be no further run
+}
+
+// Options describes an Exec executor.
+type Options struct {
+	Program string        // absolute path of the file to execute
+	Env     []string      // the base environment, which a scenario changes
+	Timeout time.Duration // for one run, default 2 s
+	Grace   time.Duration // for what the target leaves in the background, default 100 ms
+	Cage    *cage.Options // nil: the target runs in the host's own world
+	Filter  []byte        // a cBPF program to load before execve, as struct sock_filter[]; sets no_new_privs
+
+	// Watch is called on the thread that starts all targets; nil records nothing.
+	Watch func() (Watcher, error)
+}
+
+// Exec is the executor that runs every scenario by execve. It is a
+// [fuzz.Executor]; its methods may not be called concurrently.
+type Exec struct {
+	opts   Options
+	jobs   chan job
+	done   chan struct{}
+	cancel int // eventfd that ends the wait for a run
+	warn   []string
+	output []byte
+}
+
+type job struct {
+	scenario *fuzz.Scenario
+	reply    chan<- outcome
+}
+
+type outcome struct {
+	result *fuzz.Result
+	err    error
+}
+
+// inputName is the name of the @@ file in the working directory.
+const inputName = "input"
+
+// New starts an executor.
+func New(o Options) (*Exec, error) {
+	if o.Timeout == 0 {
+		o.Timeout = 2 * time.Second
+	}
+	if o.Grace == 0 {
+		o.Grace = 100 * time.Millisecond
+	}
+	cancel, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("make an eventfd: %w", err)
+	}
+	e := &Exec{opts: o, jobs: make(chan job), done: make(chan struct{}), cancel: cancel}
+	ready := make(chan error)
+	go e.serve(ready)
+	if err := <-ready; err != nil {
+		<-e.done
+		return nil, err
+	}
+	return e, nil
+}
+
+// Warnings says what protection the host does not offer.
+func (e *Exec) Warnings() []string { return e.warn }
+
+// Output is what the target wrote to standard output and standard error in the
+// last run, cut at 1 MiB.
+func (e *Exec) Output() []byte { return e.output }
+
+// Run runs one scenario.
+func (e *Exec) Run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var word [8]byte
+	_, _ = unix.Read(e.cancel, word[:]) // of an earlier context
+	stop := context.AfterFunc(ctx, func() { _, _ = unix.Write(e.cancel, []byte{1, 0, 0, 0, 0, 0, 0, 0}) })
+	reply := make(chan outcome, 1)
+	e.jobs <- job{s, reply}
+	out := <-reply
+	if !stop() {
+		return nil, ctx.Err()
+	}
+	return out.result, out.err
+}
+
+// Close ends the executor.
+func (e *Exec) Close() error {
+	close(e.jobs)
+	<-e.done
+	return unix.Close(e.cancel)
+}
+
+// serve owns the thread on which the targets are started: the recorder marks
+// that thread, and a cgroup may hold it.
+func (e *Exec) serve(ready chan<- error) {
+	defer close(e.done)
+	// The thread is never unlocked, so that it ends with the goroutine and no
+	// other goroutine inherits its mark.
+	runtime.LockOSThread()
+	var world *cage.Cage
+	var watch Watcher
+	err := func() (err error) {
+		if e.opts.Cage != nil {
+			if world, err = cage.New(*e.opts.Cage); err != nil {
+				return err
+			}
+			e.warn = world.Warnings()
+		}
+		if e.opts.Watch != nil {
+			watch, err = e.opts.Watch()
+		}
+		return err
+	}()
+	ready <- err
+	if err == nil {
+		for j := range e.jobs {
+			r, err := e.run(j.scenario, world, watch)
+			j.reply <- outcome{r, err}
+		}
+	}
+	if watch != nil {
+		_ = watch.Release()
+	}
+	if world != nil {
+		_ = world.Close()
+	}
+}
+
+func (e *Exec) run(s *fuzz.Scenario, c *cage.Cage, watch Watcher) (*fuzz.Result, error) {
+	var place place
+	var err error
+	if c != nil {
+		place, err = c.NewWorld()
+	} else {
+		place, err = newDirectory()
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer place.Close()
+	spec := place.Spec()
+	argv, err := e.furnish(place, s)
+	if err != nil {
+		return nil, err
+	}
+	stdin, err := openInput(s)
+	if err != nil {
+		return nil, err
+	}
+	defer stdin.Close()
+	output, err := memfile("output", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer output.Close()
+	spec.Target.Dup(int(stdin.Fd()), 0)
+	spec.Target.Dup(int(output.Fd()), 1)
+	spec.Target.Dup(int(output.Fd()), 2)
+	if e.opts.Filter != nil {
+		spec.Target.NoNewPrivs()
+	}
+	spec.Target.Exec(e.opts.Program, argv, environ(e.opts.Env, s.Env), e.opts.Filter)
+
+	if watch != nil {
+		watch.Begin()
+	}
+	began := time.Now()
+	p, err := spawn.Start(spec)
+	if err != nil {
+		return nil, err
+	}
+	st, err := p.Wait(spawn.Limits{Timeout: e.opts.Timeout, Grace: e.opts.Grace, Cancel: e.cancel})
+	if err != nil {
+		return nil, err
+	}
+	r := &fuzz.Result{TimedOut: st.TimedOut, Duration: time.Since(began)}
+	switch {
+	case st.TimedOut:
+	case st.Killed:
+		r.Signal = int(unix.SIGKILL)
+	case st.Signaled():
+		r.Signal = int(st.Signal())
+	default:
+		r.ExitCode = st.ExitStatus()
+	}
+	if watch != nil {
+		r.Seen = watch.Seen()
+	}
+	e.output = readAll(output)
+	return r, nil
+}
+
+// furnish writes the scenario's files and puts their paths into argv.
+func (e *Exec) furnish(p place, s *fuzz.Scenario) ([]string, error) {
+	argv := slices.Clone(s.Argv)
+	named := false
+	for i, a := range argv {
+		if strings.Contains(a, "@@") {
+			argv[i] = strings.ReplaceAll(a, "@@", filepath.Join(p.Dir(), inputName))
+			named = true
+		}
+	}
+	if named {
+		if err := p.WriteFile(inputName, s.Input); err != nil {
+			return nil, err
+		}
+	}
+	for _, f := range s.Files {
+		if err := p.WriteFile(f.Name, f.Data); err != nil {
+			return nil, err
+		}
+	}
+	return argv, nil
+}
+
+// openInput makes the target's standard input.
+func openInput(s *fuzz.Scenario) (*os.File, error) {
+	switch s.Stdin {
+	case fuzz.StdinNull:
+		return os.Open(os.DevNull)
+	case fuzz.StdinFile:
+		return memfile("input", s.Input)
+	case fuzz.StdinPipe:
+		return filledPipe(s.Input)
+	}
+	return nil, fmt.Errorf("scenario with standard input of unknown kind %d", s.Stdin)
+}
+
+func memfile(name string, data []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make a file in memory: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	if _, err := f.Write(data); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// filledPipe is the read end of a pipe that holds data and has no writer left,
+// so that nobody has to feed the target.
+func filledPipe(data []byte) (*os.File, error) {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("make a pipe: %w", err)
+	}
+	defer unix.Close(p[1])
+	r := os.NewFile(uintptr(p[0]), "stdin")
+	if len(data) > 64<<10 { // the default capacity, pipe(7)
+		if _, err := unix.FcntlInt(uintptr(p[1]), unix.F_SETPIPE_SZ, len(data)); err != nil {
+			r.Close()
+			return nil, fmt.Errorf("make a pipe that holds %d bytes: %w", len(data), err)
+		}
+	}
+	for len(data) > 0 {
+		n, err := unix.Write(p[1], data)
+		if err != nil {
+			r.Close()
+			return nil, fmt.Errorf("fill the pipe: %w", err)
+		}
+		data = data[n:]
+	}
+	return r, nil
+}
+
+func readAll(f *os.File) []byte {
+	b, _ := io.ReadAll(io.NewSectionReader(f, 0, 1<<20))
+	return b
+}
+
+// environ applies the scenario's changes to the base environment.
+func environ(base, changes []string) []string {
+	env := slices.Clone(base)
+	for _, c := range changes {
+		key, _, set := strings.Cut(c, "=")
+		env = slices.DeleteFunc(env, func(e string) bool { return strings.HasPrefix(e, key+"=") })
+		if set {
+			env = append(env, c)
+		}
+	}
+	return env
+}
+
+// place is where a run takes place: a world of the cage, or a directory.
+type place interface {
+	Spec() *spawn.Spec
+	Dir() string
+	WriteFile(name string, data []byte) error
+	Close()
+}
+
+// directory is the place of a run without a cage: a temporary directory of the
+// host. A pid namespace still makes sure that nothing outlives the run.
+type directory struct {
+	path string
+}
+
+func newDirectory() (*directory, error) {
+	path, err := os.MkdirTemp("", "tjfuzz-run-")
+	return &directory{path: path}, err
+}
+
+func (d *directory) Dir() string { return d.path }
+
+func (d *directory) Close() { os.RemoveAll(d.path) }
+
+func (d *directory) WriteFile(name string, data []byte) error {
+	if !filepath.IsLocal(name) {
+		return fmt.Errorf("file %q is not below the working directory", name)
+	}
+	path := filepath.Join(d.path, name)
+	return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, data, 0o644))
+}
+
+func (d *directory) Spec() *spawn.Spec {
+	s := &spawn.Spec{Init: true, Namespaces: unix.CLONE_NEWPID}
+	s.World.DieWithParent()
+	s.World.Chdir(d.path)
+	s.Target.Call("setsid", unix.SYS_SETSID)
+	s.Target.Rlimit(unix.RLIMIT_CORE, 0, 0)
+	return s
+}

@@ -1,0 +1,262 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/cage"
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
+)
+
+// shell is an executor whose target is /bin/sh.
+func shell(t testing.TB, o Options) *Exec {
+	t.Helper()
+	testenv.Require(t, testenv.Root)
+	o.Program = "/bin/sh"
+	o.Env = append(o.Env, "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
+	e, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+func run(t testing.TB, e *Exec, s *fuzz.Scenario) *fuzz.Result {
+	t.Helper()
+	r, err := e.Run(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func script(text string) *fuzz.Scenario {
+	return &fuzz.Scenario{Argv: []string{"sh", "-c", text}, Stdin: fuzz.StdinNull}
+}
+
+func TestScenarioReachesTheTarget(t *testing.T) {
+	for _, c := range []*cage.Options{nil, {}} {
+		e := shell(t, Options{Cage: c, Env: []string{"KEPT=1", "GONE=1", "SET=old"}})
+		for _, tt := range []struct {
+			name string
+			s    fuzz.Scenario
+			want string
+		}{
+			{"null", fuzz.Scenario{Stdin: fuzz.StdinNull, Input: []byte("x"), Argv: []string{"sh", "-c", "cat"}}, ""},
+			{"file", fuzz.Scenario{Stdin: fuzz.StdinFile, Input: []byte("x"), Argv: []string{"sh", "-c", "[ -f /dev/stdin ] && cat"}}, "x"},
+			{"pipe", fuzz.Scenario{Stdin: fuzz.StdinPipe, Input: []byte("x"), Argv: []string{"sh", "-c", "[ -p /dev/stdin ] && cat"}}, "x"},
+			{"large pipe", fuzz.Scenario{Stdin: fuzz.StdinPipe, Input: make([]byte, 300_000), Argv: []string{"sh", "-c", "wc -c"}}, "300000\n"},
+			{"input file", fuzz.Scenario{Stdin: fuzz.StdinNull, Input: []byte("y"), Argv: []string{"sh", "-c", "cat $1", "sh", "@@"}}, "y"},
+			{"input file in a word", fuzz.Scenario{Stdin: fuzz.StdinNull, Input: []byte("y"), Argv: []string{"sh", "-c", "cat ${1#if=}", "sh", "if=@@"}}, "y"},
+			{"further files", fuzz.Scenario{Stdin: fuzz.StdinNull, Files: []fuzz.File{{Name: "d/f", Data: []byte("z")}}, Argv: []string{"sh", "-c", "cat d/f"}}, "z"},
+			{"environment", fuzz.Scenario{Stdin: fuzz.StdinNull, Env: []string{"GONE", "SET=new", "NEW=a=b"}, Argv: []string{"sh", "-c", "echo $KEPT.$GONE.$SET.$NEW"}}, "1..new.a=b\n"},
+		} {
+			r := run(t, e, &tt.s)
+			if got := string(e.Output()); got != tt.want || !r.Clean() || r.ExitCode != 0 {
+				t.Errorf("cage %v, %s: output %q, want %q; result %+v", c != nil, tt.name, got, tt.want, r)
+			}
+		}
+	}
+}
+
+func TestRunsDoNotSeeEachOther(t *testing.T) {
+	e := shell(t, Options{Cage: &cage.Options{}})
+	for range 2 {
+		run(t, e, script("ls /tmp /tmp/work /run /dev/shm /etc/made; echo $$; ipcs -m | wc -l; touch a /tmp/b /run/c /dev/shm/d /etc/made; ipcmk -M 1 >/dev/null"))
+		first := string(e.Output())
+		run(t, e, script("ls /tmp /tmp/work /run /dev/shm /etc/made; echo $$; ipcs -m | wc -l"))
+		if second := string(e.Output()); second != first || first == "" {
+			t.Errorf("a later run sees %q where the first saw %q", second, first)
+		}
+	}
+}
+
+func TestTheCageLooksLikeAContainer(t *testing.T) {
+	e := shell(t, Options{Cage: &cage.Options{}})
+	for _, tt := range []struct{ name, script, want string }{
+		{"capabilities", "grep -h Cap /proc/self/status | sort -u | tr -d '\\n\\t'",
+			"CapAmb:0000000000000000CapBnd:00000000800405fbCapEff:00000000800405fbCapInh:0000000000000000CapPrm:00000000800405fb"},
+		{"working directory", "pwd; ls -A | wc -l", "/tmp/work\n0\n"},
+		{"no descriptor of tjfuzz", "ls /proc/$$/fd | tr '\\n' ' '", "0 1 2 "},
+		{"own pids", "echo $$", "2\n"},
+		{"no signal is blocked or ignored", "grep -hE 'Sig(Blk|Ign):' /proc/self/status | tr -d '\\n\\t'", "SigBlk:0000000000000000SigIgn:0000000000000000"},
+		{"only loopback, and it is up", "cat /proc/net/dev | grep -c :; grep -c 127 /proc/net/fib_trie | sed 's/[1-9].*/some/'", "1\nsome\n"},
+		{"devices work", "echo x >/dev/null && head -c2 /dev/zero | wc -c && head -c3 /dev/urandom | wc -c; [ -c /dev/tty ] && [ -L /dev/stdin ] && [ -d /dev/pts ] && echo ok", "2\n3\nok\n"},
+		{"no device can be made", "mknod /tmp/d b 254 0 2>/dev/null && echo made; mknod /etc/d c 1 1 2>/dev/null && echo made", ""},
+		{"the kernel cannot be set", "for f in /proc/sys/kernel/core_pattern /proc/sysrq-trigger /sys/kernel/uevent_helper; do [ -e $f ] && (echo x >$f) 2>/dev/null && echo wrote $f; done", ""},
+		{"no mount", "mount -t tmpfs x /mnt 2>/dev/null && echo mounted; umount /proc 2>/dev/null && echo unmounted", ""},
+	} {
+		run(t, e, script(tt.script))
+		if got := string(e.Output()); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestExposedTargetInTmpRuns(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	dir := t.TempDir()
+	prog := filepath.Join(dir, "prog")
+	if err := os.WriteFile(prog, []byte("#!/bin/sh\ncat ${0%/*}/data; touch $0 ${0%/*}/new 2>/dev/null && echo wrote\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "data"), []byte("data\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	e, err := New(Options{Program: prog, Env: []string{"PATH=/usr/bin:/bin"}, Cage: &cage.Options{Expose: []string{dir}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	run(t, e, &fuzz.Scenario{Argv: []string{prog}, Stdin: fuzz.StdinNull})
+	if got := string(e.Output()); got != "data\n" {
+		t.Errorf("got %q, want data", got)
+	}
+}
+
+// Each victim tries to harm the host. Afterwards the host is unharmed and the
+// executor still works.
+func TestVictimsHarmNothing(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	outside := filepath.Join(t.TempDir(), "outside")
+	if err := os.WriteFile(outside, []byte("safe"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	victims := []struct{ name, script string }{
+		{"remove everything", "rm -rf --no-preserve-root / 2>/dev/null"},
+		{"overwrite everything", "for f in /bin/* /etc/*; do : >$f; done 2>/dev/null"},
+		{"fork without end", "f() { f | f & }; f; sleep 60"},
+		{"fill the disk", "head -c 3000000000 /dev/zero >/big; head -c 3000000000 /dev/zero >/tmp/big; for i in 1 2 3 4 5 6; do head -c 60000000 /dev/zero >/var/big$i; done"},
+		{"fill the memory", "x=x; while :; do x=$x$x; done"},
+		{"fill the memory in a shared memory file", "head -c 3000000000 /dev/zero >/dev/shm/big"},
+		{"kill the parent's group and all else", "kill -9 0 -1 1 $PPID; kill -9 -1"},
+		{"kill the init", "for s in HUP INT QUIT TERM SEGV STOP KILL; do kill -$s 1; done; sleep 0.1; exit 0"},
+		{"strangle the init", "prlimit --pid 1 --as=1 --nofile=1 --cpu=1 2>/dev/null; exit 0"},
+		{"sleep for ever", "sleep 1000000"},
+		{"sleep for ever and ignore signals", "trap '' HUP INT TERM; setsid sleep 1000000 & sleep 1000000"},
+		{"daemonize", "setsid sh -c 'setsid sleep 1000000 & exit' & exit 0"},
+		{"spoil the devices", "chmod 000 /dev/null /dev/zero; rm -f /dev/null; : >/dev/tty"},
+		{"write for ever", "yes"},
+	}
+	e := shell(t, Options{Cage: &cage.Options{}, Timeout: time.Second})
+	before, err := os.Stat(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range victims {
+		t.Run(v.name, func(t *testing.T) {
+			began := time.Now()
+			run(t, e, script(v.script))
+			if d := time.Since(began); d > 20*time.Second {
+				t.Errorf("the run took %v", d)
+			}
+			r := run(t, e, script("echo alive; pgrep -c . || ps ax | wc -l"))
+			if out := string(e.Output()); !strings.HasPrefix(out, "alive\n") || r.ExitCode != 0 {
+				t.Errorf("the next run gives %+v, %q", r, out)
+			}
+		})
+	}
+	if b, err := os.ReadFile(outside); string(b) != "safe" {
+		t.Errorf("a file outside is %q, %v", b, err)
+	}
+	if st, err := os.Stat(os.DevNull); err != nil || st.Mode() != before.Mode() {
+		t.Errorf("/dev/null changed: %v %v", st, err)
+	}
+	if out, _ := exec.Command("pgrep", "-f", "sleep 1000000").Output(); len(out) > 0 {
+		t.Errorf("alive outside of their runs: %s", out)
+	}
+}
+
+func TestWithoutACageTheTreeIsStillKilled(t *testing.T) {
+	e := shell(t, Options{Timeout: 200 * time.Millisecond})
+	r := run(t, e, script("setsid sleep 86396 & sleep 86396"))
+	if !r.TimedOut {
+		t.Errorf("got %+v, want a timeout", r)
+	}
+	if out, _ := exec.Command("pgrep", "-f", "sleep 86396").Output(); len(out) > 0 {
+		t.Errorf("alive: %s", out)
+	}
+}
+
+func TestCancelledContextEndsTheRun(t *testing.T) {
+	e := shell(t, Options{Cage: &cage.Options{}, Timeout: time.Hour})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := e.Run(ctx, script("sleep 86395")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the context's error", err)
+	}
+	if r := run(t, e, script("exit 3")); r.ExitCode != 3 {
+		t.Errorf("the run after a cancelled one gives %+v", r)
+	}
+}
+
+func TestMissingProgramIsAnError(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	e, err := New(Options{Program: "/does/not/exist", Cage: &cage.Options{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if _, err := e.Run(t.Context(), script(":")); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("got %v, want ENOENT", err)
+	}
+}
+
+func TestNothingIsLeftOnTheHost(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	count := func() (n [2]int) {
+		b, err := os.ReadFile("/proc/self/mountinfo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		groups, _ := filepath.Glob("/sys/fs/cgroup/*/tjfuzz-*")
+		more, _ := filepath.Glob("/sys/fs/cgroup/tjfuzz-*")
+		return [2]int{strings.Count(string(b), "\n"), len(groups) + len(more)}
+	}
+	before := count()
+	e, err := New(Options{Program: "/bin/true", Cage: &cage.Options{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, e, &fuzz.Scenario{Argv: []string{"true"}, Stdin: fuzz.StdinNull})
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if after := count(); after != before {
+		t.Errorf("mounts and cgroups: %v before, %v after", before, after)
+	}
+}
+
+func BenchmarkRun(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		cage *cage.Options
+	}{{"cage", &cage.Options{}}, {"no cage", nil}} {
+		b.Run(c.name, func(b *testing.B) {
+			testenv.Require(b, testenv.Root)
+			e, err := New(Options{Program: "/bin/true", Cage: c.cage})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer e.Close()
+			s := &fuzz.Scenario{Argv: []string{"true"}, Stdin: fuzz.StdinNull}
+			for b.Loop() {
+				run(b, e, s)
+			}
+		})
+	}
+}
