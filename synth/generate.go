@@ -1,0 +1,186 @@
+package synth
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/trace"
+)
+
+// States of the evidence in which no policy is generated.
+var (
+	ErrEmpty      = errors.New("the evidence is empty")
+	ErrIncomplete = errors.New("the evidence is incomplete")
+	ErrNoExecSeen = errors.New("the evidence has no execve")
+)
+
+// Options are the choices that evidence cannot make. The zero value is the usual
+// choice.
+type Options struct {
+	Default         Verdict // for all that no rule allows; zero is errno EPERM
+	DenyErrorPath   bool    // do not allow what only runs that crashed, hung or had a fault showed
+	Runtime         string  // a container runtime that loads the filter itself, one of Runtimes; empty for none
+	AllowIncomplete bool    // generate although the recorder missed something
+}
+
+// Generate turns evidence into the smallest policy that allows what the evidence
+// shows, and what any program may need without showing it. It is deterministic:
+// the order of observations has no effect. It fails with ErrEmpty, ErrIncomplete or
+// ErrNoExecSeen where the evidence cannot carry a policy.
+func Generate(t *trace.Trace, o Options) (*Policy, error) {
+	if err := t.Validate(); err != nil {
+		return nil, fmt.Errorf("evidence: %w", err)
+	}
+	if err := sufficient(t, o); err != nil {
+		return nil, err
+	}
+	p := &Policy{Default: o.Default}
+	if p.Default == (Verdict{}) {
+		p.Default = Verdict{Action: Errno, Errno: uint16(syscall.EPERM)}
+	}
+	if p.Default.Action == Allow {
+		return nil, fmt.Errorf("%w: a policy that allows by default has nothing to generate; choose an action that denies or logs", ErrDefault)
+	}
+
+	rules := map[sysno.ID]Rule{}
+	add := func(id sysno.ID, v Verdict, tier Tier, reason string) {
+		if _, decided := rules[id]; !decided {
+			rules[id] = Rule{ID: id, Verdict: v, Tier: tier, Reason: reason}
+		}
+	}
+	allow := Verdict{Action: Allow}
+	for _, obs := range t.Observations {
+		tier, reason := judge(t, obs)
+		switch _, named := obs.ID.Name(); {
+		case !named:
+			p.Unnamed = append(p.Unnamed, obs.ID)
+		case tier == Observed || !o.DenyErrorPath:
+			add(obs.ID, allow, tier, reason)
+		}
+	}
+	slices.SortFunc(p.Unnamed, sysno.ID.Compare)
+
+	p.Archs = archsOf(t.Arch, rules)
+	for _, arch := range p.Archs {
+		for _, need := range alwaysNeeded() {
+			if id, ok := sysno.Lookup(arch, need.name); ok {
+				add(id, allow, Always, need.reason)
+			}
+		}
+	}
+	names, err := runtimeNeeds(o.Runtime)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		id, ok := sysno.Lookup(t.Arch, name)
+		if !ok {
+			continue // the baseline was measured on x86_64; younger ABIs lack some calls
+		}
+		add(id, allow, Runtime, o.Runtime+" needs it between loading the filter and executing the program")
+	}
+	if rule, ok := clone3Fallback(p, rules); ok {
+		for _, arch := range p.Archs {
+			if id, ok := sysno.Lookup(arch, "clone3"); ok {
+				add(id, rule.Verdict, rule.Tier, rule.Reason)
+			}
+		}
+	}
+
+	all := make([]Rule, 0, len(rules))
+	for _, r := range rules {
+		all = append(all, r)
+	}
+	p.Groups = Arrange(all)
+	if err := p.Validate(); err != nil {
+		return nil, fmt.Errorf("generated policy: %w", err)
+	}
+	return p, nil
+}
+
+func sufficient(t *trace.Trace, o Options) error {
+	if len(t.Observations) == 0 || t.Runs == 0 {
+		return fmt.Errorf("%w: %d runs, %d syscalls", ErrEmpty, t.Runs, len(t.Observations))
+	}
+	if !t.Lost.Complete() && !o.AllowIncomplete {
+		return fmt.Errorf("%w: %d tasks could not be followed, %d unknown numbers did not fit", ErrIncomplete, t.Lost.Tasks, t.Lost.Beyond)
+	}
+	exec, _ := sysno.Lookup(t.Arch, "execve")
+	if !slices.ContainsFunc(t.Observations, func(obs trace.Observation) bool { return obs.ID == exec }) {
+		return fmt.Errorf("%w: every run begins with one, so the recorder was not armed", ErrNoExecSeen)
+	}
+	return nil
+}
+
+// judge says what an observation is worth.
+func judge(t *trace.Trace, obs trace.Observation) (Tier, string) {
+	switch {
+	case obs.CleanRuns > 0:
+		return Observed, fmt.Sprintf("seen in %d of %d runs", obs.Runs, t.Runs)
+	case obs.Runs > 0:
+		return ErrorPath, fmt.Sprintf("seen in %d of %d runs, all of which crashed, hung or had a fault injected", obs.Runs, t.Runs)
+	}
+	return ErrorPath, "seen only in a process that outlived its run"
+}
+
+// archsOf lists the machine's ABI and every other that a rule uses. Others stay
+// out: an ABI that is not listed cannot be used at all.
+func archsOf(native sysno.Arch, rules map[sysno.ID]Rule) []sysno.Arch {
+	archs := []sysno.Arch{native}
+	for id := range rules {
+		archs = append(archs, id.Arch)
+	}
+	slices.Sort(archs)
+	return slices.Compact(archs)
+}
+
+// need is a syscall that programs make without showing it in every run.
+type need struct{ name, reason string }
+
+// alwaysNeeded lists what any program may issue although no run showed it. The
+// vDSO's functions are those of vdso(7) for x86 and arm64; getrandom is missing
+// because its first use in a process is always a real call.
+func alwaysNeeded() []need {
+	const (
+		handler  = "returns from signal handlers, which may run at any time"
+		resumed  = "the kernel makes the program resume a call that a signal interrupted"
+		ends     = "ends the program"
+		launch   = "the filter is in place before the program is executed"
+		fallback = "the vDSO falls back to it where the clock source cannot be read in user space"
+	)
+	return []need{
+		{"execve", launch},
+		{"rt_sigreturn", handler},
+		{"sigreturn", handler},
+		{"restart_syscall", resumed},
+		{"exit", ends},
+		{"exit_group", ends},
+		{"clock_gettime", fallback},
+		{"clock_gettime64", fallback},
+		{"clock_getres", fallback},
+		{"clock_getres_time64", fallback},
+		{"gettimeofday", fallback},
+		{"time", fallback},
+		{"getcpu", "the vDSO falls back to it where the processor number cannot be read in user space"},
+	}
+}
+
+// clone3Fallback is the rule for clone3 where nothing allows it. C libraries fall
+// back to clone on ENOSYS alone; and clone3 cannot be allowed in part, because its
+// flags lie behind a pointer. OCI profiles name a syscall for all ABIs at once, so
+// the rule stands for all of them or for none.
+func clone3Fallback(p *Policy, rules map[sysno.ID]Rule) (Rule, bool) {
+	v := Verdict{Action: Errno, Errno: uint16(syscall.ENOSYS)}
+	if p.Default == v || p.Default.Action.Permits() {
+		return Rule{}, false
+	}
+	for id := range rules {
+		if name, _ := id.Name(); name == "clone3" {
+			return Rule{}, false
+		}
+	}
+	return Rule{Verdict: v, Tier: Always, Reason: "answered ENOSYS, so that C libraries fall back to clone"}, true
+}
