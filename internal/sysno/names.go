@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-//go:generate go run ./gen zz_tables.go
+//go:generate go run ./gen
 
 // names is the table of an ABI, indexed by number; a hole is an empty string.
 func (a Arch) names() []string {
