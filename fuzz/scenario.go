@@ -2,8 +2,17 @@ package fuzz
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
 
@@ -52,4 +61,93 @@ func (r *Result) Clean() bool { return r.Signal == 0 && !r.TimedOut }
 type Executor interface {
 	Run(ctx context.Context, s *Scenario) (*Result, error)
 	Close() error
+}
+
+// ID is the short name of a scenario: 16 hexadecimal digits of a hash over all
+// that the target can see of it. It is part of the state directory's format.
+func (s *Scenario) ID() string {
+	h := sha256.New()
+	field := func(b string) {
+		var n [8]byte
+		binary.LittleEndian.PutUint64(n[:], uint64(len(b)))
+		h.Write(n[:])
+		h.Write([]byte(b))
+	}
+	list := func(words []string) {
+		field(fmt.Sprint(len(words)))
+		for _, w := range words {
+			field(w)
+		}
+	}
+	list(s.Argv)
+	list(s.Env)
+	field(s.Stdin.String())
+	if s.usesInput() { // bytes that nobody can read make no difference
+		field(string(s.Input))
+	}
+	for _, f := range s.Files {
+		field(f.Name)
+		field(string(f.Data))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// Check reports what makes a scenario impossible to run.
+func (s *Scenario) Check() error {
+	if len(s.Argv) == 0 || s.Argv[0] == "" {
+		return errors.New("no program")
+	}
+	for _, w := range slices.Concat(s.Argv, s.Env) {
+		if strings.Contains(w, "\x00") {
+			return fmt.Errorf("%q contains a NUL byte", w)
+		}
+	}
+	for _, e := range s.Env {
+		if e == "" || e[0] == '=' {
+			return fmt.Errorf("%q names no environment variable", e)
+		}
+	}
+	if s.Stdin.String() == "" {
+		return errors.New("no kind of standard input")
+	}
+	for i, f := range s.Files {
+		if !filepath.IsLocal(f.Name) || f.Name != filepath.Clean(f.Name) || f.Name == "." || strings.Contains(f.Name, "\x00") {
+			return fmt.Errorf("file name %q leaves the working directory", f.Name)
+		}
+		if slices.ContainsFunc(s.Files[:i], func(o File) bool { return o.Name == f.Name }) {
+			return fmt.Errorf("two files are named %q", f.Name)
+		}
+	}
+	return nil
+}
+
+// usesInput reports whether the target can see Input at all.
+func (s *Scenario) usesInput() bool { return s.Stdin != StdinNull || s.usesFile() }
+
+// usesFile reports whether an argument names the file that holds Input.
+func (s *Scenario) usesFile() bool {
+	return slices.ContainsFunc(s.Argv, func(w string) bool { return strings.Contains(w, mutate.Input) })
+}
+
+// String is the kind's name in files, empty for an invalid kind.
+func (k StdinKind) String() string {
+	switch k {
+	case StdinNull:
+		return "null"
+	case StdinFile:
+		return "file"
+	case StdinPipe:
+		return "pipe"
+	}
+	return ""
+}
+
+// parseStdin is the inverse of String; unknown names give StdinInvalid.
+func parseStdin(s string) StdinKind {
+	for k := StdinNull; k <= StdinPipe; k++ {
+		if k.String() == s {
+			return k
+		}
+	}
+	return StdinInvalid
 }

@@ -176,11 +176,27 @@ func longName(s string) bool {
 	return len(s) >= 2
 }
 
-// Found is what strings of a program suggest.
+// Found is what a program seems to understand.
 type Found struct {
-	Options    []mutate.Option
-	EnvNames   []string
-	Dictionary mutate.Dictionary
+	Table      mutate.Table
+	EnvNames   []string          // sorted
+	Dictionary mutate.Dictionary // sorted
+}
+
+// Program puts together what the file of a program and the text that it prints
+// for --help suggest; the text may be empty.
+func Program(file io.ReaderAt, help []byte) (Found, error) {
+	strs, err := Strings(file)
+	if err != nil {
+		return Found{}, err
+	}
+	long, err := Getopt(file)
+	if err != nil {
+		return Found{}, err
+	}
+	f := Guess(strs)
+	f.Table = f.Table.Merge(Help(help)).Merge(mutate.Table{Options: long})
+	return f, nil
 }
 
 // The bounds of what Guess returns.
@@ -195,14 +211,15 @@ const (
 // sorted and without duplicates.
 func Guess(strs []string) Found {
 	var f Found
+	var options []mutate.Option
 	for _, s := range strs {
 		switch {
 		case strings.HasPrefix(s, "-"):
 			if o, ok := spelled(s); ok {
-				f.Options = append(f.Options, o)
+				options = append(options, o)
 			}
 		case strings.Contains(s, ":") && getoptString(s):
-			f.Options = append(f.Options, shorts(s)...)
+			options = append(options, shorts(s)...)
 		case environment(s):
 			f.EnvNames = append(f.EnvNames, s)
 		}
@@ -210,8 +227,7 @@ func Guess(strs []string) Found {
 			f.Dictionary = append(f.Dictionary, []byte(s))
 		}
 	}
-	f.Options = mutate.Table{Options: f.Options}.Merge(mutate.Table{}).Options
-	f.Options = f.Options[:min(len(f.Options), maxOptions)]
+	f.Table = mutate.Table{Options: options[:min(len(options), maxOptions)]}.Merge(mutate.Table{})
 	slices.Sort(f.EnvNames)
 	f.EnvNames = slices.Compact(f.EnvNames)
 	f.EnvNames = f.EnvNames[:min(len(f.EnvNames), maxEnvNames)]

@@ -40,7 +40,7 @@ var (
 // and busybox. Text that has none of them gives an empty table.
 func Help(text []byte) mutate.Table {
 	p := helpParser{}
-	for line := range strings.SplitSeq(string(text[:min(len(text), maxHelp)]), "\n") {
+	for line := range strings.SplitSeq(strings.ReplaceAll(string(text[:min(len(text), maxHelp)]), "\x00", " "), "\n") {
 		p.line(strings.ReplaceAll(strings.TrimRight(line, " \t\r"), "\t", "    "))
 	}
 	p.endOption()

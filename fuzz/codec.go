@@ -1,0 +1,137 @@
+package fuzz
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+)
+
+// scenarioVersion is the version of the scenario file that this package writes and reads.
+const scenarioVersion = 1
+
+// maxStored bounds what is read of one stored file.
+const maxStored = 64 << 20
+
+// scenarioFile is the JSON form of a scenario. Input and file contents lie
+// beside it, as files that a shell can use; the ID covers them.
+type scenarioFile struct {
+	Version int    `json:"version"`
+	Argv    []word `json:"argv"`
+	Env     []word `json:"env,omitempty"`
+	Stdin   string `json:"stdin"`
+	Files   []word `json:"files,omitempty"`
+}
+
+// word is a string of any bytes: as JSON a string where it is UTF-8, else {"base64": "..."}.
+type word string
+
+type wordBytes struct {
+	Base64 []byte `json:"base64"`
+}
+
+func (w word) MarshalJSON() ([]byte, error) {
+	if !utf8.ValidString(string(w)) {
+		return marshal(wordBytes{[]byte(w)})
+	}
+	return marshal(string(w))
+}
+
+func (w *word) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '{' {
+		var raw wordBytes
+		if err := unmarshal(b, &raw); err != nil {
+			return err
+		}
+		if utf8.Valid(raw.Base64) {
+			return errors.New("a word in base64 that is UTF-8") // one form only, so that equal scenarios are equal files
+		}
+		*w = word(raw.Base64)
+		return nil
+	}
+	if bytes.Equal(b, []byte("null")) {
+		return errors.New("a word that is null")
+	}
+	var s string
+	err := json.Unmarshal(b, &s)
+	*w = word(s)
+	return err
+}
+
+// marshal is json.Marshal without the escapes that are for HTML only.
+func marshal(v any) ([]byte, error) {
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimRight(out.Bytes(), "\n"), nil
+}
+
+// unmarshal refuses unknown fields and anything after the value.
+func unmarshal(b []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("data after the end")
+	}
+	return nil
+}
+
+// encodeScenario writes the JSON form. Equal scenarios give equal bytes.
+func encodeScenario(s *Scenario) ([]byte, error) {
+	f := scenarioFile{Version: scenarioVersion, Argv: toWords(s.Argv), Env: toWords(s.Env), Stdin: s.Stdin.String()}
+	for _, file := range s.Files {
+		f.Files = append(f.Files, word(file.Name))
+	}
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(f); err != nil {
+		return nil, fmt.Errorf("encode scenario: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// decodeScenario is the strict inverse of encodeScenario. Input is not in the
+// JSON form, and Files come without their data.
+func decodeScenario(b []byte) (Scenario, error) {
+	var f scenarioFile
+	if err := unmarshal(b, &f); err != nil {
+		return Scenario{}, fmt.Errorf("decode scenario: %w", err)
+	}
+	if f.Version != scenarioVersion {
+		return Scenario{}, fmt.Errorf("decode scenario: version %d, this program reads %d", f.Version, scenarioVersion)
+	}
+	s := Scenario{Argv: fromWords(f.Argv), Env: fromWords(f.Env), Stdin: parseStdin(f.Stdin)}
+	for _, name := range f.Files {
+		s.Files = append(s.Files, File{Name: string(name)})
+	}
+	if err := s.Check(); err != nil {
+		return Scenario{}, fmt.Errorf("decode scenario: %w", err)
+	}
+	return s, nil
+}
+
+func toWords(in []string) []word {
+	var out []word
+	for _, s := range in {
+		out = append(out, word(s))
+	}
+	return out
+}
+
+func fromWords(in []word) []string {
+	var out []string
+	for _, w := range in {
+		out = append(out, string(w))
+	}
+	return out
+}

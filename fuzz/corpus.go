@@ -1,0 +1,300 @@
+package fuzz
+
+import (
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+)
+
+// The bounds of what the corpus remembers.
+const (
+	maxFinds    = 1024
+	maxCombos   = 512
+	maxSets     = 1 << 16
+	maxSuspects = 1 << 12
+	maxFailures = 64 // crashes, and as many timeouts
+	maxWords    = 32 // of a command line that gets the name of a file added
+)
+
+// dimension is a part of a scenario that mutation changes. The zero value is valid: it indexes arrays.
+type dimension uint8
+
+const (
+	dimBytes dimension = iota
+	dimArgv
+	dimEnv
+	dimStdin
+	dimFiles
+	dimensions
+)
+
+// entry is a scenario that mutation starts from.
+type entry struct {
+	s    Scenario
+	hung bool
+}
+
+// corpus decides which scenario is changed next, and in which dimensions. It is
+// not safe for concurrent use.
+type corpus struct {
+	o      *Options
+	starts []Scenario // the ways to give the target an input
+	finds  []entry    // minimized scenarios of new syscalls
+	combos []entry    // scenarios that showed a new pair of syscalls in one run
+	known  map[string]bool
+
+	sets  map[uint64]bool
+	pairs map[[2]sysno.ID]bool
+
+	tries, gains [dimensions]float64
+	shares       [dimensions]float64 // sums to 1
+
+	suspects   map[string]*suspect
+	runs, hung uint64
+	banned     map[string]bool // never written to once it is handed out
+}
+
+// suspect counts how runs with one word on the command line ended.
+type suspect struct{ uses, hangs uint64 }
+
+func newCorpus(o *Options) *corpus {
+	c := &corpus{
+		o: o, known: make(map[string]bool), sets: make(map[uint64]bool), pairs: make(map[[2]sysno.ID]bool),
+		suspects: make(map[string]*suspect), banned: make(map[string]bool),
+	}
+	for _, base := range o.Bases {
+		c.starts = append(c.starts, templates(base, o.Fixed)...)
+	}
+	// What to expect before anything is known: arguments show most, bytes less.
+	c.gains = [dimensions]float64{dimBytes: 2, dimArgv: 4, dimEnv: 1, dimStdin: 1, dimFiles: 1}
+	c.share()
+	return c
+}
+
+// share recomputes the shares of the dimensions from what they have gained for
+// each try, with a floor so that none starves. It is called only when something
+// new was shown, so that between two discoveries all draws are alike.
+func (c *corpus) share() {
+	const floor = 0.06
+	var rates [dimensions]float64
+	sum := 0.0
+	for d := range rates {
+		rates[d] = (c.gains[d] + 1) / (c.tries[d] + 50)
+		sum += rates[d]
+	}
+	for d := range rates {
+		c.shares[d] = floor + (1-floor*float64(dimensions))*rates[d]/sum
+	}
+}
+
+func (c *corpus) pick(r *rand.Rand) dimension {
+	x := r.Float64()
+	for d := range dimensions {
+		if x -= c.shares[d]; x < 0 {
+			return d
+		}
+	}
+	return dimArgv // rounding
+}
+
+// draft is a scenario about to be changed.
+type draft struct {
+	s      Scenario
+	dims   [dimensions]bool
+	other  []byte // partner of a splice
+	banned map[string]bool
+}
+
+// draw chooses a scenario and what to change of it.
+func (c *corpus) draw(r *rand.Rand) draft {
+	d := draft{s: c.parent(r), banned: c.banned}
+	d.dims[c.pick(r)] = true
+	for r.IntN(4) == 0 {
+		d.dims[c.pick(r)] = true
+	}
+	if len(c.o.Seeds) > 0 && r.IntN(2) == 0 {
+		d.other = c.o.Seeds[r.IntN(len(c.o.Seeds))].Data
+	} else {
+		d.other = c.parent(r).Input
+	}
+	return d
+}
+
+// parent is half of the time a find, else a combination or a seed. One that
+// hangs costs as much as hundreds that do not, and is rarely chosen.
+func (c *corpus) parent(r *rand.Rand) Scenario {
+	var e entry
+	switch n := r.IntN(4); {
+	case n < 2 && len(c.finds) > 0:
+		e = c.finds[r.IntN(len(c.finds))]
+	case n == 2 && len(c.combos) > 0:
+		e = c.combos[r.IntN(len(c.combos))]
+	}
+	if e.s.Argv == nil || e.hung && r.IntN(16) != 0 {
+		e.s = c.starts[r.IntN(len(c.starts))]
+		if len(c.o.Seeds) > 0 && r.IntN(16) != 0 {
+			e.s.Input = c.o.Seeds[r.IntN(len(c.o.Seeds))].Data
+		}
+	}
+	return e.s
+}
+
+// novel reports whether the set holds a pair of syscalls that no run held before.
+func (c *corpus) novel(seen []sysno.ID) bool {
+	h := fnv.New64a()
+	for _, id := range seen {
+		h.Write([]byte{byte(id.Arch), byte(id.NR), byte(id.NR >> 8), byte(id.NR >> 16), byte(id.NR >> 24)})
+	}
+	sum := h.Sum64()
+	if c.sets[sum] || len(c.sets) >= maxSets {
+		return false
+	}
+	c.sets[sum] = true
+	fresh := false
+	for i, a := range seen {
+		for _, b := range seen[i+1:] {
+			if pair := [2]sysno.ID{a, b}; !c.pairs[pair] {
+				c.pairs[pair] = true
+				fresh = true
+			}
+		}
+	}
+	return fresh
+}
+
+// addCombo keeps a scenario that showed a new combination and reports whether it did.
+func (c *corpus) addCombo(s Scenario, hung bool) bool {
+	if len(c.combos) >= maxCombos || c.known[s.ID()] {
+		return false
+	}
+	c.known[s.ID()] = true
+	c.combos = append(c.combos, entry{s, hung})
+	return true
+}
+
+// addFind keeps a minimized scenario.
+func (c *corpus) addFind(s Scenario, hung bool) {
+	key := "find " + s.ID()
+	if len(c.finds) >= maxFinds || c.known[key] {
+		return
+	}
+	c.known[key] = true
+	c.finds = append(c.finds, entry{s, hung})
+}
+
+// credit books what a draw has gained for the dimensions that it changed.
+func (c *corpus) credit(dims [dimensions]bool, gain float64) {
+	for d, changed := range dims {
+		if changed {
+			c.tries[d]++
+			c.gains[d] += gain
+		}
+	}
+	if gain > 0 {
+		c.share()
+	}
+}
+
+// blame books how a run ended for the words of its command line. A word is
+// banned, as far as draws are concerned, when it was in three timeouts, in most
+// of its runs, and clearly more often than runs time out anyway: every run of a
+// server does.
+func (c *corpus) blame(s *Scenario, hung bool) {
+	c.runs++
+	if hung {
+		c.hung++
+	}
+	for _, w := range c.added(s) {
+		u := c.suspects[w]
+		if u == nil {
+			if !hung || len(c.suspects) >= maxSuspects {
+				continue // a word is watched from its first timeout on
+			}
+			u = &suspect{}
+			c.suspects[w] = u
+		}
+		u.uses++
+		if hung {
+			u.hangs++
+		}
+		rate := float64(u.hangs) / float64(u.uses)
+		usual := float64(c.hung) / float64(c.runs)
+		if guilty := u.hangs >= 3 && rate >= 0.5 && rate > 2*usual; guilty && !c.banned[w] {
+			next := map[string]bool{w: true}
+			for old := range c.banned {
+				next[old] = true
+			}
+			c.banned = next
+		}
+	}
+}
+
+// added are the words that mutation put on the command line, an option without
+// its value: sorted, without duplicates.
+func (c *corpus) added(s *Scenario) []string {
+	var out []string
+	for _, w := range s.Argv[min(c.o.Fixed, len(s.Argv)):] {
+		given := slices.ContainsFunc(c.o.Bases, func(b Scenario) bool { return slices.Contains(b.Argv, w) })
+		if w != mutate.Input && !given {
+			out = append(out, wordKey(w))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// wordKey is the word itself, or the name of the option that it spells.
+func wordKey(w string) string {
+	if strings.HasPrefix(w, "-") {
+		w, _, _ = strings.Cut(w, "=")
+	}
+	return w[:min(len(w), 64)]
+}
+
+// extraNames are the names of files that draws put into the working directory.
+var extraNames = [...]string{"a", "b", "1", "input", "config", ".config", "out", "missing", "A.txt"}
+
+// mutate changes the chosen dimensions. It reads nothing that a corpus changes.
+func (d *draft) mutate(r *rand.Rand, o *Options) Scenario {
+	s := d.s
+	change := func(data []byte) []byte {
+		return mutate.Bytes(r, data, mutate.ByteOptions{Dictionary: o.Dictionary, Other: d.other, Max: o.MaxInput})
+	}
+	if d.dims[dimArgv] {
+		args := mutate.Args(r, &o.Table, o.Dictionary, s.Argv[o.Fixed:])
+		args = slices.DeleteFunc(args, func(w string) bool { return d.banned[wordKey(w)] && r.IntN(32) != 0 })
+		s.Argv = slices.Concat(s.Argv[:o.Fixed], args)
+	}
+	if d.dims[dimEnv] {
+		s.Env = mutate.Env(r, o.EnvNames, s.Env)
+	}
+	if d.dims[dimStdin] {
+		s.Stdin = StdinNull + StdinKind(r.IntN(3))
+	}
+	if d.dims[dimBytes] {
+		if !s.usesInput() {
+			s.Stdin = StdinFile + StdinKind(r.IntN(2))
+		}
+		s.Input = change(s.Input)
+	}
+	if d.dims[dimFiles] {
+		name := extraNames[r.IntN(len(extraNames))]
+		s.Files = slices.DeleteFunc(slices.Clone(s.Files), func(f File) bool { return f.Name == name })
+		if len(s.Files) > 8 || r.IntN(4) == 0 {
+			s.Files = s.Files[:len(s.Files)/2]
+		} else {
+			s.Files = append(s.Files, File{Name: name, Data: change(d.other)})
+		}
+		if len(s.Argv) < maxWords && r.IntN(2) == 0 {
+			s.Argv = slices.Concat(s.Argv, []string{name})
+		}
+	}
+	if !s.usesInput() {
+		s.Input = nil
+	}
+	return s
+}

@@ -1,0 +1,124 @@
+package fuzz
+
+import (
+	"slices"
+
+	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+)
+
+// minimize returns a smaller scenario for which shows is true, or s, for which
+// the caller knows it to be. In this order it wants: no files, default
+// environment, fewest arguments after the first fixed ones, smallest input, no
+// standard input, short arguments. It stops when no single removal is possible any
+// more, or after tries calls of shows. It is a pure function around its
+// predicate and does not change s.
+func minimize(s Scenario, fixed, tries int, shows func(*Scenario) bool) Scenario {
+	m := minimizer{best: s, fixed: fixed, tries: tries, shows: shows}
+	for m.progress = true; m.progress && m.tries > 0; {
+		m.progress = false
+		m.files()
+		m.env()
+		m.args()
+		m.input()
+		m.stdin()
+		m.words()
+	}
+	return m.best
+}
+
+type minimizer struct {
+	best     Scenario
+	fixed    int
+	tries    int
+	progress bool
+	shows    func(*Scenario) bool
+}
+
+// try makes the changed copy the best one if it still shows.
+func (m *minimizer) try(change func(*Scenario)) bool {
+	if m.tries <= 0 {
+		return false
+	}
+	m.tries--
+	candidate := m.best
+	change(&candidate)
+	if !m.shows(&candidate) {
+		return false
+	}
+	m.best, m.progress = candidate, true
+	return true
+}
+
+func (m *minimizer) files() {
+	if len(m.best.Files) > 1 && m.try(func(s *Scenario) { s.Files = nil }) {
+		return
+	}
+	for i := len(m.best.Files) - 1; i >= 0; i-- {
+		m.try(func(s *Scenario) { s.Files = without(s.Files, i, i+1) })
+	}
+}
+
+func (m *minimizer) env() {
+	if len(m.best.Env) > 1 && m.try(func(s *Scenario) { s.Env = nil }) {
+		return
+	}
+	for i := len(m.best.Env) - 1; i >= 0; i-- {
+		m.try(func(s *Scenario) { s.Env = without(s.Env, i, i+1) })
+	}
+}
+
+// args tries none, then drops words and pairs of words: an option goes together with its value.
+func (m *minimizer) args() {
+	if len(m.best.Argv) > m.fixed+1 && m.try(func(s *Scenario) { s.Argv = slices.Clone(s.Argv[:m.fixed]) }) {
+		return
+	}
+	for i := len(m.best.Argv) - 1; i >= m.fixed; i-- {
+		if !m.try(func(s *Scenario) { s.Argv = without(s.Argv, i, i+1) }) && i > m.fixed {
+			if m.try(func(s *Scenario) { s.Argv = without(s.Argv, i-1, i+1) }) {
+				i--
+			}
+		}
+	}
+}
+
+// input tries none, then drops blocks of half the size again and again.
+func (m *minimizer) input() {
+	if len(m.best.Input) == 0 || m.try(func(s *Scenario) { s.Input = nil }) {
+		return
+	}
+	for size := (len(m.best.Input) + 1) / 2; size > 0 && m.tries > 0; size /= 2 {
+		// From the end: the front of a file is what its format is known by.
+		for to := len(m.best.Input); to > 0 && m.tries > 0; to -= size {
+			m.try(func(s *Scenario) { s.Input = without(s.Input, max(to-size, 0), to) })
+		}
+	}
+}
+
+func (m *minimizer) stdin() {
+	if m.best.Stdin != StdinNull {
+		m.try(func(s *Scenario) { s.Stdin = StdinNull })
+	}
+	if !m.best.usesInput() {
+		m.best.Input = nil // the target cannot tell
+	}
+}
+
+// words halves arguments that are too long to read.
+func (m *minimizer) words() {
+	const readable = 16
+	for i := m.fixed; i < len(m.best.Argv); i++ {
+		for n := len(m.best.Argv[i]); n > readable && m.best.Argv[i] != mutate.Input; n = len(m.best.Argv[i]) {
+			if !m.try(func(s *Scenario) {
+				s.Argv = slices.Clone(s.Argv)
+				s.Argv[i] = s.Argv[i][:n/2]
+			}) {
+				break
+			}
+		}
+	}
+}
+
+// without is a copy of s that lacks s[from:to].
+func without[T any](s []T, from, to int) []T {
+	return slices.Concat(s[:from], s[to:])
+}

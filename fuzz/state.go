@@ -1,0 +1,226 @@
+package fuzz
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// State is a state directory: what one target has shown so far, so that a
+// killed run is resumed and a finished one is replayed. Its layout is AFL's,
+// with a folder more:
+//
+//	queue/      scenarios that showed something new
+//	witnesses/  the smallest scenario known for each syscall
+//	crashes/    one scenario for each kind of crash
+//	hangs/      one scenario for each kind of timeout
+//	fuzzer_stats
+//
+// A scenario is <id>.json, with <id>.input and <id>.files/ beside it where it has
+// them. The JSON file is written last, so a scenario without one does not exist.
+// Every file is written under a temporary name, fsynced and renamed. Only
+// fuzzer_stats holds times: the rest is the same for the same options and seed.
+type State struct{ dir string }
+
+// Folder is a folder of scenarios in a State.
+type Folder string
+
+// The folders.
+const (
+	Queue     Folder = "queue"
+	Witnesses Folder = "witnesses"
+	Crashes   Folder = "crashes"
+	Hangs     Folder = "hangs"
+)
+
+var folders = [...]Folder{Queue, Witnesses, Crashes, Hangs}
+
+// Stored is a scenario in a State.
+type Stored struct {
+	ID       string
+	Scenario Scenario
+}
+
+// scenarioName is the name of a file that makes a scenario exist.
+var scenarioName = regexp.MustCompile(`^([0-9a-f]{16})\.json$`)
+
+// OpenState opens the state directory at dir and makes what is missing of it.
+func OpenState(dir string) (*State, error) {
+	for _, f := range folders {
+		if err := os.MkdirAll(filepath.Join(dir, string(f)), 0o755); err != nil {
+			return nil, fmt.Errorf("open state: %w", err)
+		}
+	}
+	return &State{dir: dir}, nil
+}
+
+// LoadState opens an existing state directory to read from it. When there is
+// none, the error is fs.ErrNotExist.
+func LoadState(dir string) (*State, error) {
+	if _, err := os.ReadDir(filepath.Join(dir, string(Witnesses))); err != nil {
+		return nil, fmt.Errorf("load state: %w", err)
+	}
+	return &State{dir: dir}, nil
+}
+
+// Dir is the directory as it was given.
+func (s *State) Dir() string { return s.dir }
+
+// Clear removes all stored scenarios, so that the next run starts afresh.
+func (s *State) Clear() error {
+	for _, f := range folders {
+		path := filepath.Join(s.dir, string(f))
+		if err := errors.Join(os.RemoveAll(path), os.MkdirAll(path, 0o755)); err != nil {
+			return fmt.Errorf("clear state: %w", err)
+		}
+	}
+	return nil
+}
+
+// Scenarios returns the witnesses, sorted by ID.
+func (s *State) Scenarios() ([]Stored, error) { return s.List(Witnesses) }
+
+// List returns the scenarios of a folder, sorted by ID. Leftovers of an
+// interrupted write are ignored; a scenario that cannot be read or whose content
+// does not match its name is an error that names the file.
+func (s *State) List(f Folder) ([]Stored, error) {
+	dir := filepath.Join(s.dir, string(f))
+	entries, err := os.ReadDir(dir) // sorted by name
+	if err != nil {
+		return nil, fmt.Errorf("read state: %w", err)
+	}
+	var out []Stored
+	for _, e := range entries {
+		m := scenarioName.FindStringSubmatch(e.Name())
+		if m == nil {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		sc, err := load(path)
+		if err != nil {
+			return nil, fmt.Errorf("read state: %s: %w", path, err)
+		}
+		if id := sc.ID(); id != m[1] {
+			return nil, fmt.Errorf("read state: %s: content has the id %s; the file, its .input or its .files was changed", path, id)
+		}
+		out = append(out, Stored{ID: m[1], Scenario: sc})
+	}
+	return out, nil
+}
+
+func load(path string) (Scenario, error) {
+	b, err := readBounded(path)
+	if err != nil {
+		return Scenario{}, err
+	}
+	sc, err := decodeScenario(b)
+	if err != nil {
+		return Scenario{}, err
+	}
+	prefix := strings.TrimSuffix(path, ".json")
+	if sc.usesInput() {
+		if sc.Input, err = readBounded(prefix + ".input"); err != nil {
+			return Scenario{}, err
+		}
+	}
+	for i := range sc.Files {
+		if sc.Files[i].Data, err = readBounded(filepath.Join(prefix+".files", sc.Files[i].Name)); err != nil {
+			return Scenario{}, err
+		}
+	}
+	return sc, nil
+}
+
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxStored+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxStored {
+		return nil, fmt.Errorf("larger than %d bytes", maxStored)
+	}
+	return b, nil
+}
+
+// Prefix is the path of a stored scenario without suffix, as Command wants it.
+func (s *State) Prefix(f Folder, id string) string { return filepath.Join(s.dir, string(f), id) }
+
+// Save stores a scenario, unless it is there already. Input that the target
+// cannot see is not stored.
+func (s *State) Save(f Folder, sc *Scenario) error {
+	prefix := s.Prefix(f, sc.ID())
+	if _, err := os.Lstat(prefix + ".json"); err == nil {
+		return nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("save scenario: %w", err)
+	}
+	b, err := encodeScenario(sc)
+	if err != nil {
+		return err
+	}
+	if sc.usesInput() {
+		if err := writeFile(prefix+".input", sc.Input); err != nil {
+			return fmt.Errorf("save scenario: %w", err)
+		}
+	}
+	for _, file := range sc.Files {
+		path := filepath.Join(prefix+".files", file.Name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), writeFile(path, file.Data)); err != nil {
+			return fmt.Errorf("save scenario: %w", err)
+		}
+	}
+	if err := writeFile(prefix+".json", b); err != nil {
+		return fmt.Errorf("save scenario: %w", err)
+	}
+	return nil
+}
+
+// writeFile writes under a temporary name, fsyncs and renames. A name that
+// starts with a dot is never taken for a scenario.
+func writeFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes a rename in dir durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// writeStats writes fuzzer_stats in the form that afl-whatsup and afl-plot read:
+// "key<padding>: value" lines.
+func (s *State) writeStats(lines [][2]string) error {
+	var out strings.Builder
+	for _, l := range lines {
+		fmt.Fprintf(&out, "%-18s: %s\n", l[0], l[1])
+	}
+	if err := writeFile(filepath.Join(s.dir, "fuzzer_stats"), []byte(out.String())); err != nil {
+		return fmt.Errorf("write fuzzer_stats: %w", err)
+	}
+	return nil
+}
