@@ -40,7 +40,7 @@ func (a Arg) Format(v uint64) string {
 		if name, ok := find(a.Set.Enum, v); ok {
 			return name
 		}
-		if s := a.signed(v); s < 0 {
+		if s := a.signed(v); s < 0 && s > -4096 {
 			return strconv.FormatInt(s, 10)
 		}
 	case KindFlags:

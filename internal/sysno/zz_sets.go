@@ -285,6 +285,15 @@ var setsAMD64 = [...]ValueSet{
 		},
 	},
 	{
+		Name: "execveat",
+		Mask: 0x0,
+		Flags: []Value{
+			{"AT_SYMLINK_NOFOLLOW", 0x100},
+			{"AT_EMPTY_PATH", 0x1000},
+			{"AT_EXECVE_CHECK", 0x10000},
+		},
+	},
+	{
 		Name: "fadvise",
 		Mask: 0xffffffffffffffff,
 		Enum: []Value{

@@ -9,7 +9,6 @@ import (
 	"go/format"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"maps"
 	"math/bits"
 	"path/filepath"
@@ -35,6 +34,7 @@ type value struct {
 	value uint64
 }
 
+// set is a ValueSet in the making.
 type set struct {
 	name        string
 	mask        uint64
@@ -47,11 +47,13 @@ func writeSets(unixDir, origin string) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(origin + " and gen/sets.txt. DO NOT EDIT.\n\npackage sysno\n")
 	var common map[string]set
+	known := map[string]uint64{}
 	for _, abi := range abis {
 		constants, err := readConstants(unixDir, abi.goarch)
 		if err != nil {
 			return nil, err
 		}
+		maps.Copy(known, constants)
 		sets, err := parseSets(setsText, abi.name, constants)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", abi.name, err)
@@ -67,7 +69,7 @@ func writeSets(unixDir, origin string) ([]byte, error) {
 			common = sets
 		}
 	}
-	if err := checkNamesAreUsed(setsText, unixDir); err != nil {
+	if err := checkNames(setsText, known); err != nil {
 		return nil, err
 	}
 	return format.Source(b.Bytes())
@@ -176,6 +178,12 @@ func parseSets(text, abi string, constants map[string]uint64) (map[string]set, e
 			current = set{name: fields[1]}
 			continue
 		}
+		if fields[0] == "mask" && len(fields) == 2 {
+			if n, err := strconv.ParseUint(fields[1], 0, 64); err == nil {
+				current.mask = n
+				continue
+			}
+		}
 		values, err := parseValues(fields[1:], abi, constants)
 		if err != nil {
 			return nil, fmt.Errorf("set %s: %w", current.name, err)
@@ -256,26 +264,18 @@ func (s set) check() error {
 	return nil
 }
 
-// checkNamesAreUsed refuses a name in sets.txt that no ABI has: it is misspelled.
-func checkNamesAreUsed(text, unixDir string) error {
-	known := map[string]bool{}
-	for _, abi := range abis {
-		constants, err := readConstants(unixDir, abi.goarch)
-		if err != nil {
-			return err
-		}
-		for name := range constants {
-			known[name] = true
-		}
-	}
+// checkNames refuses a name without a value that no ABI has: it is misspelled.
+func checkNames(text string, known map[string]uint64) error {
 	for line := range strings.Lines(text) {
 		fields := strings.Fields(line)
 		if len(fields) == 0 || fields[0] == "set" || strings.HasPrefix(line, "#") {
 			continue
 		}
 		for _, word := range fields[1:] {
-			if !strings.Contains(word, "=") && !known[word] {
-				return fmt.Errorf("sets.txt: %s: %w in %s", word, fs.ErrNotExist, unixDir)
+			_, ok := known[word]
+			_, err := strconv.ParseUint(word, 0, 64)
+			if !ok && err != nil && !strings.Contains(word, "=") {
+				return fmt.Errorf("sets.txt: x/sys has no constant %s", word)
 			}
 		}
 	}
