@@ -1,0 +1,143 @@
+package rawtp
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/cilium/ebpf/ringbuf"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+)
+
+// Kind says what an Event tells of. The zero value is invalid.
+type Kind uint8
+
+// The kinds of events.
+const (
+	KindInvalid Kind = iota
+	FirstSeen        // a syscall that no recorded process had made before
+	Denied           // a syscall that a seccomp filter refused
+)
+
+// Event is one call in detail.
+type Event struct {
+	Kind Kind
+	ID   sysno.ID
+	Slot int
+	PID  int // thread group, in the initial pid namespace
+	TID  int
+	Comm string // of the thread, at most 15 bytes, as the target chose it
+
+	// IP and Args are registers as the call found them; Args beyond those that
+	// the syscall has hold whatever the program left there. Both are zero for the
+	// execve that starts a recorded program.
+	IP   uint64
+	Args [6]uint64
+
+	// Return is what a refused call returned, a negated errno as a rule. Where
+	// SIGSYS is set the filter trapped or killed instead, and Return is 0.
+	Return int64
+	SIGSYS bool
+
+	// Count is how many equal calls stand behind the event: 1 when it is
+	// delivered, all so far when it comes from Denials.
+	Count uint64
+}
+
+// Events calls deliver for each event, one at a time, until ctx is done or the
+// Recorder is closed, and returns nil then. Once ctx is done it delivers what is in
+// the buffer already, so that a run can be waited for, ctx cancelled, and nothing
+// be missed. Events wants Options.Events or Options.Denials, and one caller at a
+// time.
+//
+// FirstSeen comes once a syscall, or twice when two CPUs see it in the same moment;
+// Denied once for each distinct process, syscall and arguments.
+func (r *Recorder) Events(ctx context.Context, deliver func(Event)) error {
+	if r.reader == nil {
+		return errors.New("read events: the recorder was opened without any")
+	}
+	stop := context.AfterFunc(ctx, func() { r.reader.Flush() })
+	defer stop()
+	var record ringbuf.Record
+	for {
+		err := r.reader.ReadInto(&record)
+		switch {
+		case errors.Is(err, ringbuf.ErrFlushed):
+			// A flush can be left over from the cancellation of an earlier call.
+			if ctx.Err() != nil {
+				return nil
+			}
+			continue
+		case errors.Is(err, os.ErrClosed):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read events: %w", err)
+		}
+		var raw recorderEvent
+		if _, err := binary.Decode(record.RawSample, binary.NativeEndian, &raw); err != nil {
+			return fmt.Errorf("decode event: %w", err)
+		}
+		deliver(raw.event())
+	}
+}
+
+// Denials is every refused call so far with its count, sorted by process, syscall
+// and arguments. Other than through Events, none is missing here but those that
+// Dropped counts. It needs Options.Denials.
+func (r *Recorder) Denials() ([]Event, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.closed {
+		return slices.Clone(r.refused), nil
+	}
+	return r.denialTable()
+}
+
+func (r *Recorder) denialTable() ([]Event, error) {
+	if !r.denials {
+		return nil, nil
+	}
+	var (
+		all   []Event
+		key   recorderDenial
+		value recorderEvent
+	)
+	entries := r.coll.Maps["denials"].Iterate()
+	for entries.Next(&key, &value) {
+		all = append(all, value.event())
+	}
+	if err := entries.Err(); err != nil {
+		return nil, fmt.Errorf("read denials: %w", err)
+	}
+	slices.SortFunc(all, func(a, b Event) int {
+		return cmp.Or(cmp.Compare(a.PID, b.PID), a.ID.Compare(b.ID), slices.Compare(a.Args[:], b.Args[:]))
+	})
+	return all, nil
+}
+
+func (e *recorderEvent) event() Event {
+	kind := FirstSeen
+	if e.Kind == recorderKindDENIED {
+		kind = Denied
+	}
+	comm, _, _ := bytes.Cut(e.Comm[:], []byte{0})
+	return Event{
+		Kind:   kind,
+		ID:     sysno.ID{Arch: archOf(e.Abi), NR: e.Nr},
+		Slot:   int(e.Slot),
+		PID:    int(e.Pid),
+		TID:    int(e.Tid),
+		Comm:   string(comm),
+		IP:     e.Ip,
+		Args:   e.Args,
+		Return: e.Ret,
+		SIGSYS: e.Sigsys != 0,
+		Count:  e.Count,
+	}
+}

@@ -1,0 +1,275 @@
+package rawtp
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+)
+
+// Numbers of getpgid, which the victim calls and the filters refuse.
+const (
+	getpgid64 = 121
+	getpgid32 = 132
+)
+
+// refuse is the filter's action that makes a call fail.
+func refuse(errno uint32) uint32 { return unix.SECCOMP_RET_ERRNO | errno }
+
+// collect returns the events that are delivered while f runs.
+func collect(t *testing.T, r *Recorder, f func()) []Event {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var events []Event
+	failed := make(chan error)
+	go func() { failed <- r.Events(ctx, func(e Event) { events = append(events, e) }) }()
+	f()
+	cancel()
+	if err := <-failed; err != nil {
+		t.Fatal(err)
+	}
+	return events
+}
+
+func TestADenialIsSeenAsSuchAndNotAsACall(t *testing.T) {
+	r := mustOpen(t, Options{Denials: true})
+	program := victim(t)
+	refused := []uint32{getpgid64, getpgid32}
+	amd64 := sysno.ID{Arch: sysno.AMD64, NR: getpgid64}
+	i386 := sysno.ID{Arch: sysno.I386, NR: getpgid32}
+	for _, c := range []struct {
+		name   string
+		action uint32
+		mode   string
+		status unix.WaitStatus
+		id     sysno.ID
+		want   []Event // those fields that can be foretold
+	}{
+		{"errno", refuse(13), "refused", 0, amd64, []Event{
+			{Args: [6]uint64{0x101, 0x102, 0x103, 0x104, 0x105, 0x106}, Return: -13, Count: 3},
+			{Args: [6]uint64{0x201, 0x102, 0x103, 0x104, 0x105, 0x106}, Return: -13, Count: 1},
+		}},
+		{"errno 0", refuse(0), "refused", 0, amd64, []Event{
+			{Args: [6]uint64{0x101, 0x102, 0x103, 0x104, 0x105, 0x106}, Count: 3},
+			{Args: [6]uint64{0x201, 0x102, 0x103, 0x104, 0x105, 0x106}, Count: 1},
+		}},
+		{"trap that is handled", unix.SECCOMP_RET_TRAP, "trapped", 0, amd64, []Event{
+			{Args: [6]uint64{0x101, 0x102, 0x103, 0x104, 0x105, 0x106}, SIGSYS: true, Count: 1},
+		}},
+		{"trap that kills", unix.SECCOMP_RET_TRAP, "thread", unix.WaitStatus(unix.SIGSYS), amd64, []Event{
+			{Args: [6]uint64{1, 0x102, 0x103, 0x104, 0x105, 0x106}, SIGSYS: true, Count: 1},
+		}},
+		{"kill the process", unix.SECCOMP_RET_KILL_PROCESS, "refused", unix.WaitStatus(unix.SIGSYS), amd64, []Event{
+			{Args: [6]uint64{0x101, 0x102, 0x103, 0x104, 0x105, 0x106}, SIGSYS: true, Count: 1},
+		}},
+		// The other thread dies with the same code and must not be taken for a second denial.
+		{"kill a process with threads", unix.SECCOMP_RET_KILL_PROCESS, "thread", unix.WaitStatus(unix.SIGSYS), amd64, []Event{
+			{Args: [6]uint64{1, 0x102, 0x103, 0x104, 0x105, 0x106}, SIGSYS: true, Count: 1},
+		}},
+		{"kill the only thread", unix.SECCOMP_RET_KILL_THREAD, "refused", unix.WaitStatus(unix.SIGSYS), amd64, []Event{
+			{Args: [6]uint64{0x101, 0x102, 0x103, 0x104, 0x105, 0x106}, SIGSYS: true, Count: 1},
+		}},
+		{"kill one thread of two", unix.SECCOMP_RET_KILL_THREAD, "thread", 0, amd64, []Event{
+			{Args: [6]uint64{1, 0x102, 0x103, 0x104, 0x105, 0x106}, SIGSYS: true, Count: 1},
+		}},
+		{"32-bit arguments", refuse(1), "refused-int80", 0, i386, []Event{
+			{Args: [6]uint64{1, 2, 3, 4, 5}, Return: -1, Count: 1},
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := launcher(t, r, 5)
+			var status unix.WaitStatus
+			events := collect(t, r, func() {
+				status = runFiltered(t, c.action, refused, false, program, c.mode)
+			})
+			if status&^0x80 != c.status { // 0x80: a core was dumped
+				t.Errorf("status %#x, want %#x", status, c.status)
+			}
+			if got := s.Denied(); !slices.Equal(got, []sysno.ID{c.id}) {
+				t.Errorf("denied %v, want %v", got, c.id)
+			}
+			if got := s.Seen(); slices.Contains(got, c.id) || len(got) == 0 {
+				t.Errorf("seen %v, want it without %v", got, c.id)
+			}
+			if len(events) == 0 {
+				t.Fatal("no events")
+			}
+			var counted []Event
+			table, err := r.Denials()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range table {
+				if e.PID == events[0].PID {
+					counted = append(counted, e)
+				}
+			}
+			for i := range c.want {
+				c.want[i].Kind, c.want[i].ID, c.want[i].Slot, c.want[i].Comm = Denied, c.id, 5, "victim"
+			}
+			check(t, "table", counted, c.want)
+			for i := range c.want {
+				c.want[i].Count = 1
+			}
+			check(t, "events", events, c.want)
+		})
+	}
+	if got := r.Dropped(); got != (Dropped{}) {
+		t.Errorf("dropped %+v, want nothing", got)
+	}
+}
+
+// check compares what can be foretold of events. The sixth argument of int80 is
+// the frame pointer.
+func check(t *testing.T, what string, got, want []Event) {
+	t.Helper()
+	got = slices.Clone(got)
+	for i, e := range got {
+		if e.PID <= 0 || e.TID < e.PID || e.IP == 0 {
+			t.Errorf("%s: pid %d, tid %d, ip %#x", what, e.PID, e.TID, e.IP)
+		}
+		got[i].PID, got[i].TID, got[i].IP = 0, 0, 0
+		if e.ID.Arch == sysno.I386 {
+			if e.Args[5]>>32 != 0 {
+				t.Errorf("%s: %#x is no 32-bit register", what, e.Args[5])
+			}
+			got[i].Args[5] = 0
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s: want (-), got (+):\n%s", what, diff)
+	}
+}
+
+func TestAllowedCallsUnderAFilterAreNoDenials(t *testing.T) {
+	r := mustOpen(t, Options{Denials: true})
+	program, leaf := victim(t), trivial(t)
+	for _, c := range []struct {
+		name string
+		run  func() unix.WaitStatus
+		want []string
+	}{
+		{"filter from before the exec", func() unix.WaitStatus {
+			return runFiltered(t, refuse(1), []uint32{1000}, false, program, "all", leaf)
+		}, nil},
+		{"through an init", func() unix.WaitStatus {
+			return runFiltered(t, refuse(1), []uint32{1000}, true, program, "all", leaf)
+		}, nil},
+		{"filter of the target's own", func() unix.WaitStatus {
+			return runFiltered(t, 0, nil, false, program, "own-filter", leaf)
+		}, []string{"getpgid"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := launcher(t, r, 0)
+			if status := c.run(); status != 0 {
+				t.Fatalf("status %#x, want exit 0", status)
+			}
+			if diff := cmp.Diff(c.want, names(s.Denied())); diff != "" {
+				t.Errorf("denied: want (-), got (+):\n%s", diff)
+			}
+			if seen := names(s.Seen()); !slices.Contains(seen, "getitimer") || !slices.Contains(seen, "exit") {
+				t.Errorf("children were not followed: %v", seen)
+			}
+		})
+	}
+}
+
+func TestDeniedOddNumbersAreKept(t *testing.T) {
+	r := mustOpen(t, Options{Denials: true})
+	program := victim(t)
+	s := launcher(t, r, 0)
+	runFiltered(t, refuse(38), []uint32{1000}, false, program, "numbers")
+	odd := sysno.ID{Arch: sysno.Native(), NR: 1000}
+	if got := s.Denied(); !slices.Equal(got, []sysno.ID{odd}) {
+		t.Errorf("denied %v, want %v", got, odd)
+	}
+	if got := s.Seen(); slices.Contains(got, odd) || !slices.Contains(got, sysno.ID{Arch: sysno.Native(), NR: 0xffffffff}) {
+		t.Errorf("seen %v, want -1 and not 1000", got)
+	}
+	if got := r.Seen(); slices.Contains(got, odd) {
+		t.Errorf("session: %v in %v", odd, got)
+	}
+}
+
+func TestFirstSightingsAreDeliveredOnce(t *testing.T) {
+	r := mustOpen(t, Options{Events: true})
+	program := victim(t)
+	s := launcher(t, r, 1)
+	for n, want := range []bool{true, false} {
+		s.Begin()
+		events := collect(t, r, func() {
+			run(t, program, "int80")
+		})
+		if !want {
+			if len(events) != 0 {
+				t.Errorf("run %d: %d events of what was seen before", n, len(events))
+			}
+			continue
+		}
+		var ids []sysno.ID
+		for _, e := range events {
+			ids = append(ids, e.ID)
+			if e.Kind != FirstSeen || e.Slot != 1 || e.PID <= 0 || e.TID != e.PID || e.Count != 1 {
+				t.Errorf("event %+v", e)
+			}
+			if e.ID.Arch == sysno.I386 && !slices.Equal(e.Args[:5], []uint64{1, 2, 3, 4, 5}) {
+				t.Errorf("arguments %#x of %v, want those in 32-bit registers", e.Args, e.ID)
+			}
+		}
+		slices.SortFunc(ids, sysno.ID.Compare)
+		if diff := cmp.Diff(s.Seen(), ids); diff != "" {
+			t.Errorf("run %d: seen (-), events (+):\n%s", n, diff)
+		}
+	}
+}
+
+func TestAFullBufferDropsEventsButNoSyscall(t *testing.T) {
+	program := victim(t)
+	r := mustOpenBounded(t, Options{Events: true, Denials: true}, bounds{events: 4096, odds: 4096, denials: 8})
+	s := launcher(t, r, 0)
+	s.Begin()
+	runFiltered(t, refuse(1), []uint32{getpgid64}, false, program, "refused-often")
+	run(t, program, "odds")
+	odd := 0
+	for _, id := range s.Seen() {
+		if id.NR >= 1000 {
+			odd++
+		}
+	}
+	if odd != 20 {
+		t.Errorf("kept %d of 20 numbers", odd)
+	}
+	if got := names(s.Denied()); !slices.Equal(got, []string{"getpgid"}) {
+		t.Errorf("denied %v, want getpgid", got)
+	}
+	if got := r.Dropped(); got.Events == 0 || got.Denials != 40-8 {
+		t.Errorf("dropped %+v, want some events and 32 denials", got)
+	}
+	if lost := r.Lost(); !lost.Complete() {
+		t.Errorf("lost %+v, want nothing", lost)
+	}
+	events := collect(t, r, func() {})
+	if len(events) == 0 {
+		t.Error("nothing was in the full buffer")
+	}
+}
+
+func TestEventsEndsWithTheRecorder(t *testing.T) {
+	r := mustOpen(t, Options{Events: true})
+	ended := make(chan error)
+	go func() { ended <- r.Events(context.Background(), func(Event) {}) }()
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("got %v, want nil", err)
+	}
+	r = mustOpen(t, Options{})
+	if err := r.Events(context.Background(), func(Event) {}); err == nil {
+		t.Error("a recorder without events: no error")
+	}
+}

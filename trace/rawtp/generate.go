@@ -1,0 +1,3 @@
+package rawtp
+
+//go:generate sh generate.sh

@@ -1,0 +1,532 @@
+//go:build ignore
+
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * Which task belongs to a recorded target is decided by a mark in task storage,
+ * never by pid, name or namespace: a target can change those, and a stranger can
+ * share them.
+ *
+ *   LAUNCHER --clone--> PENDING --exec--> ARMED --clone--> ARMED
+ *                       PENDING --clone--> PENDING
+ *
+ * What an ARMED task calls is a byte set in two sets: that of its slot (one
+ * worker's current run) and that of the session. Nothing queues, so nothing
+ * drops; events only tell of a byte that has just been set.
+ */
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+enum abi { NATIVE, I386, X32, ABIS, FOREIGN = ABIS };
+enum kind { SEEN, DENIED, KINDS };
+enum state { NONE, LAUNCHER, PENDING, ARMED };
+/* INSIDE: the next sys_exit of this thread needs no sys_enter before it. */
+enum phase { OUTSIDE, INSIDE, KILLED };
+
+#define NRS 512
+#define SESSION 0xffffffff /* in place of a slot's number */
+
+struct mark {
+	__u64 gen;
+	__u32 slot;
+	__u8 state;
+	__u8 phase;
+	__u16 pad;
+};
+
+struct set {
+	__u8 cell[KINDS][ABIS * NRS];
+};
+
+/*
+ * Shared with user space, which writes gen and clears half[gen & 1] before. The
+ * halves alternate so that a straggler, caught between its look at gen and its
+ * store, writes into the run that it belongs to.
+ */
+struct slot {
+	__u64 gen;
+	__u64 odd;      /* the generation that last made a call of an odd number */
+	__u64 launcher; /* thread id of the marked launcher, 0 without */
+	__u64 pad[5];
+	struct set half[2];
+};
+
+struct session {
+	__u64 cookie;          /* first argument of a launcher's request */
+	__u64 first_sightings; /* whether each is an event */
+	__u64 unfollowed;
+	__u64 beyond;
+	__u64 late;
+	__u64 events_dropped;
+	__u64 denials_dropped;
+	__u64 pad;
+	struct set set;
+};
+
+/* A number outside the sets: -1, 1000, those of x32 from 512 on. */
+struct odd {
+	__u32 slot;
+	enum kind kind;
+	enum abi abi;
+	__u32 nr;
+};
+
+struct event {
+	__u64 ip;
+	__u64 args[6];
+	__s64 ret;
+	__u64 count;
+	enum kind kind;
+	enum abi abi;
+	__u32 nr;
+	__u32 pid;
+	__u32 tid;
+	__u32 slot;
+	__u32 sigsys;
+	__u32 pad;
+	__u8 comm[16];
+};
+
+struct denial {
+	__u64 args[6];
+	__u32 pid;
+	enum abi abi;
+	__u32 nr;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct mark);
+} marks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, struct slot);
+} slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct session);
+} sessions SEC(".maps");
+
+/* To the generation that saw the number last. Full: session.beyond. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct odd);
+	__type(value, __u64);
+} odds SEC(".maps");
+
+/* One entry a process, syscall and arguments. Full: session.denials_dropped. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct denial);
+	__type(value, struct event);
+} denials SEC(".maps");
+
+/* Full: session.events_dropped. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 18);
+} events SEC(".maps");
+
+/* Some helpers that are needed here are for GPL-compatible programs only. */
+char __license[] SEC("license") = "Dual MIT/GPL";
+
+#if defined(__TARGET_ARCH_x86)
+
+#define NR_EXECVE 59
+#define NR_GETPPID 110
+#define TS_COMPAT 0x0002 /* arch/x86/include/asm/thread_info.h */
+#define X32_BIT 0x40000000
+
+/*
+ * TS_COMPAT is set by every 32-bit entry, int80 in a 64-bit process included.
+ * The x32 bit counts in positive numbers only: -1 has it set, and is none.
+ */
+static __always_inline enum abi abi_of(struct task_struct *task, __u32 *nr)
+{
+	if (task->thread_info.status & TS_COMPAT)
+		return I386;
+	if ((*nr & (X32_BIT | 0x80000000)) == X32_BIT) {
+		*nr &= ~X32_BIT;
+		return X32;
+	}
+	return NATIVE;
+}
+
+static __always_inline __u32 number(struct pt_regs *regs)
+{
+	return BPF_CORE_READ(regs, orig_ax);
+}
+
+static __always_inline __u64 pointer(struct pt_regs *regs)
+{
+	return BPF_CORE_READ(regs, ip);
+}
+
+static __always_inline void arguments(__u64 *args, struct pt_regs *regs, enum abi abi)
+{
+	if (abi == I386) {
+		args[0] = (__u32)BPF_CORE_READ(regs, bx);
+		args[1] = (__u32)BPF_CORE_READ(regs, cx);
+		args[2] = (__u32)BPF_CORE_READ(regs, dx);
+		args[3] = (__u32)BPF_CORE_READ(regs, si);
+		args[4] = (__u32)BPF_CORE_READ(regs, di);
+		args[5] = (__u32)BPF_CORE_READ(regs, bp);
+		return;
+	}
+	args[0] = BPF_CORE_READ(regs, di);
+	args[1] = BPF_CORE_READ(regs, si);
+	args[2] = BPF_CORE_READ(regs, dx);
+	args[3] = BPF_CORE_READ(regs, r10);
+	args[4] = BPF_CORE_READ(regs, r8);
+	args[5] = BPF_CORE_READ(regs, r9);
+}
+
+#elif defined(__TARGET_ARCH_arm64)
+
+#define NR_EXECVE 221
+#define NR_GETPPID 173
+#define TIF_32BIT 22 /* arch/arm64/include/asm/thread_info.h */
+
+/* There is no table for 32-bit ARM: its numbers under 64-bit names would lie. */
+static __always_inline enum abi abi_of(struct task_struct *task, __u32 *nr)
+{
+	return task->thread_info.flags & (1UL << TIF_32BIT) ? FOREIGN : NATIVE;
+}
+
+static __always_inline __u32 number(struct pt_regs *regs)
+{
+	return BPF_CORE_READ(regs, syscallno);
+}
+
+static __always_inline __u64 pointer(struct pt_regs *regs)
+{
+	return BPF_CORE_READ(regs, user_regs.pc);
+}
+
+/* regs[0] holds the result by the time of sys_exit. */
+static __always_inline void arguments(__u64 *args, struct pt_regs *regs, enum abi abi)
+{
+	args[0] = BPF_CORE_READ(regs, orig_x0);
+	args[1] = BPF_CORE_READ(regs, user_regs.regs[1]);
+	args[2] = BPF_CORE_READ(regs, user_regs.regs[2]);
+	args[3] = BPF_CORE_READ(regs, user_regs.regs[3]);
+	args[4] = BPF_CORE_READ(regs, user_regs.regs[4]);
+	args[5] = BPF_CORE_READ(regs, user_regs.regs[5]);
+}
+
+#endif
+
+static __always_inline void add(__u64 *counter)
+{
+	__sync_fetch_and_add(counter, 1);
+}
+
+static __always_inline struct session *session(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&sessions, &zero);
+}
+
+static __always_inline struct mark *mark_of(struct task_struct *task)
+{
+	return bpf_task_storage_get(&marks, task, 0, 0);
+}
+
+/* keep_odd and keep report whether the session had not seen the number yet. */
+static __always_inline int keep_odd(struct session *all, struct slot *slot, struct mark *mark,
+				    int current, enum kind kind, enum abi abi, __u32 nr)
+{
+	struct odd key = { .slot = mark->slot, .kind = kind, .abi = abi, .nr = nr };
+	__u64 gen = mark->gen;
+	long err;
+
+	if (current) {
+		slot->odd = gen;
+		if (bpf_map_update_elem(&odds, &key, &gen, BPF_ANY))
+			add(&all->beyond);
+	}
+	key.slot = SESSION;
+	err = bpf_map_update_elem(&odds, &key, &gen, BPF_NOEXIST);
+	if (err && err != -EEXIST)
+		add(&all->beyond);
+	return !err;
+}
+
+static __always_inline int keep(struct session *all, struct mark *mark, enum kind kind, enum abi abi, __u32 nr)
+{
+	__u32 number = mark->slot;
+	struct slot *slot = bpf_map_lookup_elem(&slots, &number);
+	__u8 *cell;
+	int current;
+
+	if (!slot)
+		return 0;
+	if (abi >= ABIS) {
+		add(&all->unfollowed);
+		return 0;
+	}
+	current = slot->gen == mark->gen;
+	if (!current)
+		add(&all->late);
+	if (nr >= NRS)
+		return keep_odd(all, slot, mark, current, kind, abi, nr);
+	if (current) {
+		cell = &slot->half[mark->gen & 1].cell[kind][abi * NRS + nr];
+		if (*cell)
+			return 0;
+		*cell = 1;
+	}
+	cell = &all->set.cell[kind][abi * NRS + nr];
+	if (*cell)
+		return 0;
+	*cell = 1;
+	return 1;
+}
+
+/* regs is absent at exec: they already belong to the new program. */
+static __always_inline void describe(struct event *e, struct mark *mark, struct pt_regs *regs,
+				     enum kind kind, enum abi abi, __u32 nr)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+
+	__builtin_memset(e, 0, sizeof(*e));
+	e->kind = kind;
+	e->abi = abi;
+	e->nr = nr;
+	e->pid = id >> 32;
+	e->tid = id;
+	e->slot = mark->slot;
+	e->count = 1;
+	bpf_get_current_comm(e->comm, sizeof(e->comm));
+	if (regs) {
+		e->ip = pointer(regs);
+		arguments(e->args, regs, abi);
+	}
+}
+
+static __always_inline void send(struct session *all, struct event *e)
+{
+	if (bpf_ringbuf_output(&events, e, sizeof(*e), 0))
+		add(&all->events_dropped);
+}
+
+static __always_inline void see(struct mark *mark, struct pt_regs *regs, enum abi abi, __u32 nr)
+{
+	struct session *all = session();
+	struct event e;
+
+	if (!all || !keep(all, mark, SEEN, abi, nr) || !all->first_sightings)
+		return;
+	describe(&e, mark, regs, SEEN, abi, nr);
+	send(all, &e);
+}
+
+static __always_inline void deny(struct task_struct *task, struct mark *mark, struct pt_regs *regs,
+				 __s64 ret, __u32 sigsys)
+{
+	struct session *all = session();
+	__u32 nr = number(regs);
+	enum abi abi = abi_of(task, &nr);
+	struct denial key = {};
+	struct event e, *known;
+	long err;
+
+	if (!all)
+		return;
+	keep(all, mark, DENIED, abi, nr);
+	describe(&e, mark, regs, DENIED, abi, nr);
+	e.ret = ret;
+	e.sigsys = sigsys;
+
+	key.pid = e.pid;
+	key.abi = abi;
+	key.nr = nr;
+	__builtin_memcpy(key.args, e.args, sizeof(key.args));
+	known = bpf_map_lookup_elem(&denials, &key);
+	if (!known) {
+		err = bpf_map_update_elem(&denials, &key, &e, BPF_NOEXIST);
+		if (!err) {
+			send(all, &e);
+			return;
+		}
+		known = bpf_map_lookup_elem(&denials, &key);
+	}
+	if (known)
+		add(&known->count);
+	else
+		add(&all->denials_dropped);
+}
+
+/*
+ * A thread asks to become the launcher of a slot, or to be released from it, by
+ * a getppid that it makes itself, which ignores its arguments: that works on
+ * every kernel, while naming a thread from outside needs PIDFD_THREAD (Linux
+ * 6.9). The cookie keeps others out.
+ */
+static __always_inline void answer(struct task_struct *task, struct mark *mark, struct pt_regs *regs)
+{
+	struct session *all = session();
+	struct mark fresh = {};
+	__u64 args[6] = {};
+	struct slot *slot;
+
+	arguments(args, regs, NATIVE);
+	if (!all || args[0] != all->cookie)
+		return;
+	fresh.state = LAUNCHER;
+	fresh.slot = args[1];
+	slot = bpf_map_lookup_elem(&slots, &fresh.slot);
+	if (!slot)
+		return;
+	if (args[2]) {
+		if (!mark && bpf_task_storage_get(&marks, task, &fresh, BPF_LOCAL_STORAGE_GET_F_CREATE))
+			slot->launcher = (__u32)bpf_get_current_pid_tgid();
+	} else if (mark && mark->state == LAUNCHER && mark->slot == fresh.slot) {
+		bpf_task_storage_delete(&marks, task);
+		slot->launcher = 0;
+	}
+}
+
+SEC("raw_tracepoint/sys_enter")
+int sys_enter(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (void *)ctx->args[0];
+	struct mark *mark = mark_of(task);
+	__u32 nr = ctx->args[1];
+	enum abi abi;
+
+	if (!mark || mark->state != ARMED) {
+		if (nr == NR_GETPPID)
+			answer(task, mark, regs);
+		return 0;
+	}
+	mark->phase = INSIDE;
+	abi = abi_of(task, &nr);
+	see(mark, regs, abi, nr);
+	return 0;
+}
+
+/* Only a BTF-typed tracepoint may give storage to a task other than the current one. */
+SEC("tp_btf/task_newtask")
+int task_newtask(__u64 *ctx)
+{
+	struct task_struct *child = (void *)ctx[0];
+	__u64 flags = ctx[1];
+	struct mark *mark = mark_of(bpf_get_current_task_btf());
+	struct session *all;
+	struct slot *slot;
+	struct mark fresh;
+
+	if (!mark)
+		return 0;
+	fresh = *mark;
+	if (fresh.state == LAUNCHER) {
+		/* A new thread of the launcher's own runtime. */
+		if (flags & CLONE_THREAD)
+			return 0;
+		slot = bpf_map_lookup_elem(&slots, &fresh.slot);
+		if (!slot)
+			return 0;
+		fresh.state = PENDING;
+		fresh.gen = slot->gen;
+	}
+	/* The child's first sys_exit is that of the clone which it did not enter. */
+	fresh.phase = INSIDE;
+	if (bpf_task_storage_get(&marks, child, &fresh, BPF_LOCAL_STORAGE_GET_F_CREATE))
+		return 0;
+	all = session();
+	if (all)
+		add(&all->unfollowed);
+	return 0;
+}
+
+/*
+ * Arms, and records the exec: its sys_enter was the launcher's child's. Whether
+ * that was execve, execveat or a 32-bit one is the launcher's affair, so it is
+ * always kept as the native execve that a runtime will use. An exec by a thread
+ * other than the leader keeps the thread's task_struct, hence its mark.
+ */
+SEC("raw_tracepoint/sched_process_exec")
+int sched_process_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct mark *mark = mark_of(bpf_get_current_task_btf());
+
+	if (!mark || mark->state != PENDING)
+		return 0;
+	mark->state = ARMED;
+	mark->phase = INSIDE;
+	see(mark, 0, NATIVE, NR_EXECVE);
+	return 0;
+}
+
+/*
+ * Seccomp decides before sys_enter is traced, so a sys_exit without a sys_enter
+ * is a call that the filter refused. ptrace can make one too (PTRACE_SYSEMU),
+ * which is why a thread without a filter denies nothing.
+ */
+SEC("raw_tracepoint/sys_exit")
+int sys_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (void *)ctx->args[0];
+	struct mark *mark = mark_of(task);
+	__s64 ret = ctx->args[1];
+	__u32 sigsys;
+
+	if (!mark || mark->state != ARMED)
+		return 0;
+	if (mark->phase == INSIDE) {
+		mark->phase = OUTSIDE;
+		return 0;
+	}
+	if (!task->seccomp.mode)
+		return 0;
+	sigsys = task->pending.signal.sig[0] >> (SIGSYS - 1) & 1;
+	/* A notified call whose wait a signal cut short: it will be made again. */
+	if (!sigsys && ret == -ERESTARTSYS)
+		return 0;
+	/* TRAP and KILL roll the registers back: the result is none. */
+	if (sigsys)
+		ret = 0;
+	if (task->seccomp.mode == SECCOMP_MODE_DEAD)
+		mark->phase = KILLED;
+	deny(task, mark, regs, ret, sigsys);
+	return 0;
+}
+
+/*
+ * KILL_THREAD in a process with other threads ends the thread inside the filter:
+ * no sys_exit. Threads that die with a killed process carry the same exit code;
+ * what tells them apart is the dead seccomp mode, and before Linux 5.17 that no
+ * group exit is under way.
+ */
+SEC("raw_tracepoint/sched_process_exit")
+int sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct mark *mark = mark_of(task);
+
+	if (!mark || mark->state != ARMED || mark->phase == KILLED)
+		return 0;
+	if ((task->exit_code & 0x7f) != SIGSYS || !task->seccomp.mode)
+		return 0;
+	if (task->seccomp.mode != SECCOMP_MODE_DEAD && task->signal->flags & SIGNAL_GROUP_EXIT)
+		return 0;
+	deny(task, mark, (struct pt_regs *)bpf_task_pt_regs(task), 0, 1);
+	return 0;
+}

@@ -1,0 +1,119 @@
+package rawtp
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+)
+
+// requestNR is the syscall by which a thread asks to become a launcher: it has no
+// effect and no arguments of its own, and no known seccomp profile forbids it. The
+// C calls it NR_GETPPID.
+const requestNR = unix.SYS_GETPPID
+
+// Slot is one worker's place in the Recorder: the set of the syscalls of its
+// current run. It belongs to one goroutine. After the Recorder's Close its sets
+// are empty.
+type Slot struct {
+	r        *Recorder
+	index    int
+	gen      uint64
+	released bool
+}
+
+// Launcher makes the calling OS thread the launcher of a slot, numbered from 0:
+// programs that processes forked by this thread execute are recorded in the slot,
+// from their execve on; the thread's own calls, and those of its children before
+// execve, are not. The goroutine must have called runtime.LockOSThread and
+// must stay locked until Release.
+func (r *Recorder) Launcher(slot int) (*Slot, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.closed:
+		return nil, fmt.Errorf("mark launcher: %w", ErrClosed)
+	case slot < 0 || slot >= len(r.slots):
+		return nil, fmt.Errorf("mark launcher: slot %d of %d", slot, len(r.slots))
+	case r.taken[slot]:
+		return nil, fmt.Errorf("mark launcher: slot %d has one", slot)
+	}
+	shared := r.slots[slot]
+	r.request(slot, 1)
+	if atomic.LoadUint64(&shared.Launcher) == 0 {
+		return nil, errors.New("mark launcher: the kernel refused the mark; the thread is a launcher already, or there is no memory")
+	}
+	r.taken[slot] = true
+	s := &Slot{r: r, index: slot, gen: shared.Gen}
+	s.begin(shared)
+	return s, nil
+}
+
+// request makes the syscall that the programs on sys_enter look for.
+func (r *Recorder) request(slot int, mark uintptr) {
+	unix.RawSyscall(requestNR, uintptr(r.cookie), uintptr(slot), mark)
+}
+
+// Begin starts a new run with an empty set. What processes of earlier runs still
+// do goes to the Recorder's set alone, and counts as late. It makes no syscall.
+func (s *Slot) Begin() {
+	s.r.mu.RLock()
+	defer s.r.mu.RUnlock()
+	if !s.r.closed {
+		s.begin(s.r.slots[s.index])
+	}
+}
+
+// begin publishes the generation last: its half of the slot is empty before any
+// task can carry it.
+func (s *Slot) begin(shared *recorderSlot) {
+	s.gen++
+	clear(shared.Half[s.gen&1].Cell[recorderKindSEEN][:])
+	clear(shared.Half[s.gen&1].Cell[recorderKindDENIED][:])
+	atomic.StoreUint64(&shared.Gen, s.gen)
+}
+
+// Seen is every syscall that the processes of the current run have made, sorted;
+// those that a seccomp filter refused are not among them. It is complete once
+// these processes have been waited for.
+func (s *Slot) Seen() []sysno.ID { return s.set(recorderKindSEEN) }
+
+// Denied is every syscall that a seccomp filter refused the processes of the
+// current run, sorted. It needs Options.Denials.
+func (s *Slot) Denied() []sysno.ID { return s.set(recorderKindDENIED) }
+
+func (s *Slot) set(kind recorderKind) []sysno.ID {
+	s.r.mu.RLock()
+	defer s.r.mu.RUnlock()
+	if s.r.closed {
+		return nil
+	}
+	shared := s.r.slots[s.index]
+	ids := shared.Half[s.gen&1].ids(kind)
+	if atomic.LoadUint64(&shared.Odd) == s.gen {
+		ids = append(ids, s.r.oddIDs(uint32(s.index), kind, func(gen uint64) bool { return gen == s.gen })...)
+		slices.SortFunc(ids, sysno.ID.Compare)
+	}
+	return ids
+}
+
+// Release takes the mark off the calling thread, which must be the one that
+// called Launcher, and frees the slot for another. A second Release does nothing.
+func (s *Slot) Release() error {
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	if s.released || s.r.closed {
+		return nil
+	}
+	s.r.request(s.index, 0)
+	if atomic.LoadUint64(&s.r.slots[s.index].Launcher) != 0 {
+		return fmt.Errorf("release launcher: the calling thread is not that of slot %d", s.index)
+	}
+	s.released = true
+	delete(s.r.taken, s.index)
+	return nil
+}

@@ -1,0 +1,207 @@
+/* Does what its first argument names. Built with -static -pthread. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char *program;
+
+static void must(int ok)
+{
+	if (!ok)
+		_exit(99);
+}
+
+static void reap(pid_t pid)
+{
+	must(pid > 0 && waitpid(pid, NULL, 0) == pid);
+}
+
+/* The call that filters refuse: getpgid, with something in all six registers. */
+static long refused(long first)
+{
+	return syscall(SYS_getpgid, first, 0x102, 0x103, 0x104, 0x105, 0x106);
+}
+
+static long int80(long nr)
+{
+	long ret;
+
+	__asm__ volatile("int $0x80"
+			 : "=a"(ret)
+			 : "a"(nr), "b"(0xdeadbeef00000001), "c"(2), "d"(3), "S"(4), "D"(5)
+			 : "r8", "r9", "r10", "r11", "memory");
+	return ret;
+}
+
+static void *calls_getpgid(void *arg)
+{
+	refused(1);
+	return arg;
+}
+
+static void *execs(void *arg)
+{
+	execl(program, program, (char *)NULL);
+	_exit(99);
+}
+
+static void *calls_refused_often(void *arg)
+{
+	for (int i = 0; i < 40; i++)
+		refused(i);
+	return arg;
+}
+
+static void in_thread(void *(*f)(void *))
+{
+	pthread_t thread;
+
+	must(pthread_create(&thread, NULL, f, NULL) == 0);
+	must(pthread_join(thread, NULL) == 0);
+}
+
+static void by_fork(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		getsid(0);
+		_exit(0);
+	}
+	reap(pid);
+}
+
+static void by_vfork(void)
+{
+	pid_t pid = vfork();
+
+	if (pid == 0) {
+		syscall(SYS_getpriority, 0, 0);
+		_exit(0);
+	}
+	reap(pid);
+}
+
+static void by_clone3(void)
+{
+	struct clone_args args = { .exit_signal = SIGCHLD };
+	pid_t pid = syscall(SYS_clone3, &args, sizeof(args));
+
+	if (pid == 0) {
+		syscall(SYS_getitimer, 0, NULL);
+		_exit(0);
+	}
+	reap(pid);
+}
+
+/* The grandchild waits for a byte, makes a call of its own, and says so. */
+static void by_straggler(void)
+{
+	pid_t pid = fork();
+	char c = 'x';
+
+	if (pid == 0) {
+		setsid();
+		if (fork() == 0) {
+			must(read(0, &c, 1) == 1);
+			getsid(0);
+			must(write(1, &c, 1) == 1);
+		}
+		_exit(0);
+	}
+	reap(pid);
+}
+
+static void by_own_filter(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getpgid, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { .len = 4, .filter = code };
+
+	must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) == 0);
+	must(refused(1) == -1 && errno == EACCES);
+}
+
+static volatile int trapped;
+
+static void on_sigsys(int sig, siginfo_t *info, void *context)
+{
+	trapped = info->si_syscall;
+}
+
+int main(int argc, char **argv)
+{
+	const char *mode = argc > 1 ? argv[1] : "";
+
+	program = argc > 2 ? argv[2] : "";
+	if (!strcmp(mode, "thread")) {
+		in_thread(calls_getpgid);
+	} else if (!strcmp(mode, "fork")) {
+		by_fork();
+	} else if (!strcmp(mode, "vfork")) {
+		by_vfork();
+	} else if (!strcmp(mode, "clone3")) {
+		by_clone3();
+	} else if (!strcmp(mode, "exec")) {
+		in_thread(execs);
+	} else if (!strcmp(mode, "all")) {
+		in_thread(calls_getpgid);
+		by_fork();
+		by_vfork();
+		by_clone3();
+		in_thread(execs);
+	} else if (!strcmp(mode, "straggler")) {
+		by_straggler();
+	} else if (!strcmp(mode, "int80")) {
+		int80(20); /* getpid; in the 64-bit table writev */
+	} else if (!strcmp(mode, "x32")) {
+		syscall(0x40000000 | SYS_getpid);
+	} else if (!strcmp(mode, "numbers")) {
+		syscall(1000);
+		syscall(-1);
+		syscall(1000);
+	} else if (!strcmp(mode, "odds")) {
+		for (int i = 0; i < 20; i++)
+			syscall(1000 + i);
+	} else if (!strcmp(mode, "refused")) {
+		for (int i = 0; i < 3; i++)
+			refused(0x101);
+		refused(0x201);
+	} else if (!strcmp(mode, "refused-int80")) {
+		int80(132); /* getpgid */
+	} else if (!strcmp(mode, "refused-often")) {
+		calls_refused_often(NULL);
+	} else if (!strcmp(mode, "trapped")) {
+		struct sigaction action = { .sa_sigaction = on_sigsys, .sa_flags = SA_SIGINFO };
+
+		must(sigaction(SIGSYS, &action, NULL) == 0);
+		refused(0x101);
+		must(trapped == SYS_getpgid);
+	} else if (!strcmp(mode, "own-filter")) {
+		by_own_filter();
+		in_thread(calls_getpgid);
+		by_fork();
+		by_vfork();
+		by_clone3();
+		in_thread(execs);
+	} else {
+		return 98;
+	}
+	return 0;
+}
