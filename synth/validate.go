@@ -12,6 +12,7 @@ import (
 // What can be wrong with a policy. A *Problem wraps exactly one of these.
 var (
 	ErrDefault       = errors.New("bad default action")
+	ErrNothing       = errors.New("policy denies nothing")
 	ErrAction        = errors.New("bad action")
 	ErrTier          = errors.New("rule without a tier")
 	ErrStrayErrno    = errors.New("errno on an action that returns none")
@@ -106,6 +107,10 @@ func (p *Policy) fieldProblems() []*Problem {
 			report(kind, "default action", mend, "%s", detail)
 		}
 	}
+	rules := p.Rules()
+	if p.Default.Action == Allow && len(rules) == 0 {
+		report(ErrNothing, "default action", "choose another default action, or write rules", "it allows everything, and there are no rules")
+	}
 	if len(p.Archs) == 0 {
 		report(ErrNoNative, "architectures", "list the native one", "there are none")
 	} else if !slices.ContainsFunc(p.Archs, primary) {
@@ -118,7 +123,7 @@ func (p *Policy) fieldProblems() []*Problem {
 			break
 		}
 	}
-	for _, r := range p.Rules() {
+	for _, r := range rules {
 		if r.Verdict.Action == Notify && p.Listener == "" {
 			report(ErrListener, "listener", "name the listener's socket, or choose another action",
 				"%v asks a listener, and there is none", r.ID)

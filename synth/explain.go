@@ -1,0 +1,122 @@
+package synth
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/trace"
+)
+
+// Explanation says what a policy does with a syscall, and why.
+type Explanation struct {
+	ID      sysno.ID
+	Group   GroupDef // its functional group; the zero GroupDef for a number without a name
+	Rules   []Rule   // the policy's rules for it, none when the default action decides
+	Default Verdict  // what happens when no rule decides
+	Listed  bool     // whether the policy lists the syscall's ABI
+
+	Evidence  bool              // whether a trace was at hand; the rest is empty without one
+	TotalRuns uint64            // recorded runs
+	Seen      bool              // whether the target was seen to make the call
+	Observed  trace.Observation // how often, and the witness to replay; empty unless Seen
+}
+
+// Explain says what p does with the syscall, and why. t is the evidence behind p,
+// or nil when it is not at hand.
+func Explain(p *Policy, t *trace.Trace, id sysno.ID) Explanation {
+	e := Explanation{ID: id, Default: p.Default, Listed: slices.Contains(p.Archs, id.Arch)}
+	if !e.Listed {
+		e.Default = p.ForeignABI()
+	}
+	e.Group, _ = FunctionalGroup(id)
+	for _, r := range p.Rules() {
+		if r.ID == id {
+			e.Rules = append(e.Rules, r)
+		}
+	}
+	if t == nil {
+		return e
+	}
+	e.Evidence, e.TotalRuns = true, t.Runs
+	for _, o := range t.Observations {
+		if o.ID == id {
+			e.Seen, e.Observed = true, o
+		}
+	}
+	return e
+}
+
+// String is the explanation as lines of text, without a line feed at the end.
+func (e Explanation) String() string {
+	var lines []string
+	line := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	for _, r := range e.Rules {
+		line("%s", r.String())
+		line("  tier:    %v", r.Tier)
+		line("  reason:  %s", r.Reason)
+	}
+	switch {
+	case len(e.Rules) == 0 && !e.Listed:
+		line("%v: %v, because the policy does not list %v", e.ID, e.Default, e.ID.Arch)
+	case len(e.Rules) == 0:
+		line("%v: %v, the default action, because no rule names it", e.ID, e.Default)
+	case len(e.Rules[0].Args) > 0:
+		line("%v: otherwise %v, the default action", e.ID, e.Default)
+	}
+	if e.Group.Name != "" {
+		line("  group:   %s (%s)", e.Group.Name, e.Group.Description)
+	}
+	switch {
+	case !e.Evidence:
+		line("  seen:    no evidence at hand")
+	case !e.Seen:
+		line("  seen:    in none of %d runs", e.TotalRuns)
+	default:
+		line("  seen:    in %d of %d runs, %d of them ended normally", e.Observed.Runs, e.TotalRuns, e.Observed.CleanRuns)
+		if w := e.Observed.Witness; w.Command != "" {
+			line("  witness: %s", w.Command)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// GroupSize says how much of a functional group a policy allows.
+type GroupSize struct {
+	Name        string
+	Description string
+	Allowed     int // syscalls that a rule permits, perhaps under conditions
+	Total       int // syscalls of the group that the policy's ABIs have
+}
+
+// Sizes measures the policy in every functional group that its ABIs have, sorted by
+// name. A syscall that several ABIs have counts once.
+func (p *Policy) Sizes() []GroupSize {
+	permitted := map[string]bool{}
+	for _, r := range p.Rules() {
+		if name, ok := r.ID.Name(); ok && r.Verdict.Action.Permits() {
+			permitted[name] = true
+		}
+	}
+	var sizes []GroupSize
+	for _, g := range Groups() {
+		if g.Kind != Functional {
+			continue
+		}
+		size := GroupSize{Name: g.Name, Description: g.Description}
+		for _, name := range g.Members {
+			has := func(a sysno.Arch) bool { _, ok := sysno.Lookup(a, name); return ok }
+			if slices.ContainsFunc(p.Archs, has) {
+				size.Total++
+			}
+			if permitted[name] {
+				size.Allowed++
+			}
+		}
+		if size.Total > 0 {
+			sizes = append(sizes, size)
+		}
+	}
+	return sizes
+}
