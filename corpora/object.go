@@ -47,7 +47,7 @@ func objectFamilies() []family {
 			broken("checksum", ":0300300002337AFF\n"),
 		}},
 		{"srec", []Seed{
-			valid("record", "S00600004844521B\nS1050000010203F4\nS9030000FC\n"),
+			valid("record", "S00600004844521B\nS1060000010203F3\nS9030000FC\n"),
 		}},
 		{"tzif", []Seed{
 			valid("utc", encodeTZif()),

@@ -1,0 +1,307 @@
+package corpora
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ErrNoSeeds is returned when a folder holds nothing that can be a seed.
+var ErrNoSeeds = errors.New("no seeds in the folder")
+
+// Skipped is a file or folder that was passed over.
+type Skipped struct {
+	Path string // slash-separated, below the folder
+	Why  string
+}
+
+// limits bound what a reader takes into memory, in bytes.
+type limits struct {
+	file, total int64
+}
+
+func defaultLimits() limits { return limits{file: 1 << 20, total: 256 << 20} }
+
+// Read returns the regular files in and below dir, sorted by name. It reads the
+// layouts that fuzzers leave behind:
+//
+//   - plain folders, such as those of libFuzzer;
+//   - output folders of AFL and of tjfuzz (those with a fuzzer_stats or a
+//     fuzzer_setup file): of these, the queue alone;
+//   - "go test fuzz v1" files, as in testdata/fuzz: each []byte and string
+//     argument is a seed.
+//
+// Folders whose names begin with a dot are passed over without a word, as is
+// what is no regular file: symbolic links are not followed, except for dir
+// itself. Files of more than 1 MiB, files beyond 256 MiB in all, and what cannot
+// be read or parsed is reported as skipped. When nothing is left, the error is
+// ErrNoSeeds.
+func Read(dir string) ([]Seed, []Skipped, error) {
+	return read(dir, defaultLimits())
+}
+
+func read(dir string, max limits) ([]Seed, []Skipped, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read seeds: %w", err)
+	}
+	defer root.Close()
+	fsys := root.FS()
+
+	var seeds []Seed
+	var skipped []Skipped
+	skip := func(name, why string, args ...any) {
+		skipped = append(skipped, Skipped{Path: name, Why: fmt.Sprintf(why, args...)})
+	}
+	var total int64
+	outputs := map[string]bool{} // the output folders of fuzzers
+	err = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		// The rest of such a folder is statistics, and inputs that crash the
+		// target or make it hang.
+		wanted := !outputs[path.Dir(name)] || path.Base(name) == "queue"
+		switch {
+		case err != nil && name == ".":
+			return err
+		case err != nil:
+			skip(name, "%v", err)
+			return nil
+		case d.IsDir():
+			if name != "." && (strings.HasPrefix(d.Name(), ".") || !wanted) {
+				return fs.SkipDir
+			}
+			outputs[name] = isOutput(fsys, name)
+			return nil
+		case !d.Type().IsRegular() || !wanted:
+			return nil
+		}
+		data, err := readFile(fsys, name, max.file)
+		if err != nil {
+			skip(name, "%v", err)
+			return nil
+		}
+		if total += int64(len(data)); total > max.total {
+			total -= int64(len(data))
+			skip(name, "more than %d bytes in all", max.total)
+			return nil
+		}
+		if !isGoFuzz(data) {
+			seeds = append(seeds, Seed{Name: name, Data: data})
+			return nil
+		}
+		args, err := parseGoFuzz(data)
+		if err == nil && len(args) == 0 {
+			err = errors.New("it holds neither []byte nor string")
+		}
+		if err != nil {
+			skip(name, "go fuzz file: %v", err)
+			return nil
+		}
+		for i, a := range args {
+			s := Seed{Name: name, Data: a}
+			if len(args) > 1 {
+				s.Name = fmt.Sprintf("%s#%d", name, i)
+			}
+			seeds = append(seeds, s)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, skipped, fmt.Errorf("read seeds: %w", err)
+	}
+	if len(seeds) == 0 {
+		return nil, skipped, fmt.Errorf("read seeds: %s: %w", dir, ErrNoSeeds)
+	}
+	slices.SortStableFunc(seeds, func(a, b Seed) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(skipped, func(a, b Skipped) int { return cmp.Compare(a.Path, b.Path) })
+	return seeds, skipped, nil
+}
+
+// isOutput reports whether a folder is what a fuzzer writes its state to.
+func isOutput(fsys fs.FS, dir string) bool {
+	for _, mark := range []string{"fuzzer_stats", "fuzzer_setup"} {
+		if _, err := fs.Stat(fsys, path.Join(dir, mark)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("larger than %d bytes", limit)
+	}
+	return data, nil
+}
+
+const goFuzzHeader = "go test fuzz v1"
+
+func isGoFuzz(data []byte) bool {
+	line, _, _ := bytes.Cut(data, []byte("\n"))
+	return string(bytes.TrimSuffix(line, []byte("\r"))) == goFuzzHeader
+}
+
+// parseGoFuzz returns the []byte and string arguments of a corpus file of `go
+// test -fuzz`, in their order; other arguments are left out. The form is that of
+// internal/fuzz/encoding.go in Go's source: one conversion of a literal a line.
+func parseGoFuzz(data []byte) ([][]byte, error) {
+	_, body, _ := bytes.Cut(data, []byte("\n"))
+	var args [][]byte
+	number := 1
+	for line := range bytes.Lines(body) {
+		number++
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
+			continue
+		}
+		arg, ok, err := parseGoFuzzLine(string(line))
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", number, err)
+		}
+		if ok {
+			args = append(args, arg)
+		}
+	}
+	return args, nil
+}
+
+// parseGoFuzzLine returns false for the arguments that are no bytes.
+func parseGoFuzzLine(line string) ([]byte, bool, error) {
+	expr, err := parser.ParseExpr(line)
+	if err != nil {
+		return nil, false, err
+	}
+	call, ok := expr.(*ast.CallExpr)
+	if !ok || len(call.Args) != 1 {
+		return nil, false, errors.New("not a conversion of one value")
+	}
+	switch typ := call.Fun.(type) {
+	case *ast.ArrayType:
+		if elem, ok := typ.Elt.(*ast.Ident); typ.Len != nil || !ok || elem.Name != "byte" {
+			return nil, false, errors.New("a slice that is not []byte")
+		}
+	case *ast.Ident:
+		if typ.Name != "string" {
+			return nil, false, nil
+		}
+	default: // math.Float64frombits and the like
+		return nil, false, nil
+	}
+	lit, ok := call.Args[0].(*ast.BasicLit)
+	if !ok || lit.Kind != token.STRING {
+		return nil, false, errors.New("not a string literal")
+	}
+	s, err := strconv.Unquote(lit.Value)
+	return []byte(s), err == nil, err
+}
+
+// maxPerCorpus is how many seeds GoFuzzCorpus takes from one folder: the folders
+// hold up to 11,000, most of them near-copies.
+const maxPerCorpus = 64
+
+// GoFuzzCorpus returns seeds of github.com/dvyukov/go-fuzz-corpus, of which dir
+// is a checkout or the folder in the module cache. Of each folder named "corpus"
+// it takes the first files by name (which is a hash, so they are a fair sample)
+// up to 64, none larger than 1 MiB. Format is that of this package where there is
+// one, otherwise the name of the corpus. The error is ErrNoSeeds when dir has no
+// such folders.
+func GoFuzzCorpus(dir string) ([]Seed, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read go-fuzz-corpus: %w", err)
+	}
+	defer root.Close()
+	fsys := root.FS()
+
+	var seeds []Seed
+	err = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if !d.IsDir() || d.Name() != "corpus" {
+			return nil
+		}
+		entries, err := fs.ReadDir(fsys, name)
+		if err != nil {
+			return err
+		}
+		taken := 0
+		for _, e := range entries {
+			if taken == maxPerCorpus {
+				break
+			}
+			if info, err := e.Info(); err != nil || !info.Mode().IsRegular() || info.Size() > defaultLimits().file {
+				continue
+			}
+			data, err := fs.ReadFile(fsys, path.Join(name, e.Name()))
+			if err != nil {
+				return err
+			}
+			seeds = append(seeds, Seed{Name: path.Join(name, e.Name()), Format: goFuzzFormat(path.Dir(name)), Data: data})
+			taken++
+		}
+		return fs.SkipDir
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read go-fuzz-corpus: %w", err)
+	}
+	if len(seeds) == 0 {
+		return nil, fmt.Errorf("read go-fuzz-corpus: %s: %w", dir, ErrNoSeeds)
+	}
+	slices.SortFunc(seeds, func(a, b Seed) int { return cmp.Compare(a.Name, b.Name) })
+	return seeds, nil
+}
+
+// goFuzzFormat names the format of a corpus; where it is not in the list, the
+// corpus has the name of its format, or a format that the pack does not know.
+func goFuzzFormat(corpus string) string {
+	switch corpus {
+	case "flate":
+		return "deflate"
+	case "goast", "gofmt":
+		return "go"
+	case "htmltemplate", "stdhtml":
+		return "html"
+	case "httpreq", "webdav", "websocketserver":
+		return "http-request"
+	case "httpresp", "websocketclient":
+		return "http-response"
+	case "parser", "sqlparser":
+		return "sql"
+	case "regexp":
+		return "regex"
+	case "tls/patched", "tlsclient":
+		return "tls"
+	case "gif/all":
+		return "gif"
+	case "url/values":
+		return "url"
+	case "x509/certificate", "x509/dercrl", "x509/ec", "x509/pkcs", "x509/pkix":
+		return "der"
+	case "x509/crl":
+		return "pem"
+	case "x509/pem": // gob, of a pem.Block
+		return "gob"
+	default:
+		return strings.ReplaceAll(corpus, "/", "-")
+	}
+}
