@@ -45,6 +45,7 @@ const (
 var table = []row{
 	{pkg: "internal/dag"},
 	{pkg: "internal/testenv"},
+	{pkg: "internal/atomicfile"},
 	{pkg: "internal/sysno"},
 	{pkg: "internal/sysno/gen"},
 	{pkg: "internal/image"},
@@ -61,7 +62,7 @@ var table = []row{
 
 	{pkg: "fuzz/mutate"},
 	{pkg: "fuzz/mine", own: []string{"fuzz/mutate"}},
-	{pkg: "fuzz", own: []string{"fuzz/mutate", "trace", "corpora", "internal/sysno"}},
+	{pkg: "fuzz", own: []string{"fuzz/mutate", "trace", "corpora", "internal/atomicfile", "internal/sysno"}},
 	{pkg: "fuzz/cage", own: []string{"internal/spawn"}},
 	{pkg: "fuzz/launch", own: []string{"fuzz", "fuzz/cage", "internal/image", "internal/spawn", "internal/sysno"}},
 
