@@ -21,14 +21,24 @@ const (
 )
 
 // Strings returns the printable strings of a program, at least two bytes long,
-// in the order of the file: of an ELF file those of .rodata, of any other file
-// all. At most 16 MiB are read.
+// in the order of the file: of an ELF file those of .rodata, of any other file,
+// which is mostly a script, its words. At most 16 MiB are read.
 func Strings(r io.ReaderAt) ([]string, error) {
-	data, err := readOnlyData(r)
+	data, isELF, err := readOnlyData(r)
 	if err != nil {
 		return nil, err
 	}
 	var out []string
+	if !isELF {
+		for w := range bytes.FieldsFuncSeq(data, func(c rune) bool {
+			return c > unicode.MaxASCII || !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("-_.=", c)
+		}) {
+			if len(out) < maxStrings && len(w) >= 2 && len(w) <= maxString {
+				out = append(out, string(w))
+			}
+		}
+		return out, nil
+	}
 	for len(data) > 0 && len(out) < maxStrings {
 		n := bytes.IndexFunc(data, func(c rune) bool { return c > unicode.MaxASCII || !unicode.IsPrint(c) })
 		if n < 0 {
@@ -42,28 +52,29 @@ func Strings(r io.ReaderAt) ([]string, error) {
 	return out, nil
 }
 
-func readOnlyData(r io.ReaderAt) ([]byte, error) {
+// readOnlyData is .rodata of an ELF file, or the whole of another file.
+func readOnlyData(r io.ReaderAt) (data []byte, isELF bool, err error) {
 	var magic [4]byte
 	if _, err := r.ReadAt(magic[:], 0); err != nil || string(magic[:]) != elf.ELFMAG {
 		data, err := io.ReadAll(io.NewSectionReader(r, 0, maxData))
 		if err != nil {
-			return nil, fmt.Errorf("read program: %w", err)
+			return nil, false, fmt.Errorf("read program: %w", err)
 		}
-		return data, nil
+		return data, false, nil
 	}
 	f, err := elf.NewFile(r)
 	if err != nil {
-		return nil, fmt.Errorf("read program: %w", err)
+		return nil, true, fmt.Errorf("read program: %w", err)
 	}
 	s := f.Section(".rodata")
 	if s == nil || s.Type == elf.SHT_NOBITS {
-		return nil, nil
+		return nil, true, nil
 	}
-	data, err := io.ReadAll(io.LimitReader(s.Open(), maxData))
+	data, err = io.ReadAll(io.LimitReader(s.Open(), maxData))
 	if err != nil {
-		return nil, fmt.Errorf("read .rodata: %w", err)
+		return nil, true, fmt.Errorf("read .rodata: %w", err)
 	}
-	return data, nil
+	return data, true, nil
 }
 
 // optionSize is sizeof(struct option) on LP64: name, has_arg, flag, val.
@@ -85,7 +96,7 @@ func Getopt(r io.ReaderAt) ([]mutate.Option, error) {
 		return nil, nil
 	}
 	text := f.Section(".rodata")
-	names, err := readOnlyData(r)
+	names, _, err := readOnlyData(r)
 	if err != nil || text == nil {
 		return nil, err
 	}

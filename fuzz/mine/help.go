@@ -200,7 +200,7 @@ func (p *helpParser) usage(text string) {
 // command reads "clone   Clone a repository" or a row of a table of names.
 func (p *helpParser) command(text string, indented bool) {
 	cells := columns.Split(text, -1)
-	if indented && len(cells) == 2 && strings.Contains(cells[1], " ") {
+	if indented && len(cells) == 2 && !commandWord.MatchString(cells[1]) {
 		cells = cells[:1]
 	}
 	for _, c := range cells {
