@@ -1,0 +1,106 @@
+package enforce
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/synth"
+)
+
+// Denial is a call that was refused, or that the policy wants reported.
+type Denial struct {
+	ID    sysno.ID
+	Args  [6]uint64
+	PID   int
+	TID   int
+	Comm  string
+	Count uint64 // how often this process made this very call, at least 1
+}
+
+// Report collects the denials of one run and puts them into words. The zero
+// value is not usable; see NewReport.
+type Report struct {
+	policy *synth.Policy
+	counts map[sysno.ID]uint64
+	own    map[sysno.ID]uint64
+}
+
+// NewReport makes an empty report on a run under p.
+func NewReport(p *synth.Policy) *Report {
+	return &Report{policy: p, counts: map[sysno.ID]uint64{}, own: map[sysno.ID]uint64{}}
+}
+
+// Add takes a denial into account and returns the line that tells of it. A call
+// that the policy permits was refused by a filter of the target's own: that is
+// no violation, and the line says so.
+func (r *Report) Add(d Denial) string {
+	verdict := r.policy.Decide(d.ID, d.Args)
+	if verdict.Action == synth.Allow {
+		r.own[d.ID] += d.Count
+		return fmt.Sprintf("refused by the target's own filter: %s [%s]", sysno.FormatCall(d.ID, d.Args), who(d))
+	}
+	r.counts[d.ID] += d.Count
+	verb := "denied"
+	if verdict.Action.Permits() {
+		verb = "logged"
+	}
+	return fmt.Sprintf("%s %s: %s [%s] by %s", verb, sysno.FormatCall(d.ID, d.Args), verdict, who(d), r.cause(d))
+}
+
+func who(d Denial) string {
+	s := fmt.Sprintf("%s, pid %d", d.Comm, d.PID)
+	if d.TID != d.PID {
+		s += fmt.Sprintf(", thread %d", d.TID)
+	}
+	return s
+}
+
+// cause names what in the policy decided.
+func (r *Report) cause(d Denial) string {
+	if !slices.Contains(r.policy.Archs, d.ID.Arch) {
+		return "the architectures: " + d.ID.Arch.String() + " is not among them"
+	}
+	for _, g := range r.policy.Groups {
+		for _, rule := range g.Rules {
+			if rule.ID != d.ID {
+				continue
+			}
+			if r.policy.Decide(d.ID, d.Args) == rule.Verdict && len(rule.Args) == 0 {
+				return "a rule of " + g.Name
+			}
+			return "the conditions of " + rule.ID.String() + " in " + g.Name
+		}
+	}
+	return "the default action"
+}
+
+// Denied lists the refused syscalls, sorted, with how often each was refused.
+func (r *Report) Denied() ([]sysno.ID, map[sysno.ID]uint64) {
+	ids := make([]sysno.ID, 0, len(r.counts))
+	for id := range r.counts {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, sysno.ID.Compare)
+	return ids, r.counts
+}
+
+// Summary is one line on all that was refused, empty when nothing was.
+func (r *Report) Summary() string {
+	ids, counts := r.Denied()
+	if len(ids) == 0 {
+		return ""
+	}
+	var calls uint64
+	words := make([]string, len(ids))
+	for i, id := range ids {
+		calls += counts[id]
+		words[i] = fmt.Sprintf("%s ×%d", id, counts[id])
+	}
+	plural := "s"
+	if calls == 1 {
+		plural = ""
+	}
+	return fmt.Sprintf("%d call%s refused: %s", calls, plural, strings.Join(words, ", "))
+}

@@ -1,0 +1,109 @@
+package enforce
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"syscall"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/synth"
+)
+
+// Replayed is what one replay under the filter showed.
+type Replayed struct {
+	Seen   []sysno.ID // calls that the filter let pass
+	Denied []sysno.ID // calls that a filter refused
+	Signal int        // what ended the target, 0 for an exit
+}
+
+// Case is one scenario to replay.
+type Case struct {
+	ID      string
+	Command string // for people
+	Replay  func(context.Context) (Replayed, error)
+}
+
+// Violation is a call of a known scenario that the policy refuses.
+type Violation struct {
+	Case    string   `json:"case"`
+	Command string   `json:"command"`
+	ID      sysno.ID `json:"-"`
+	Syscall string   `json:"syscall"`
+	Killed  bool     `json:"killed"` // the target died of it
+}
+
+// Verification is the result of Verify.
+type Verification struct {
+	Replays     int
+	Violations  []Violation
+	Exercised   int          // rules of which at least one replay made the call
+	Unexercised []synth.Rule // permitting rules of which none did, sorted
+}
+
+// ErrNothingToReplay says that there is no scenario, so nothing would be proved.
+var ErrNothingToReplay = errors.New("no scenario to replay")
+
+// Verify replays every case and compares what was refused with the policy. A
+// target that dies of SIGSYS without a refusal being seen is an error: then
+// nobody knows what was refused.
+func Verify(ctx context.Context, p *synth.Policy, cases []Case, progress func(done int)) (*Verification, error) {
+	if len(cases) == 0 {
+		return nil, ErrNothingToReplay
+	}
+	v := &Verification{}
+	seen := map[sysno.ID]bool{}
+	for i, c := range cases {
+		r, err := c.Replay(ctx)
+		if err != nil {
+			return nil, err
+		}
+		v.Replays++
+		for _, id := range r.Seen {
+			seen[id] = true
+		}
+		const sigsys = 31
+		found := false
+		for _, id := range r.Denied {
+			if meant(p, id) {
+				continue
+			}
+			found = true
+			v.Violations = append(v.Violations, Violation{c.ID, c.Command, id, id.String(), r.Signal == sigsys})
+		}
+		if r.Signal == sigsys && !found && len(r.Denied) == 0 {
+			return nil, &UnseenError{Case: c.ID, Command: c.Command}
+		}
+		if progress != nil {
+			progress(i + 1)
+		}
+	}
+	for _, r := range p.Rules() {
+		switch {
+		case !r.Verdict.Action.Permits():
+		case seen[r.ID]:
+			v.Exercised++
+		default:
+			v.Unexercised = append(v.Unexercised, r)
+		}
+	}
+	slices.SortStableFunc(v.Unexercised, func(a, b synth.Rule) int { return a.ID.Compare(b.ID) })
+	return v, nil
+}
+
+// UnseenError says that a target died of a filter and nobody saw which call it was.
+type UnseenError struct{ Case, Command string }
+
+func (e *UnseenError) Error() string {
+	return "replay " + e.Case + " died of SIGSYS and the refused call was not seen: " + e.Command
+}
+
+// meant reports whether the refusal of a syscall is no violation: the policy
+// permits it without conditions, so it was a filter of the target's own, or
+// answers ENOSYS on purpose, so that the C library falls back to an older call.
+func meant(p *synth.Policy, id sysno.ID) bool {
+	return slices.ContainsFunc(p.Rules(), func(r synth.Rule) bool {
+		return r.ID == id && len(r.Args) == 0 && (r.Verdict.Action.Permits() ||
+			r.Verdict == synth.Verdict{Action: synth.Errno, Errno: uint16(syscall.ENOSYS)})
+	})
+}
