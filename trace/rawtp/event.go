@@ -93,8 +93,8 @@ func (r *Recorder) Events(ctx context.Context, deliver func(Event)) error {
 func (r *Recorder) Denials() ([]Event, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if r.closed {
-		return slices.Clone(r.refused), nil
+	if r.final != nil {
+		return slices.Clone(r.final.denials), nil
 	}
 	return r.denialTable()
 }

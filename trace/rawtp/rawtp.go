@@ -14,9 +14,9 @@
 // task storage can fail when another task's storage is being freed on the same
 // CPU. Needed rights: CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN.
 //
-// Not seen: operations of io_uring, which are no syscalls; vsyscalls; what a
-// process does that outlives the Recorder. Thread and process ids are those of
-// the initial pid namespace.
+// Not seen: operations of io_uring, which are no syscalls; what a process does
+// that outlives the Recorder. Thread and process ids are those of the initial pid
+// namespace.
 package rawtp
 
 import (
@@ -78,17 +78,21 @@ type Recorder struct {
 	reader  *ringbuf.Reader // nil where there are no events
 
 	mu       sync.RWMutex // Close, which unmaps, excludes all else
-	closed   bool
 	taken    map[int]bool
 	mapped   [][]byte
 	slots    []*recorderSlot
 	session  *recorderSession
 	unread   atomic.Uint64 // failed reads of the table of odd numbers
-	seen     []sysno.ID
-	refused  []Event
-	lost     trace.Lost
-	dropped  Dropped
+	final    *record       // nil until Close
 	closeErr error
+}
+
+// record is what remains of a closed Recorder.
+type record struct {
+	seen, denied []sysno.ID
+	denials      []Event
+	lost         trace.Lost
+	dropped      Dropped
 }
 
 // Dropped counts details that did not fit. No syscall is missing from a set
@@ -210,12 +214,15 @@ func (r *Recorder) attach() error {
 		return fmt.Errorf("task_newtask: %w", err)
 	}
 	r.links = append(r.links, l)
-	points := []string{"sched_process_exec", "sys_enter"}
-	if r.denials {
-		points = []string{"sched_process_exec", "sched_process_exit", "sys_exit", "sys_enter"}
-	}
-	for _, point := range points {
-		l, err := link.AttachRawTracepoint(link.RawTracepointOptions{Name: point, Program: r.coll.Programs[point]})
+	for _, point := range []string{"sched_process_exec", "sched_process_exit", "emulate_vsyscall", "sys_exit", "sys_enter"} {
+		program := r.coll.Programs[point]
+		if program == nil { // not of this architecture, or not asked for
+			continue
+		}
+		l, err := link.AttachRawTracepoint(link.RawTracepointOptions{Name: point, Program: program})
+		if point == "emulate_vsyscall" && errors.Is(err, os.ErrNotExist) {
+			continue // a kernel without a vsyscall page
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", point, err)
 		}
@@ -234,17 +241,19 @@ func (r *Recorder) Close() error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
+	if r.final != nil {
 		return r.closeErr
 	}
-	errs := []error{r.detach()}
-	r.seen = r.sessionSet(recorderKindSEEN)
-	refused, err := r.denialTable()
-	r.refused, errs = refused, append(errs, err)
-	r.lost = r.countLost()
-	r.dropped = r.countDropped()
-	r.closed = true
-	if err := errors.Join(append(errs, r.dismantle())...); err != nil {
+	detached := r.detach()
+	denials, unread := r.denialTable()
+	r.final = &record{
+		seen:    r.sessionSet(recorderKindSEEN),
+		denied:  r.sessionSet(recorderKindDENIED),
+		denials: denials,
+		lost:    r.countLost(),
+		dropped: r.countDropped(),
+	}
+	if err := errors.Join(detached, unread, r.dismantle()); err != nil {
 		r.closeErr = fmt.Errorf("close recorder: %w", err)
 	}
 	return r.closeErr
@@ -279,18 +288,29 @@ func (r *Recorder) dismantle() error {
 func (r *Recorder) Seen() []sysno.ID {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if r.closed {
-		return slices.Clone(r.seen)
+	if r.final != nil {
+		return slices.Clone(r.final.seen)
 	}
 	return r.sessionSet(recorderKindSEEN)
+}
+
+// Denied is every syscall that a seccomp filter has refused any recorded process
+// since Open, sorted. It needs Options.Denials.
+func (r *Recorder) Denied() []sysno.ID {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.final != nil {
+		return slices.Clone(r.final.denied)
+	}
+	return r.sessionSet(recorderKindDENIED)
 }
 
 // Lost is what the Recorder knows that it missed since Open.
 func (r *Recorder) Lost() trace.Lost {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if r.closed {
-		return r.lost
+	if r.final != nil {
+		return r.final.lost
 	}
 	return r.countLost()
 }
@@ -299,8 +319,8 @@ func (r *Recorder) Lost() trace.Lost {
 func (r *Recorder) Dropped() Dropped {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if r.closed {
-		return r.dropped
+	if r.final != nil {
+		return r.final.dropped
 	}
 	return r.countDropped()
 }

@@ -163,6 +163,36 @@ func TestKeepsEachABIApart(t *testing.T) {
 	}
 }
 
+func TestA32BitProgramIsOneFromItsExecOn(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("32-bit ARM has no table")
+	}
+	r := mustOpen(t, Options{Denials: true})
+	program := compile(t, "trivial32.c", append([]string{"-m32"}, trivialFlags...))
+	s := launcher(t, r, 0)
+	run(t, program)
+	if diff := cmp.Diff([]string{"execve", "i386:exit"}, names(s.Seen())); diff != "" {
+		t.Errorf("want (-), got (+):\n%s", diff)
+	}
+}
+
+func TestSeesTheVsyscallPage(t *testing.T) {
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(maps), "[vsyscall]") {
+		t.Skip("this kernel has no vsyscall page")
+	}
+	r := mustOpen(t, Options{})
+	program := victim(t)
+	s := launcher(t, r, 0)
+	run(t, program, "vsyscall")
+	if got := s.Seen(); !slices.Contains(got, id(t, sysno.AMD64, "time")) {
+		t.Errorf("no time in %v", got)
+	}
+}
+
 func TestCountsNumbersThatDoNotFit(t *testing.T) {
 	r := mustOpenBounded(t, Options{}, bounds{events: 4096, odds: 8, denials: 1})
 	program := victim(t)
@@ -359,8 +389,11 @@ func TestCloseKeepsTheRecordAndNothingElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runFiltered(t, refuse(1), []uint32{121}, false, program, "refused")
-	seen, lost, dropped := r.Seen(), r.Lost(), r.Dropped()
+	runFiltered(t, refuse(1), []uint32{getpgid64}, false, program, "refused")
+	seen, denied, lost, dropped := r.Seen(), r.Denied(), r.Lost(), r.Dropped()
+	if getpgid := []sysno.ID{{Arch: sysno.Native(), NR: getpgid64}}; !slices.Equal(denied, getpgid) {
+		t.Errorf("denied %v, want %v", denied, getpgid)
+	}
 	denials, err := r.Denials()
 	if err != nil || len(denials) == 0 {
 		t.Fatalf("denials: %v, %v", denials, err)
@@ -378,7 +411,7 @@ func TestCloseKeepsTheRecordAndNothingElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(denials, after); diff != "" || len(seen) == 0 || !slices.Equal(seen, r.Seen()) || lost != r.Lost() || dropped != r.Dropped() {
+	if diff := cmp.Diff(denials, after); diff != "" || len(seen) == 0 || !slices.Equal(seen, r.Seen()) || !slices.Equal(denied, r.Denied()) || lost != r.Lost() || dropped != r.Dropped() {
 		t.Errorf("the record changed with Close: %v, %v, %v\n%s", r.Seen(), r.Lost(), r.Dropped(), diff)
 	}
 	s.Begin()

@@ -297,7 +297,7 @@ static __always_inline int keep(struct session *all, struct mark *mark, enum kin
 	return 1;
 }
 
-/* regs is absent at exec: they already belong to the new program. */
+/* regs is absent at exec, where they already belong to the new program, and in a vsyscall. */
 static __always_inline void describe(struct event *e, struct mark *mark, struct pt_regs *regs,
 				     enum kind kind, enum abi abi, __u32 nr)
 {
@@ -420,6 +420,35 @@ int sys_enter(struct bpf_raw_tracepoint_args *ctx)
 	see(mark, regs, abi, nr);
 	return 0;
 }
+
+#if defined(__TARGET_ARCH_x86)
+/*
+ * Old static programs enter the vsyscall page. The kernel then emulates the call
+ * in a page fault, without a sys_enter, but seccomp decides about it as about any
+ * other. What it refuses is seen here all the same.
+ */
+SEC("raw_tracepoint/emulate_vsyscall")
+int emulate_vsyscall(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct mark *mark = mark_of(bpf_get_current_task_btf());
+
+	if (!mark || mark->state != ARMED)
+		return 0;
+	/* arch/x86/entry/vsyscall/vsyscall_64.c */
+	switch ((__u32)ctx->args[0]) {
+	case 0:
+		see(mark, 0, NATIVE, 96); /* gettimeofday */
+		break;
+	case 1:
+		see(mark, 0, NATIVE, 201); /* time */
+		break;
+	case 2:
+		see(mark, 0, NATIVE, 309); /* getcpu */
+		break;
+	}
+	return 0;
+}
+#endif
 
 /* Only a BTF-typed tracepoint may give storage to a task other than the current one. */
 SEC("tp_btf/task_newtask")

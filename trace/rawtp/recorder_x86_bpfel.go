@@ -111,6 +111,7 @@ const (
 	recorderMapOdds              = "odds"
 	recorderMapSessions          = "sessions"
 	recorderMapSlots             = "slots"
+	recorderProgEmulateVsyscall  = "emulate_vsyscall"
 	recorderProgSchedProcessExec = "sched_process_exec"
 	recorderProgSchedProcessExit = "sched_process_exit"
 	recorderProgSysEnter         = "sys_enter"
@@ -160,6 +161,7 @@ type recorderSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type recorderProgramSpecs struct {
+	EmulateVsyscall  *ebpf.ProgramSpec `ebpf:"emulate_vsyscall"`
 	SchedProcessExec *ebpf.ProgramSpec `ebpf:"sched_process_exec"`
 	SchedProcessExit *ebpf.ProgramSpec `ebpf:"sched_process_exit"`
 	SysEnter         *ebpf.ProgramSpec `ebpf:"sys_enter"`
@@ -234,6 +236,7 @@ type recorderVariables struct {
 //
 // It can be passed to loadRecorderObjects or ebpf.CollectionSpec.LoadAndAssign.
 type recorderPrograms struct {
+	EmulateVsyscall  *ebpf.Program `ebpf:"emulate_vsyscall"`
 	SchedProcessExec *ebpf.Program `ebpf:"sched_process_exec"`
 	SchedProcessExit *ebpf.Program `ebpf:"sched_process_exit"`
 	SysEnter         *ebpf.Program `ebpf:"sys_enter"`
@@ -243,6 +246,7 @@ type recorderPrograms struct {
 
 func (p *recorderPrograms) Close() error {
 	return _RecorderClose(
+		p.EmulateVsyscall,
 		p.SchedProcessExec,
 		p.SchedProcessExit,
 		p.SysEnter,

@@ -35,7 +35,7 @@ func (r *Recorder) Launcher(slot int) (*Slot, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
-	case r.closed:
+	case r.final != nil:
 		return nil, fmt.Errorf("mark launcher: %w", ErrClosed)
 	case slot < 0 || slot >= len(r.slots):
 		return nil, fmt.Errorf("mark launcher: slot %d of %d", slot, len(r.slots))
@@ -63,7 +63,7 @@ func (r *Recorder) request(slot int, mark uintptr) {
 func (s *Slot) Begin() {
 	s.r.mu.RLock()
 	defer s.r.mu.RUnlock()
-	if !s.r.closed {
+	if s.r.final == nil {
 		s.begin(s.r.slots[s.index])
 	}
 }
@@ -89,7 +89,7 @@ func (s *Slot) Denied() []sysno.ID { return s.set(recorderKindDENIED) }
 func (s *Slot) set(kind recorderKind) []sysno.ID {
 	s.r.mu.RLock()
 	defer s.r.mu.RUnlock()
-	if s.r.closed {
+	if s.r.final != nil {
 		return nil
 	}
 	shared := s.r.slots[s.index]
@@ -106,7 +106,7 @@ func (s *Slot) set(kind recorderKind) []sysno.ID {
 func (s *Slot) Release() error {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
-	if s.released || s.r.closed {
+	if s.released || s.r.final != nil {
 		return nil
 	}
 	s.r.request(s.index, 0)

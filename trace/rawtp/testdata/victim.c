@@ -172,6 +172,9 @@ int main(int argc, char **argv)
 		int80(20); /* getpid; in the 64-bit table writev */
 	} else if (!strcmp(mode, "x32")) {
 		syscall(0x40000000 | SYS_getpid);
+	} else if (!strcmp(mode, "vsyscall")) {
+		/* time, in the page that old static programs call */
+		must(((long (*)(long *))0xffffffffff600400)(NULL) > 0);
 	} else if (!strcmp(mode, "numbers")) {
 		syscall(1000);
 		syscall(-1);
