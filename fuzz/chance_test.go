@@ -55,7 +55,7 @@ func draw(r *rand.Rand, species []float64, draws uint64) census {
 }
 
 func TestTheBoundsHoldInAtLeast95PercentOfTrials(t *testing.T) {
-	const trials, draws = 4000, 10_000
+	const trials, draws = 2000, 10_000
 	repeat := func(n int, p float64) []float64 {
 		out := make([]float64, n)
 		for i := range out {

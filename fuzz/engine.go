@@ -272,24 +272,33 @@ type job struct {
 
 var errStop = errors.New("stopped")
 
-// claim asks for permission to make one run.
-func (c *coordinator) claim(ctx context.Context) bool {
+// claim asks for permission to make one run. A discovery is pursued to its end
+// even when another worker has just found the exploration saturated.
+func (c *coordinator) claim(ctx context.Context, p Phase) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.stop != StopNone:
-	case ctx.Err() != nil:
-		c.stop = StopInterrupted
-	case c.o.Execs > 0 && c.started >= c.o.Execs:
-		c.stop = StopExecs
-	case c.o.Duration > 0 && c.o.Now().Sub(c.start) >= c.o.Duration:
-		c.stop = StopDuration
+	if c.stop != StopNone && (c.stop != StopSaturated || p != PhaseReplay) {
+		return false
 	}
-	if c.stop != StopNone {
+	if limit := c.limit(ctx); limit != StopNone {
+		c.stop = limit
 		return false
 	}
 	c.started++
 	return true
+}
+
+// limit is the limit from outside that is reached, if any.
+func (c *coordinator) limit(ctx context.Context) Stop {
+	switch {
+	case ctx.Err() != nil:
+		return StopInterrupted
+	case c.o.Execs > 0 && c.started >= c.o.Execs:
+		return StopExecs
+	case c.o.Duration > 0 && c.o.Now().Sub(c.start) >= c.o.Duration:
+		return StopDuration
+	}
+	return StopNone
 }
 
 // choose is the next planned run, or a draw.
@@ -578,7 +587,7 @@ func (w *worker) work(ctx context.Context, i int) (err error) {
 // run makes one run and books it. The error is errStop when no run may be made
 // any more.
 func (w *worker) run(ctx context.Context, j *job) (*Result, []sysno.ID, error) {
-	if !w.c.claim(ctx) {
+	if !w.c.claim(ctx, j.phase) {
 		return nil, nil, errStop
 	}
 	r, err := w.exec.Run(ctx, &j.s)

@@ -179,14 +179,14 @@ func (s *State) Save(f Folder, sc *Scenario) error {
 			return fmt.Errorf("save scenario: %w", err)
 		}
 	}
-	if err := writeFile(prefix+".json", b); err != nil {
+	if err := errors.Join(writeFile(prefix+".json", b), syncDir(filepath.Dir(prefix))); err != nil {
 		return fmt.Errorf("save scenario: %w", err)
 	}
 	return nil
 }
 
 // writeFile writes under a temporary name, fsyncs and renames. A name that
-// starts with a dot is never taken for a scenario.
+// starts with a dot is never taken for a scenario. The rename is durable after syncDir.
 func writeFile(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
 	if err != nil {
@@ -200,7 +200,7 @@ func writeFile(path string, data []byte) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return syncDir(filepath.Dir(path))
+	return nil
 }
 
 // syncDir makes a rename in dir durable.
@@ -219,7 +219,7 @@ func (s *State) writeStats(lines [][2]string) error {
 	for _, l := range lines {
 		fmt.Fprintf(&out, "%-18s: %s\n", l[0], l[1])
 	}
-	if err := writeFile(filepath.Join(s.dir, "fuzzer_stats"), []byte(out.String())); err != nil {
+	if err := errors.Join(writeFile(filepath.Join(s.dir, "fuzzer_stats"), []byte(out.String())), syncDir(s.dir)); err != nil {
 		return fmt.Errorf("write fuzzer_stats: %w", err)
 	}
 	return nil
