@@ -103,8 +103,8 @@ func (p *Policy) fieldProblems() []*Problem {
 	case d.Action == ActionInvalid || d.Action > KillProcess:
 		report(ErrDefault, "default action", "choose one, such as errno EPERM", "there is none")
 	default:
-		if kind, detail, mend := errnoProblem(d); kind != nil {
-			report(kind, "default action", mend, "%s", detail)
+		if e := errnoProblem(d); e != nil {
+			report(e.Kind, "default action", e.Mend, "%s", e.Detail)
 		}
 	}
 	rules := p.Rules()
@@ -167,8 +167,8 @@ func (p *Policy) ruleProblems(place string, r Rule) []*Problem {
 	case r.Verdict == p.Default:
 		report(ErrSameAsDefault, "drop the rule", "%v is what the default action does", r.Verdict)
 	default:
-		if kind, detail, mend := errnoProblem(r.Verdict); kind != nil {
-			report(kind, mend, "%s", detail)
+		if e := errnoProblem(r.Verdict); e != nil {
+			report(e.Kind, e.Mend, "%s", e.Detail)
 		}
 	}
 	if name, _ := r.ID.Name(); r.Verdict.Action == Notify && name == "write" {
@@ -201,17 +201,27 @@ func (p *Policy) ruleProblems(place string, r Rule) []*Problem {
 	return problems
 }
 
-// errnoProblem checks the errno of a verdict with a valid action.
-func errnoProblem(v Verdict) (kind error, detail, mend string) {
+// errnoProblem checks the errno of a verdict with a valid action. The caller knows
+// where it stands.
+func errnoProblem(v Verdict) *Problem {
 	switch {
 	case v.Action == Errno && v.Errno == 0:
-		return ErrErrnoRange, "errno 0 makes the denied call look like a success", "choose 1 to 4095, such as EPERM"
+		return &Problem{
+			Kind: ErrErrnoRange, Detail: "errno 0 makes the denied call look like a success",
+			Mend: "choose 1 to 4095, such as EPERM",
+		}
 	case v.Action == Errno && v.Errno > 4095:
-		return ErrErrnoRange, fmt.Sprintf("errno %d; the kernel cuts off what is above 4095", v.Errno), "choose 1 to 4095"
+		return &Problem{
+			Kind: ErrErrnoRange, Detail: fmt.Sprintf("errno %d; the kernel cuts off what is above 4095", v.Errno),
+			Mend: "choose 1 to 4095",
+		}
 	case v.Action != Errno && v.Action != Trace && v.Errno != 0:
-		return ErrStrayErrno, fmt.Sprintf("action %v with errno %d", v.Action, v.Errno), "drop the errno, or choose the action errno"
+		return &Problem{
+			Kind: ErrStrayErrno, Detail: fmt.Sprintf("action %v with errno %d", v.Action, v.Errno),
+			Mend: "drop the errno, or choose the action errno",
+		}
 	}
-	return nil, "", ""
+	return nil
 }
 
 // contradiction compares two rules for one syscall.
