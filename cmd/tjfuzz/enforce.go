@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tjfuzz/tjfuzz/enforce"
+	"github.com/tjfuzz/tjfuzz/enforce/filter"
+	"github.com/tjfuzz/tjfuzz/synth"
+	"github.com/tjfuzz/tjfuzz/synth/format"
+	"github.com/tjfuzz/tjfuzz/trace/rawtp"
+)
+
+type enforceOptions struct {
+	policy string
+	quiet  bool
+}
+
+func newEnforce() *cobra.Command {
+	var o enforceOptions
+	c := &cobra.Command{
+		Use:   "enforce [flags] -- PROGRAM [ARGS...]",
+		Short: "Run a program under a policy and show what the policy refuses",
+		Long: `Run a program under a policy. Every call that the policy refuses is shown with
+its arguments, the process and what in the policy decided. The exit code is the
+program's own.
+
+No syscall is made between the load of the filter and the program's execve, so
+the policy needs nothing but what the program itself needs. Showing refused
+calls needs the rights to load eBPF programs; without them the policy is applied
+all the same.`,
+		Example: `  # under PROGRAM.seccomp.json in this directory, as learn wrote it
+  tjfuzz enforce -- jq . data.json
+
+  # under any OCI profile
+  tjfuzz enforce --policy docker-default.json -- ./server`,
+		Args: targetArgs,
+		RunE: func(c *cobra.Command, args []string) error { return runEnforce(c, o, args) },
+	}
+	c.Flags().StringVar(&o.policy, "policy", "", "the OCI `profile` to apply (default PROGRAM.seccomp.json)")
+	c.Flags().BoolVar(&o.quiet, "quiet", false, "show errors only")
+	return c
+}
+
+func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
+	v := voiceOf(c, o.quiet)
+	prog, err := resolve(args[0])
+	if err != nil {
+		return err
+	}
+	path, policy, err := loadPolicy(o.policy, args[0])
+	if err != nil {
+		return err
+	}
+	code, err := compile(policy)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	cmd := enforce.Command{Path: prog, Argv: args, Env: os.Environ(), Filter: code}
+
+	report := enforce.NewReport(policy)
+	watch, finish, err := watchDenials(v, policy, report)
+	if err != nil {
+		return err
+	}
+	cmd.Watch = watch
+	status, err := enforce.Run(cmd)
+	lost := finish()
+	if err != nil {
+		return runError(err, args[0])
+	}
+	if s := report.Summary(); s != "" {
+		v.say("%s; %s", s, enforce.Describe(status))
+		v.hint("if the program was right to call it, learn again with the input that led there")
+	} else if status.Signaled() {
+		v.say("%s", enforce.Describe(status))
+	}
+	if lost > 0 {
+		v.warn("%d refused calls could not be shown", lost)
+	}
+	if code := enforce.ExitCode(status); code != 0 {
+		return exitStatus(code)
+	}
+	return nil
+}
+
+// loadPolicy reads the profile at path or, without one, that of the program.
+func loadPolicy(path, program string) (string, *synth.Policy, error) {
+	if path == "" {
+		path = defaultProfile(program)
+	}
+	f, err := openNamed(path, "profile", "learn one with 'tjfuzz learn -- "+program+"', or name one with --policy")
+	if err != nil {
+		return path, nil, err
+	}
+	defer f.Close()
+	p, err := format.ReadOCI(f)
+	if err != nil {
+		return path, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return path, p, nil
+}
+
+// compile turns the policy into a filter that was checked against it.
+func compile(p *synth.Policy) ([]byte, error) {
+	for _, a := range p.Listeners() {
+		if a == synth.Notify || a == synth.Trace {
+			return nil, hinted(fmt.Errorf("the profile uses %v, and nobody would answer", a), "replace %v by an action that the kernel carries out by itself", a)
+		}
+	}
+	prog, err := filter.Compile(p)
+	if err != nil {
+		return nil, err
+	}
+	if err := filter.Check(prog, p); err != nil {
+		return nil, fmt.Errorf("the compiled filter does not do what the policy says: %w", err)
+	}
+	return prog.Bytes(), nil
+}
+
+// watchDenials arranges that refused calls are reported. finish waits for the
+// last of them and returns how many were lost. Without the rights it says so and
+// watches nothing.
+func watchDenials(v voice, p *synth.Policy, report *enforce.Report) (watch func() (func() error, error), finish func() uint64, err error) {
+	rec, err := rawtp.Open(rawtp.Options{Slots: 1, Denials: true, Events: true})
+	var pre *rawtp.PreflightError
+	if errors.As(err, &pre) {
+		v.say("refused calls are not shown: %s", pre.Missing)
+		v.hint("%s", pre.Mend)
+		return nil, func() uint64 { return 0 }, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var events sync.WaitGroup
+	shown := map[rawtp.Event]bool{}
+	events.Go(func() {
+		_ = rec.Events(ctx, func(e rawtp.Event) {
+			if e.Kind == rawtp.FirstSeen && p.Decide(e.ID, e.Args).Action != synth.Log {
+				return
+			}
+			line := report.Add(denial(e))
+			if key := likeness(e); !shown[key] {
+				shown[key] = true
+				v.say("%s", line)
+			}
+		})
+	})
+	watch = func() (func() error, error) {
+		slot, err := rec.Launcher(0)
+		if err != nil {
+			return nil, err
+		}
+		slot.Begin()
+		return slot.Release, nil
+	}
+	return watch, func() uint64 {
+		cancel()
+		events.Wait()
+		// An event tells of the first of many equal calls; the table has the counts.
+		if all, err := rec.Denials(); err == nil {
+			for _, e := range all {
+				if e.Count > 1 {
+					e.Count--
+					report.Add(denial(e))
+				}
+			}
+		}
+		_ = rec.Close()
+		d := rec.Dropped()
+		return d.Events + d.Denials
+	}, nil
+}
+
+// likeness is what makes two refused calls the same for a reader.
+func likeness(e rawtp.Event) rawtp.Event {
+	return rawtp.Event{Kind: e.Kind, ID: e.ID, PID: e.PID, Args: e.Args}
+}
+
+func denial(e rawtp.Event) enforce.Denial {
+	return enforce.Denial{ID: e.ID, Args: e.Args, PID: e.PID, TID: e.TID, Comm: e.Comm, Count: e.Count}
+}

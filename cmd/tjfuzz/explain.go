@@ -1,0 +1,132 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/synth"
+	"github.com/tjfuzz/tjfuzz/trace"
+)
+
+func newExplain() *cobra.Command {
+	var policy, evidence string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "explain [flags] PROGRAM [SYSCALL...]",
+		Short: "Say why a syscall is in a policy, or why it is not",
+		Long: `Say for each syscall what the policy does with it, on what evidence, in how many
+runs it was seen, and the command line that shows it again. Without a syscall,
+every rule of the policy is explained.`,
+		Example: `  tjfuzz explain jq openat ptrace
+  tjfuzz explain --policy p.json --evidence .tjfuzz/jq/evidence.json jq`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage(c, errors.New("no program given"))
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			program := args[0]
+			if evidence == "" {
+				evidence = filepath.Join(defaultState(program), evidenceName)
+			}
+			t, err := loadEvidence(evidence)
+			if err != nil {
+				return err
+			}
+			p, err := explained(policy, program, t)
+			if err != nil {
+				return err
+			}
+			var ids []sysno.ID
+			for _, word := range args[1:] {
+				id, err := sysno.Parse(t.Arch, word)
+				if err != nil {
+					return err
+				}
+				ids = append(ids, id)
+			}
+			if len(ids) == 0 {
+				for _, r := range p.Rules() {
+					ids = append(ids, r.ID)
+				}
+			}
+			return explain(c, p, t, ids, asJSON)
+		},
+	}
+	c.Flags().StringVar(&policy, "policy", "", "the `profile` to explain (default PROGRAM.seccomp.json)")
+	c.Flags().StringVar(&evidence, "evidence", "", "the `file` of evidence (default "+stateRoot+"/PROGRAM/"+evidenceName+")")
+	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	return c
+}
+
+// explained is the policy to explain. A profile says what is allowed, the
+// evidence why: tiers and reasons are those of a policy generated from it. Where
+// there is no profile, that policy is explained itself.
+func explained(path, program string, t *trace.Trace) (*synth.Policy, error) {
+	generated, err := synth.Generate(t, synth.Options{AllowIncomplete: true})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(defaultProfile(program)); err != nil && path == "" {
+		return generated, nil
+	}
+	_, p, err := loadPolicy(path, program)
+	if err != nil {
+		return nil, err
+	}
+	known := map[sysno.ID]synth.Rule{}
+	for _, r := range generated.Rules() {
+		known[r.ID] = r
+	}
+	for _, g := range p.Groups {
+		for i := range g.Rules {
+			r := &g.Rules[i]
+			if k, ok := known[r.ID]; ok && k.Verdict == r.Verdict {
+				r.Tier, r.Reason = k.Tier, k.Reason
+			}
+		}
+	}
+	return p, nil
+}
+
+func explain(c *cobra.Command, p *synth.Policy, t *trace.Trace, ids []sysno.ID, asJSON bool) error {
+	out := c.OutOrStdout()
+	if !asJSON {
+		for _, id := range ids {
+			fmt.Fprintln(out, synth.Explain(p, t, id))
+		}
+		return nil
+	}
+	type entry struct {
+		Syscall   string `json:"syscall"`
+		Verdict   string `json:"verdict"`
+		Tier      string `json:"tier,omitempty"`
+		Reason    string `json:"reason,omitempty"`
+		Group     string `json:"group,omitempty"`
+		Runs      uint64 `json:"runs"`
+		CleanRuns uint64 `json:"clean_runs"`
+		TotalRuns uint64 `json:"total_runs"`
+		Witness   string `json:"witness,omitempty"`
+	}
+	entries := []entry{}
+	for _, id := range ids {
+		x := synth.Explain(p, t, id)
+		e := entry{Syscall: id.String(), Verdict: x.Default.String(), Group: x.Group.Name, TotalRuns: x.TotalRuns,
+			Runs: x.Observed.Runs, CleanRuns: x.Observed.CleanRuns, Witness: x.Observed.Witness.Command}
+		if len(x.Rules) > 0 {
+			r := x.Rules[0]
+			e.Verdict, e.Tier, e.Reason = r.Verdict.String(), r.Tier.String(), r.Reason
+		}
+		entries = append(entries, e)
+	}
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(entries)
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/synth"
+	"github.com/tjfuzz/tjfuzz/synth/format"
+	"github.com/tjfuzz/tjfuzz/trace"
+)
+
+// policyFlags are the choices in turning evidence into a policy.
+type policyFlags struct {
+	action          string
+	errorPath       string
+	runtime         string
+	allowIncomplete bool
+}
+
+func (p *policyFlags) add(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&p.action, "default", "errno", "what happens to all other calls: `action` errno, errno:NAME, kill, kill-thread, trap or log")
+	f.StringVar(&p.errorPath, "error-path", "allow", "what only crashed or hung runs showed: `choice` allow or deny")
+	f.StringVar(&p.runtime, "runtime", "none", "add what a container `runtime` needs to start the program: "+strings.Join(synth.Runtimes(), ", ")+" or none")
+	f.BoolVar(&p.allowIncomplete, "allow-incomplete", false, "generate a profile although the recorder missed something")
+}
+
+func (p *policyFlags) options() (synth.Options, error) {
+	o := synth.Options{AllowIncomplete: p.allowIncomplete}
+	var err error
+	if o.Default, err = parseAction(p.action); err != nil {
+		return o, err
+	}
+	switch p.errorPath {
+	case "allow":
+	case "deny":
+		o.DenyErrorPath = true
+	default:
+		return o, fmt.Errorf("--error-path %s is neither allow nor deny", p.errorPath)
+	}
+	if p.runtime != "none" {
+		o.Runtime = p.runtime
+	}
+	return o, nil
+}
+
+func parseAction(word string) (synth.Verdict, error) {
+	name, arg, _ := strings.Cut(word, ":")
+	actions := map[string]synth.Action{"errno": synth.Errno, "kill": synth.KillProcess,
+		"kill-thread": synth.KillThread, "trap": synth.Trap, "log": synth.Log}
+	a, ok := actions[name]
+	switch {
+	case !ok:
+		return synth.Verdict{}, fmt.Errorf("--default %s is not an action; there are errno, errno:NAME, kill, kill-thread, trap and log", word)
+	case a != synth.Errno && arg != "":
+		return synth.Verdict{}, fmt.Errorf("--default %s: only errno takes a name", word)
+	case a != synth.Errno:
+		return synth.Verdict{Action: a}, nil
+	case arg == "":
+		return synth.Verdict{Action: a, Errno: uint16(unix.EPERM)}, nil
+	}
+	for e := syscall.Errno(1); e < 134; e++ { // EHWPOISON, the last of errno(3), is 133
+		if unix.ErrnoName(e) == strings.ToUpper(arg) {
+			return synth.Verdict{Action: a, Errno: uint16(e)}, nil
+		}
+	}
+	return synth.Verdict{}, fmt.Errorf("--default %s: there is no errno %s", word, arg)
+}
+
+func newGenerate() *cobra.Command {
+	var p policyFlags
+	var out string
+	c := &cobra.Command{
+		Use:   "generate [flags] EVIDENCE...",
+		Short: "Make a profile from evidence that learn or trace wrote",
+		Long: `Make an OCI seccomp profile from evidence. The same evidence and the same flags
+make the same bytes. Several files of evidence on one program are united.`,
+		Example: `  tjfuzz generate -o jq.seccomp.json .tjfuzz/jq/evidence.json
+
+  # for a container, deadly for all that was not seen
+  tjfuzz generate --runtime runc --default kill -o jq.json .tjfuzz/jq/evidence.json`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage(c, errors.New("no evidence given"))
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			o, err := p.options()
+			if err != nil {
+				return usage(c, err)
+			}
+			t, err := loadEvidence(args[0])
+			if err != nil {
+				return err
+			}
+			for _, path := range args[1:] {
+				more, err := loadEvidence(path)
+				if err != nil {
+					return err
+				}
+				if t, err = trace.Merge(t, more); err != nil {
+					return fmt.Errorf("%s: %w", path, err)
+				}
+			}
+			w, err := outputTo(c, out)
+			if err != nil {
+				return err
+			}
+			policy, err := generate(t, o)
+			if err != nil {
+				return err
+			}
+			warnings(voiceOf(c, false), policy)
+			return w.write(func(w io.Writer) error { return format.WriteOCI(w, policy) })
+		},
+	}
+	p.add(c)
+	c.Flags().StringVarP(&out, "output", "o", "-", "write the profile to this `file`, - for standard output")
+	return c
+}
+
+func loadEvidence(path string) (*trace.Trace, error) {
+	f, err := openNamed(path, "evidence", "'tjfuzz learn' writes it to "+stateRoot+"/PROGRAM/"+evidenceName+", 'tjfuzz trace -o' to a file")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	t, err := trace.Decode(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return t, nil
+}
+
+// generate is synth.Generate with hints and the exit code of incomplete evidence.
+func generate(t *trace.Trace, o synth.Options) (*synth.Policy, error) {
+	p, err := synth.Generate(t, o)
+	if errors.Is(err, synth.ErrIncomplete) {
+		return nil, &failure{err: err, code: exitIncomplete,
+			hint: "learn again with fewer --jobs, or use --allow-incomplete if you accept a profile that may lack something"}
+	}
+	return p, err
+}
+
+// warnings says what a profile cannot express or what others may not understand.
+func warnings(v voice, p *synth.Policy) {
+	if names := format.NewerNames(p); len(names) > 0 {
+		v.warn("runtimes with libseccomp 2.5.4 or older ignore these names silently: %s", strings.Join(names, " "))
+	}
+	for _, w := range format.Widenings(p) {
+		v.warn("%s", w)
+	}
+	if len(p.Unnamed) > 0 {
+		v.warn("the program called numbers that name no syscall; a profile cannot name them: %s", names(p.Unnamed))
+	}
+}

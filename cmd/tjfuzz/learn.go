@@ -1,0 +1,299 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tjfuzz/tjfuzz/corpora"
+	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/internal/atomicfile"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/synth"
+	"github.com/tjfuzz/tjfuzz/synth/format"
+	"github.com/tjfuzz/tjfuzz/trace"
+	"github.com/tjfuzz/tjfuzz/trace/rawtp"
+)
+
+type learnOptions struct {
+	runFlags
+	policyFlags
+	output     string
+	seeds      string
+	dictionary string
+	duration   time.Duration
+	execs      uint64
+	seed       uint64
+	confidence float64
+	resume     bool
+	quiet      bool
+	asJSON     bool
+}
+
+func newLearn() *cobra.Command {
+	var o learnOptions
+	c := &cobra.Command{
+		Use:   "learn [flags] -- PROGRAM [ARGS...]",
+		Short: "Fuzz a program under the recorder and write the policy it needs",
+		Long: `Run a program on inputs that are mutated from seeds, in a cage, while every
+syscall is recorded; generate the smallest policy that allows what was seen; prove
+it by replay; write it. It stops by itself when more runs are unlikely to show
+more.
+
+In ARGS, @@ stands for the path of the input. Without it, the input is fed on
+standard input, and, when there are no ARGS at all, as a file operand too. Options
+of the program are found out from its help text and its file.
+
+The profile goes to PROGRAM.seccomp.json, the evidence, a replayable scenario for
+every syscall, to ` + stateRoot + `/PROGRAM.`,
+		Example: `  # everything by itself
+  tjfuzz learn -- ./target
+
+  # a fixed command line with an input file, for one minute
+  tjfuzz learn --duration 60s -o p.json -- jq . @@
+
+  # the same bytes every time
+  tjfuzz learn --seed 1 --execs 5000 --jobs 1 -- xmllint @@
+
+  # a profile for a container
+  tjfuzz learn --runtime runc --default kill -- ./server --once`,
+		Args: targetArgs,
+		RunE: func(c *cobra.Command, args []string) error { return runLearn(c.Context(), c, o, args) },
+	}
+	o.runFlags.add(c)
+	o.policyFlags.add(c)
+	f := c.Flags()
+	f.StringVarP(&o.output, "output", "o", "", "write the profile to this `file`, - for standard output (default PROGRAM.seccomp.json)")
+	f.StringVar(&o.seeds, "seeds", "", "use the files in this `directory` as seeds instead of the built-in ones")
+	f.StringVarP(&o.dictionary, "dictionary", "x", "", "also use the tokens in this `file`, in AFL's format")
+	f.DurationVar(&o.duration, "duration", 5*time.Minute, "stop after this `time` at the latest; 0 for no limit")
+	f.Uint64Var(&o.execs, "execs", 0, "stop after this `number` of runs; 0 for no limit")
+	f.Uint64Var(&o.seed, "seed", 0, "the `number` that all randomness comes from (default: a random one, printed)")
+	f.Float64Var(&o.confidence, "confidence", 0.0005, "stop when the `chance` that one more run shows a new syscall is below (95 %); 0 never")
+	f.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "this `number` of runs at a time")
+	f.BoolVar(&o.resume, "resume", false, "go on from a finished session's scenarios instead of starting anew")
+	f.BoolVar(&o.quiet, "quiet", false, "show errors and warnings only")
+	f.BoolVar(&o.asJSON, "json", false, "write the result as JSON to standard output")
+	return c
+}
+
+func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []string) error {
+	v := voiceOf(c, o.quiet)
+	policyOptions, err := o.policyFlags.options()
+	if err != nil {
+		return usage(c, err)
+	}
+	if o.jobs < 1 || o.jobs > rawtp.MaxSlots {
+		return usage(c, fmt.Errorf("--jobs %d is not between 1 and %d", o.jobs, rawtp.MaxSlots))
+	}
+	if !c.Flags().Changed("seed") {
+		o.seed = rand.Uint64N(1 << 32)
+	}
+	if o.output == "" {
+		o.output = defaultProfile(args[0])
+	}
+	s, err := newSession(args, o.runFlags)
+	if err != nil {
+		return err
+	}
+	out, err := outputTo(c, o.output)
+	if err != nil {
+		return err
+	}
+	pack, err := o.readSeeds(v, filepath.Base(s.path))
+	if err != nil {
+		return err
+	}
+	target, err := identify(s.path)
+	if err != nil {
+		return err
+	}
+	rec, err := openRecorder(rawtp.Options{Slots: o.jobs})
+	if err != nil {
+		return err
+	}
+	defer rec.Close()
+	state, err := openState(v, s.runs.state, o.resume)
+	if err != nil {
+		return err
+	}
+	if o.noCage {
+		v.warn("no cage: the target runs in this very system and can change and destroy things")
+	}
+	found, ranked, err := s.study(ctx, pack)
+	if err != nil {
+		return err
+	}
+	if o.dictionary != "" {
+		more, err := readDictionary(o.dictionary)
+		if err != nil {
+			return err
+		}
+		found.Dictionary = append(found.Dictionary, more...)
+	}
+	seeds := make([]fuzz.Seed, len(ranked))
+	for i, r := range ranked {
+		seeds[i] = fuzz.Seed{Name: r.Name, Data: r.Data}
+	}
+	v.say("learning %s: %d options, %d sub-commands, %d seeds, %d jobs, seed %d", args[0],
+		len(found.Table.Options), len(found.Table.Commands), len(seeds), o.jobs, o.seed)
+
+	progress := newProgress(v)
+	outcome, err := fuzz.Run(ctx, fuzz.Options{
+		Bases: []fuzz.Scenario{s.base()}, Seeds: seeds,
+		Table: found.Table, Dictionary: found.Dictionary, EnvNames: found.EnvNames,
+		Workers: o.jobs, Seed: o.seed, Execs: o.execs, Duration: o.duration, Confidence: o.confidence,
+		State: state, Progress: progress.show,
+		NewExecutor: func(worker int) (fuzz.Executor, error) {
+			e, _, err := s.executor(rec, worker, nil)
+			if err != nil {
+				return nil, err
+			}
+			if worker == 0 {
+				for _, w := range e.Warnings() {
+					v.warn("%s", w)
+				}
+			}
+			return e, nil
+		},
+	})
+	progress.end()
+	if err != nil {
+		return runError(err, args[0])
+	}
+	if outcome.Stop == fuzz.StopInterrupted {
+		return hinted(errors.New("interrupted; no profile was written"), "the same command goes on where this one stopped")
+	}
+	evidence := &trace.Trace{
+		Target: target, Arch: sysno.Native(), Kernel: kernelRelease(),
+		Runs: outcome.Stats.Runs, CleanRuns: outcome.Stats.CleanRuns,
+		Observations: complete(outcome.Observations, rec.Seen()), Lost: rec.Lost(),
+	}
+	if err := rec.Close(); err != nil {
+		return fmt.Errorf("close the recorder: %w", err)
+	}
+	policy, check, err := prove(ctx, v, s, state, evidence, policyOptions)
+	if err != nil {
+		return err
+	}
+	err = output{path: filepath.Join(state.Dir(), evidenceName)}.write(func(w io.Writer) error { return trace.Encode(w, evidence) })
+	if err != nil {
+		return fmt.Errorf("write the evidence: %w", err)
+	}
+	if err := out.write(func(w io.Writer) error { return format.WriteOCI(w, policy) }); err != nil {
+		return fmt.Errorf("write the profile: %w", err)
+	}
+	warnings(v, policy)
+	r := learned{outcome, evidence, policy, check, o.output, state.Dir()}
+	if o.asJSON {
+		return r.json(c.OutOrStdout())
+	}
+	r.text(v, args[0])
+	return nil
+}
+
+// readSeeds reads --seeds, or picks from the built-in pack by the target's name.
+func (o *learnOptions) readSeeds(v voice, program string) ([]corpora.Seed, error) {
+	if o.seeds == "" {
+		return corpora.For(program), nil
+	}
+	seeds, skipped, err := corpora.Read(o.seeds)
+	switch {
+	case errors.Is(err, corpora.ErrNoSeeds):
+		return nil, hinted(err, "put sample inputs there, or leave --seeds out to use the built-in ones")
+	case err != nil:
+		return nil, hinted(err, "--seeds takes a directory of sample inputs")
+	}
+	for _, s := range skipped {
+		v.warn("%v", s)
+	}
+	return seeds, nil
+}
+
+// openState opens the state directory. What an interrupted session left there is
+// gone on from; a finished session has its evidence there, and starts anew.
+func openState(v voice, dir string, resume bool) (*fuzz.State, error) {
+	state, err := fuzz.OpenState(dir)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrExist) {
+		return nil, hinted(err, "choose another place with --state")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := atomicfile.Writable(filepath.Join(dir, evidenceName)); err != nil {
+		return nil, hinted(fmt.Errorf("cannot write the evidence: %w", err), "choose another place with --state")
+	}
+	finished := exists(filepath.Join(dir, evidenceName))
+	if finished && !resume {
+		if err := state.Clear(); err != nil {
+			return nil, err
+		}
+	}
+	if finished {
+		// From here on the session counts as unfinished.
+		return state, os.Remove(filepath.Join(dir, evidenceName))
+	}
+	if left, err := state.List(fuzz.Queue); err != nil {
+		return nil, hinted(err, "remove the file, or the whole of %s", dir)
+	} else if len(left) > 0 {
+		v.say("going on from %d scenarios that an interrupted session left in %s", len(left), dir)
+	}
+	return state, nil
+}
+
+// complete adds what the recorder saw outside of every run, if anything.
+func complete(obs []trace.Observation, seen []sysno.ID) []trace.Observation {
+	for _, id := range seen {
+		if !slices.ContainsFunc(obs, func(o trace.Observation) bool { return o.ID == id }) {
+			obs = append(obs, trace.Observation{ID: id})
+		}
+	}
+	slices.SortFunc(obs, func(a, b trace.Observation) int { return a.ID.Compare(b.ID) })
+	return obs
+}
+
+// provings bounds how often a policy is generated again because a replay showed
+// what no run had shown before.
+const provings = 4
+
+// prove generates the policy and replays every witness under it. A call that is
+// refused then is one that the target makes now and then: it becomes evidence,
+// and the policy is generated again.
+func prove(ctx context.Context, v voice, s *session, state *fuzz.State, t *trace.Trace, o synth.Options) (*synth.Policy, *verified, error) {
+	for range provings {
+		p, err := generate(t, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		check, err := verify(ctx, s, state, p, nil)
+		if err != nil {
+			return nil, nil, fmt.Errorf("prove the policy: %w", err)
+		}
+		fresh := 0
+		for _, x := range check.Violations {
+			if slices.ContainsFunc(t.Observations, func(o trace.Observation) bool { return o.ID == x.ID }) {
+				continue
+			}
+			v.say("the replay of a scenario made a new call: %s", x.Syscall)
+			t.Observations = append(t.Observations, trace.Observation{ID: x.ID, Runs: 1,
+				Witness: trace.Witness{ID: x.Case, Command: x.Command + fuzz.Unconfirmed}})
+			fresh++
+		}
+		if fresh == 0 {
+			return p, check, nil
+		}
+		t.Runs += uint64(check.Replays)
+		t.Observations = complete(t.Observations, nil)
+	}
+	return nil, nil, hinted(errors.New("every replay shows calls that no run had shown"), "give it more time: --duration")
+}

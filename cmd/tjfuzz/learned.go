@@ -1,0 +1,177 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/synth"
+	"github.com/tjfuzz/tjfuzz/trace"
+)
+
+// progress tells a person how far learn is: in one line that is written over on
+// a terminal, in a line now and then elsewhere.
+type progress struct {
+	v        voice
+	terminal bool
+	last     fuzz.Stats
+	told     time.Duration
+}
+
+func newProgress(v voice) *progress { return &progress{v: v, terminal: v.terminal()} }
+
+// every is how often a line is written where there is no terminal.
+const every = 10 * time.Second
+
+func (p *progress) show(s fuzz.Stats) {
+	if p.v.quiet {
+		return
+	}
+	line := fmt.Sprintf("%s  %s  %d runs (%.0f/s)  %d syscalls  last new %s ago  chance of another < %s",
+		s.Elapsed.Round(time.Second), s.Phase, s.Runs, rate(s), s.Syscalls,
+		(s.Elapsed - s.LastNew).Round(time.Second), percent(s.Chance))
+	if p.terminal {
+		fmt.Fprintf(p.v.w, "\r\x1b[K%s", line)
+		return
+	}
+	if s.Elapsed-p.told >= every {
+		p.told = s.Elapsed
+		p.v.say("%s", line)
+	}
+}
+
+func (p *progress) end() {
+	if p.terminal && !p.v.quiet {
+		fmt.Fprint(p.v.w, "\r\x1b[K")
+	}
+}
+
+func rate(s fuzz.Stats) float64 {
+	if s.Elapsed <= 0 {
+		return 0
+	}
+	return float64(s.Runs) / s.Elapsed.Seconds()
+}
+
+func percent(chance float64) string {
+	if chance >= 0.1 {
+		return fmt.Sprintf("%.0f %%", 100*chance)
+	}
+	return fmt.Sprintf("%.2g %%", 100*chance)
+}
+
+// learned is the result of learn.
+type learned struct {
+	outcome  *fuzz.Outcome
+	evidence *trace.Trace
+	policy   *synth.Policy
+	check    *verified
+	profile  string
+	state    string
+}
+
+func (r *learned) text(v voice, program string) {
+	st := r.outcome.Stats
+	v.say("%d runs in %s (%.0f/s): %s", st.Runs, st.Elapsed.Round(time.Second/10), rate(st), r.outcome.Stop)
+	if n := len(r.outcome.Crashes); n > 0 {
+		v.say("the target crashed in %d ways; scenarios are in %s/crashes", n, r.state)
+	}
+	if n := len(r.outcome.Hangs); n > 0 {
+		v.say("the target hung in %d ways; scenarios are in %s/hangs", n, r.state)
+	}
+	allowed, groups := 0, 0
+	var table strings.Builder
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	for _, g := range r.policy.Sizes() {
+		if g.Allowed > 0 {
+			allowed += g.Allowed
+			groups++
+			fmt.Fprintf(w, "  %s\t%d of %d\t%s\n", g.Name, g.Allowed, g.Total, g.Description)
+		}
+	}
+	_ = w.Flush()
+	v.say("the policy allows %d syscalls in %d groups, %s everything else:", allowed, groups, denies(r.policy.Default))
+	if !v.quiet {
+		fmt.Fprint(v.w, table.String())
+	}
+	v.say("%s; %d of them were not seen in a run but any program may need them", r.tiers(), r.count(synth.Always))
+	v.say("confidence: the chance that one more such run needs another syscall is below %s (95 %%)", percent(st.Chance))
+	v.say("proof: %d scenarios replayed under the policy, %d violations", r.check.Replays, len(r.check.Violations))
+	v.say("wrote %s; evidence is in %s", r.profile, r.state)
+	if r.profile != "-" {
+		policy := ""
+		if r.profile != defaultProfile(program) {
+			policy = "--policy " + fuzz.Quote(r.profile) + " "
+		}
+		v.say("next: tjfuzz enforce %s-- %s ...", policy, fuzz.Quote(program))
+	}
+}
+
+func denies(d synth.Verdict) string {
+	if d.Action.Permits() {
+		return "and logs"
+	}
+	return fmt.Sprintf("and answers %v to", d)
+}
+
+func (r *learned) count(t synth.Tier) int {
+	n := 0
+	for _, rule := range r.policy.Rules() {
+		if rule.Tier == t && rule.Verdict.Action.Permits() {
+			n++
+		}
+	}
+	return n
+}
+
+// tiers says on what evidence the rules stand.
+func (r *learned) tiers() string {
+	var parts []string
+	for _, t := range []synth.Tier{synth.Observed, synth.ErrorPath, synth.Runtime} {
+		if n := r.count(t); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %v", n, t))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (r *learned) json(w io.Writer) error {
+	type size struct {
+		Group   string `json:"group"`
+		Allowed int    `json:"allowed"`
+		Total   int    `json:"total"`
+	}
+	st := r.outcome.Stats
+	result := struct {
+		Profile    string  `json:"profile"`
+		State      string  `json:"state"`
+		Stop       string  `json:"stop"`
+		Runs       uint64  `json:"runs"`
+		CleanRuns  uint64  `json:"clean_runs"`
+		Seconds    float64 `json:"seconds"`
+		Syscalls   int     `json:"syscalls_observed"`
+		Allowed    int     `json:"syscalls_allowed"`
+		Chance     float64 `json:"chance_of_another"`
+		Crashes    int     `json:"crashes"`
+		Hangs      int     `json:"hangs"`
+		Replays    int     `json:"replays"`
+		Violations int     `json:"violations"`
+		Groups     []size  `json:"groups"`
+	}{Profile: r.profile, State: r.state, Stop: r.outcome.Stop.String(), Runs: st.Runs, CleanRuns: st.CleanRuns,
+		Seconds: st.Elapsed.Seconds(), Syscalls: len(r.evidence.Observations), Chance: st.Chance,
+		Crashes: len(r.outcome.Crashes), Hangs: len(r.outcome.Hangs),
+		Replays: r.check.Replays, Violations: len(r.check.Violations), Groups: []size{}}
+	for _, g := range r.policy.Sizes() {
+		if g.Allowed > 0 {
+			result.Allowed += g.Allowed
+			result.Groups = append(result.Groups, size{g.Name, g.Allowed, g.Total})
+		}
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(result)
+}

@@ -1,0 +1,132 @@
+// Command tjfuzz derives a seccomp policy for a Linux program by running it on
+// inputs that it mutates, proves the policy by replay, and applies it.
+//
+// This package holds flags, wiring, messages and exit codes; it decides nothing
+// that another package could.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+// version is set by the linker.
+var version = "unknown"
+
+// The exit codes. The target's own passes through enforce and trace.
+const (
+	exitError      = 1
+	exitUsage      = 2
+	exitIncomplete = 3
+	exitViolation  = 5
+)
+
+// failure is an error that knows what to do next and which exit code it means.
+type failure struct {
+	err  error
+	hint string
+	code int
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// hinted adds the next step to an error.
+func hinted(err error, hint string, args ...any) error {
+	return &failure{err: err, hint: fmt.Sprintf(hint, args...), code: exitError}
+}
+
+// exitStatus ends the program with the target's exit code and without a message.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is main without the process around it, so that script tests can call it.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var status exitStatus
+	if errors.As(err, &status) {
+		return int(status)
+	}
+	var f *failure
+	if !errors.As(err, &f) {
+		f = &failure{err: err, code: exitError}
+	}
+	fmt.Fprintf(stderr, "tjfuzz: error: %v\n", err)
+	for line := range strings.Lines(f.hint) {
+		fmt.Fprintf(stderr, "tjfuzz: hint: %s\n", strings.TrimSuffix(line, "\n"))
+	}
+	return f.code
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "tjfuzz",
+		Short: "Learn, prove and apply seccomp policies",
+		Long: `tjfuzz derives a seccomp policy for a Linux program: it runs the program on
+inputs that it mutates while an eBPF recorder watches every syscall, generates
+the smallest policy that keeps the program working, proves it by replay, and
+applies it. The program needs no source, no recompilation and no configuration.`,
+		Example: `  # learn a policy for ./target, with evidence for every syscall
+  tjfuzz learn -- ./target
+
+  # run it under that policy, and see what the policy refuses
+  tjfuzz enforce -- ./target --some-option file
+
+  # replay everything that was learned, under the policy
+  tjfuzz verify -- ./target`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       version,
+	}
+	root.SetVersionTemplate("tjfuzz {{.Version}}\n")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage(c, err)
+	})
+	root.AddCommand(newLearn(), newTrace(), newGenerate(), newEnforce(), newVerify(),
+		newExplain(), newGroups(), newDoctor(), newVersion())
+	return root
+}
+
+func usage(c *cobra.Command, err error) error {
+	return &failure{err: err, hint: fmt.Sprintf("see '%s --help'", c.CommandPath()), code: exitUsage}
+}
+
+// targetArgs demands a program after the flags.
+func targetArgs(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usage(c, errors.New("no program given; it stands after --"))
+	}
+	return nil
+}
+
+func newVersion() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		Run:   func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), "tjfuzz", version) },
+	}
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/internal/image"
+	"github.com/tjfuzz/tjfuzz/internal/spawn"
+	"github.com/tjfuzz/tjfuzz/trace"
+)
+
+// resolve finds the program that a person named, as a shell would, and says why
+// it cannot be run. The result is absolute.
+func resolve(name string) (string, error) {
+	path := name
+	if !strings.Contains(name, "/") {
+		found, err := exec.LookPath(name)
+		if errors.Is(err, exec.ErrDot) {
+			err = nil // a shell whose PATH has "." runs it
+		}
+		if err != nil {
+			hint := "check the name, or give a path"
+			if _, err := os.Stat(name); err == nil {
+				hint = fmt.Sprintf("the file in this directory is ./%s", name)
+			}
+			return "", hinted(fmt.Errorf("there is no program %q in PATH", name), "%s", hint)
+		}
+		path = found
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("resolve %s: %w", name, err)
+	}
+	if err := image.CheckRunnable(abs); err != nil {
+		return "", hinted(err, "%s", runnableHint(abs, err))
+	}
+	return abs, nil
+}
+
+func runnableHint(path string, err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "check the path"
+	case errors.Is(err, fs.ErrPermission):
+		return "make it executable: chmod +x " + path
+	}
+	return "give a program: an ELF file for this machine, or a script that starts with #!"
+}
+
+// runError says what kept a program from running.
+func runError(err error, program string) error {
+	var step *spawn.StepError
+	if errors.As(err, &step) && strings.HasPrefix(step.Step, "execve") {
+		return hinted(fmt.Errorf("%s cannot be executed: %w", program, step.Errno), "try it without tjfuzz")
+	}
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		return hinted(err, "run as root, or see 'tjfuzz doctor'")
+	}
+	return err
+}
+
+// identify describes the program for the evidence.
+func identify(path string) (trace.Target, error) {
+	id, err := image.Identify(path)
+	if err != nil {
+		return trace.Target{}, err
+	}
+	t := trace.Target{Path: id.Path, SHA256: id.SHA256, BuildID: id.BuildID}
+	libs, _, err := id.Libraries(os.Getenv("LD_LIBRARY_PATH"))
+	if err != nil {
+		return trace.Target{}, err
+	}
+	for _, l := range libs {
+		t.Libraries = append(t.Libraries, trace.Library{Path: l.Path, BuildID: l.BuildID})
+	}
+	return t, nil
+}
+
+// kernelRelease is the release of the running kernel, as in uname -r.
+func kernelRelease() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "unknown"
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tjfuzz/tjfuzz/enforce"
+	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/trace"
+	"github.com/tjfuzz/tjfuzz/trace/rawtp"
+)
+
+type traceOptions struct {
+	output string
+	quiet  bool
+}
+
+func newTrace() *cobra.Command {
+	var o traceOptions
+	c := &cobra.Command{
+		Use:   "trace [flags] -- PROGRAM [ARGS...]",
+		Short: "Run a program once, as it is, and record its syscalls as evidence",
+		Long: `Run a program once, in the world as it is, with your terminal and your files,
+and record every syscall of the program and of all that it starts. The result is
+evidence, from which 'tjfuzz generate' makes a profile. The exit code is the
+program's own.`,
+		Example: `  # what does this invocation call?
+  tjfuzz trace -- ls -l
+
+  # evidence of a session, then a profile
+  tjfuzz trace -o session.json -- ./server --config dev.conf
+  tjfuzz generate -o server.seccomp.json session.json`,
+		Args: targetArgs,
+		RunE: func(c *cobra.Command, args []string) error { return runTrace(c, o, args) },
+	}
+	c.Flags().StringVarP(&o.output, "output", "o", "", "write the evidence to this `file`, - for standard output (default: list the syscalls on standard error)")
+	c.Flags().BoolVar(&o.quiet, "quiet", false, "show errors only")
+	return c
+}
+
+func runTrace(c *cobra.Command, o traceOptions, args []string) error {
+	v := voiceOf(c, o.quiet)
+	path, err := resolve(args[0])
+	if err != nil {
+		return err
+	}
+	var out output
+	if o.output != "" {
+		if out, err = outputTo(c, o.output); err != nil {
+			return err
+		}
+	}
+	target, err := identify(path)
+	if err != nil {
+		return err
+	}
+	rec, err := openRecorder(rawtp.Options{Slots: 1})
+	if err != nil {
+		return err
+	}
+	defer rec.Close()
+	var seen []sysno.ID
+	status, err := enforce.Run(enforce.Command{
+		Path: path, Argv: args, Env: os.Environ(),
+		Watch: func() (func() error, error) {
+			slot, err := rec.Launcher(0)
+			if err != nil {
+				return nil, err
+			}
+			slot.Begin()
+			return func() error { seen = slot.Seen(); return slot.Release() }, nil
+		},
+	})
+	if err != nil {
+		return runError(err, args[0])
+	}
+	words := make([]string, len(args))
+	for i, a := range args {
+		words[i] = fuzz.Quote(a)
+	}
+	t := &trace.Trace{Target: target, Arch: sysno.Native(), Kernel: kernelRelease(), Runs: 1, Lost: rec.Lost()}
+	if !status.Signaled() {
+		t.CleanRuns = 1
+	}
+	for _, id := range seen {
+		t.Observations = append(t.Observations, trace.Observation{
+			ID: id, Runs: 1, CleanRuns: t.CleanRuns,
+			Witness: trace.Witness{Command: strings.Join(words, " ")},
+		})
+	}
+	if o.output != "" {
+		if err := out.write(func(w io.Writer) error { return trace.Encode(w, t) }); err != nil {
+			return fmt.Errorf("write the evidence: %w", err)
+		}
+	} else {
+		v.say("%d syscalls: %s", len(seen), names(seen))
+	}
+	if t.Lost.Late > 0 {
+		v.warn("processes of the program outlived it; what they do from now on is not recorded")
+	}
+	if !t.Lost.Complete() {
+		return &failure{err: errors.New("the recording is incomplete"), code: exitIncomplete,
+			hint: "run it again; if it happens again, the machine is short of memory"}
+	}
+	if code := enforce.ExitCode(status); code != 0 {
+		return exitStatus(code)
+	}
+	return nil
+}
+
+// names lists syscalls for people.
+func names(ids []sysno.ID) string {
+	words := make([]string, len(ids))
+	for i, id := range ids {
+		words[i] = id.String()
+	}
+	return strings.Join(words, " ")
+}
+
+// openRecorder opens the recorder, without which nothing can be recorded.
+func openRecorder(o rawtp.Options) (*rawtp.Recorder, error) {
+	rec, err := rawtp.Open(o)
+	var pre *rawtp.PreflightError
+	if errors.As(err, &pre) {
+		return nil, hinted(fmt.Errorf("cannot record: %s", pre.Missing), "%s", pre.Mend)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the recorder: %w", err)
+	}
+	return rec, nil
+}

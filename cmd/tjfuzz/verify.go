@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tjfuzz/tjfuzz/enforce"
+	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/synth"
+	"github.com/tjfuzz/tjfuzz/trace"
+	"github.com/tjfuzz/tjfuzz/trace/rawtp"
+)
+
+type verifyOptions struct {
+	runFlags
+	policy string
+	quiet  bool
+	asJSON bool
+}
+
+func newVerify() *cobra.Command {
+	var o verifyOptions
+	c := &cobra.Command{
+		Use:   "verify [flags] -- PROGRAM [ARGS...]",
+		Short: "Replay everything that was learned, under the policy",
+		Long: `Replay every scenario of the state directory under the profile, in the cage,
+and report each call that the profile refuses and each rule that no replay needed.
+The exit code is 5 when a call was refused.`,
+		Example: `  tjfuzz verify -- jq .
+  tjfuzz verify --policy edited.json --state .tjfuzz/jq -- jq`,
+		Args: targetArgs,
+		RunE: func(c *cobra.Command, args []string) error { return runVerify(c.Context(), c, o, args) },
+	}
+	o.runFlags.add(c)
+	c.Flags().StringVar(&o.policy, "policy", "", "the OCI `profile` to verify (default PROGRAM.seccomp.json)")
+	c.Flags().BoolVar(&o.quiet, "quiet", false, "show errors only")
+	c.Flags().BoolVar(&o.asJSON, "json", false, "write the result as JSON to standard output")
+	return c
+}
+
+// verified is a verification with what the recorder lost meanwhile.
+type verified struct {
+	*enforce.Verification
+	Lost trace.Lost
+}
+
+func runVerify(ctx context.Context, c *cobra.Command, o verifyOptions, args []string) error {
+	v := voiceOf(c, o.quiet)
+	s, err := newSession(args, o.runFlags)
+	if err != nil {
+		return err
+	}
+	path, p, err := loadPolicy(o.policy, args[0])
+	if err != nil {
+		return err
+	}
+	state, err := fuzz.LoadState(s.runs.state)
+	if errors.Is(err, fs.ErrNotExist) {
+		return hinted(fmt.Errorf("there are no scenarios in %s", s.runs.state), "'tjfuzz learn -- %s' makes them; --state names another place", args[0])
+	}
+	if err != nil {
+		return err
+	}
+	check, err := verify(ctx, s, state, p, nil)
+	if err != nil {
+		return err
+	}
+	if o.asJSON {
+		if err := check.json(c); err != nil {
+			return err
+		}
+	} else {
+		check.text(v, c, path)
+	}
+	switch {
+	case len(check.Violations) > 0:
+		return exitStatus(exitViolation)
+	case !check.Lost.Complete():
+		return &failure{err: errors.New("the recorder lost processes, so refused calls may be missing"), code: exitIncomplete,
+			hint: "run it again; if it happens again, the machine is short of memory"}
+	}
+	return nil
+}
+
+// replayable is every stored scenario, once. Those that hung are left out, for each
+// would cost its whole time limit; where one is a witness it is replayed as such.
+func replayable(state *fuzz.State) ([]kept, error) {
+	var all []kept
+	seen := map[string]bool{}
+	for _, folder := range []fuzz.Folder{fuzz.Witnesses, fuzz.Queue, fuzz.Crashes} {
+		stored, err := state.List(folder)
+		if err != nil {
+			return nil, err
+		}
+		for _, st := range stored {
+			if !seen[st.ID] {
+				seen[st.ID] = true
+				all = append(all, kept{st, st.Scenario.Command(state.Prefix(folder, st.ID))})
+			}
+		}
+	}
+	return all, nil
+}
+
+// kept is a stored scenario with its command line for people.
+type kept struct {
+	fuzz.Stored
+	command string
+}
+
+// verify replays all scenarios of the state directory under the policy.
+func verify(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy, progress func(int)) (*verified, error) {
+	code, err := compile(p)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := replayable(state)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := openRecorder(rawtp.Options{Slots: 1, Denials: true})
+	if err != nil {
+		return nil, err
+	}
+	defer rec.Close()
+	e, slot, err := s.executor(rec, 0, code)
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	cases := make([]enforce.Case, len(stored))
+	for i, st := range stored {
+		cases[i] = enforce.Case{
+			ID:      st.ID,
+			Command: st.command,
+			Replay: func(ctx context.Context) (enforce.Replayed, error) {
+				r, err := e.Run(ctx, &st.Scenario)
+				if err != nil {
+					return enforce.Replayed{}, runError(err, s.args[0])
+				}
+				return enforce.Replayed{Seen: r.Seen, Denied: slot.Denied(), Signal: r.Signal}, nil
+			},
+		}
+	}
+	v, err := enforce.Verify(ctx, p, cases, progress)
+	if errors.Is(err, enforce.ErrNothingToReplay) {
+		return nil, hinted(fmt.Errorf("%w in %s", err, state.Dir()), "'tjfuzz learn -- %s' makes some", s.args[0])
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &verified{v, rec.Lost()}, nil
+}
+
+func (r *verified) text(v voice, c *cobra.Command, path string) {
+	out := c.OutOrStdout()
+	for _, x := range r.Violations {
+		fmt.Fprintf(out, "violation: %s is refused in: %s\n", x.Syscall, x.Command)
+	}
+	if len(r.Unexercised) > 0 {
+		byTier := map[synth.Tier][]string{}
+		for _, rule := range r.Unexercised {
+			byTier[rule.Tier] = append(byTier[rule.Tier], rule.ID.String())
+		}
+		for tier := range synth.Manual + 1 {
+			if names := byTier[tier]; len(names) > 0 {
+				v.say("no replay needed: %s", strings.Join(names, " "))
+			}
+		}
+	}
+	fmt.Fprintf(out, "%s: %d scenarios replayed, %d violations, %d rules exercised, %d not\n",
+		path, r.Replays, len(r.Violations), r.Exercised, len(r.Unexercised))
+}
+
+func (r *verified) json(c *cobra.Command) error {
+	result := struct {
+		Replays     int                 `json:"replays"`
+		Violations  []enforce.Violation `json:"violations"`
+		Exercised   int                 `json:"rules_exercised"`
+		Unexercised []string            `json:"rules_unexercised"`
+		Complete    bool                `json:"complete"`
+	}{r.Replays, append([]enforce.Violation{}, r.Violations...), r.Exercised, []string{}, r.Lost.Complete()}
+	for _, rule := range r.Unexercised {
+		result.Unexercised = append(result.Unexercised, rule.ID.String())
+	}
+	e := json.NewEncoder(c.OutOrStdout())
+	e.SetIndent("", "  ")
+	return e.Encode(result)
+}
