@@ -160,13 +160,11 @@ func TestDecodeIsBounded(t *testing.T) {
 	}
 }
 
-// endless is a file of blanks without end.
+// endless is a file without end.
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = ' '
-	}
+	clear(p)
 	return len(p), nil
 }
 
