@@ -9,8 +9,8 @@
 // depends on no clock, randomness or environment.
 //
 // The main hazard is a seed that claims to be valid and is not: targets then
-// show their error paths alone, and nobody notices. So everything marked Valid
-// that some decoder can read is read in the tests.
+// show their error paths alone, and nobody notices. So the tests decode what the
+// standard library can read, and give a part of the rest to programs that read it.
 package corpora
 
 import (
