@@ -178,6 +178,20 @@ func TestAllowedCallsUnderAFilterAreNoDenials(t *testing.T) {
 	}
 }
 
+func TestACallThatATracerSwallowsIsNoDenial(t *testing.T) {
+	r := mustOpen(t, Options{Denials: true})
+	program := victim(t)
+	s := launcher(t, r, 0)
+	run(t, program, "emulated")
+	if got := s.Denied(); len(got) != 0 {
+		t.Errorf("denied %v without a filter", got)
+	}
+	seen := names(s.Seen())
+	if !slices.Contains(seen, "ptrace") || slices.Contains(seen, "getpgid") {
+		t.Errorf("seen %v, want ptrace, and not the getpgid that did not happen", seen)
+	}
+}
+
 func TestDeniedOddNumbersAreKept(t *testing.T) {
 	r := mustOpen(t, Options{Denials: true})
 	program := victim(t)

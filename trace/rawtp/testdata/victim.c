@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -138,6 +139,24 @@ static void by_own_filter(void)
 	must(refused(1) == -1 && errno == EACCES);
 }
 
+/* A tracer swallows the child's getpgid: a sys_exit without a sys_enter. */
+static void by_emulation(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		must(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0);
+		syscall(SYS_tgkill, getpid(), getpid(), SIGSTOP);
+		_exit(refused(1) == -1 ? 0 : 99);
+	}
+	must(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status));
+	must(ptrace(PTRACE_SYSEMU, pid, NULL, NULL) == 0);
+	must(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status));
+	must(ptrace(PTRACE_CONT, pid, NULL, NULL) == 0);
+	must(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 static volatile int trapped;
 
 static void on_sigsys(int sig, siginfo_t *info, void *context)
@@ -196,6 +215,8 @@ int main(int argc, char **argv)
 		must(sigaction(SIGSYS, &action, NULL) == 0);
 		refused(0x101);
 		must(trapped == SYS_getpgid);
+	} else if (!strcmp(mode, "emulated")) {
+		by_emulation();
 	} else if (!strcmp(mode, "own-filter")) {
 		by_own_filter();
 		in_thread(calls_getpgid);
