@@ -1,0 +1,293 @@
+package filter
+
+import (
+	"fmt"
+	"iter"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/synth"
+)
+
+// Mismatch is the error of Check: a call that the filter decides otherwise than
+// the policy.
+type Mismatch struct {
+	Call      Data
+	ID        sysno.ID // of the call; invalid if its architecture has no table
+	Want, Got synth.Verdict
+}
+
+func (m *Mismatch) Error() string {
+	name := "an unknown architecture"
+	if m.ID.Valid() {
+		name = fmt.Sprintf("%s of %s", m.ID, m.ID.Arch)
+	}
+	return fmt.Sprintf("the filter disagrees with the policy on %s (arch %#x, nr %#x) with arguments %#x: want %s, got %s",
+		name, m.Call.Arch, m.Call.NR, m.Call.Args, m.Want, m.Got)
+}
+
+// Check runs the filter in an interpreter against p.Decide and returns a *Mismatch
+// for the first call on which they differ, or what Validate says. It tries
+//   - the policy's architectures, all that sysno knows, 0, and what the filter
+//     itself compares with,
+//   - of each, all numbers of the table and some beyond, the edges of x32, and what
+//     the filter compares with,
+//   - for each, unlike sets of arguments, and around every argument condition the
+//     values on both sides of its edge in all combinations (a fixed sample of them
+//     where there are more than 1024), and every single bit of it flipped.
+//
+// It is a test at all edges, not a proof. It is deterministic.
+//
+// What it expects for ABIs that the policy does not list is told at Compile.
+func Check(program Program, p *synth.Policy) error {
+	if err := program.Validate(); err != nil {
+		return err
+	}
+	c := checker{program: program, policy: p, constants: program.constants(), rules: map[sysno.ID][]synth.Rule{}}
+	for _, g := range p.Groups {
+		for _, r := range g.Rules {
+			if len(r.Args) > 0 {
+				c.rules[r.ID] = append(c.rules[r.ID], r)
+			}
+		}
+	}
+	numbers := c.numbers()
+	for _, arch := range c.archs() {
+		for _, nr := range numbers {
+			if err := c.number(arch, nr); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+type checker struct {
+	program   Program
+	policy    *synth.Policy
+	constants [dataSize / 4][]uint32
+	rules     map[sysno.ID][]synth.Rule // those with conditions
+}
+
+// want is the verdict that a filter of the policy must reach, and the call's ID.
+func (c *checker) want(d *Data) (synth.Verdict, sysno.ID) {
+	id := sysno.FromRaw(d.Arch, d.NR)
+	if d.Arch == sysno.AMD64.Audit() && d.NR >= x32First && !slices.Contains(c.policy.Archs, sysno.X32) {
+		if d.NR == ^uint32(0) && slices.Contains(c.policy.Archs, sysno.AMD64) {
+			return c.policy.Default, id
+		}
+		return c.policy.ForeignABI(), id
+	}
+	return c.policy.Decide(id, d.Args), id
+}
+
+// call compares the two verdicts on one call.
+func (c *checker) call(d *Data) error {
+	w := d.words()
+	ret, _ := c.program.run(&w)
+	got := ParseReturn(ret)
+	if want, id := c.want(d); got != want {
+		return &Mismatch{Call: *d, ID: id, Want: want, Got: got}
+	}
+	return nil
+}
+
+func (c *checker) archs() []uint32 {
+	archs := []uint32{0}
+	for _, a := range sysno.Archs() {
+		archs = append(archs, a.Audit())
+	}
+	return withNeighbours(archs, c.constants[offArch/4])
+}
+
+func (c *checker) numbers() []uint32 {
+	last := uint32(0)
+	for _, a := range sysno.Archs() {
+		for _, id := range sysno.All(a) {
+			last = max(last, id.NR)
+		}
+	}
+	var numbers []uint32
+	for nr := range last + 64 {
+		numbers = append(numbers, nr, x32First+nr)
+	}
+	numbers = append(numbers, x32First-1, 0x7fffffff, 0x80000000, 0xbfffffff, 0xc0000000, 0xffffffff)
+	for id := range c.rules {
+		numbers = append(numbers, id.Raw())
+	}
+	return withNeighbours(numbers, c.constants[offNR/4])
+}
+
+// withNeighbours adds the constants and the values beside them, and sorts.
+func withNeighbours(values, constants []uint32) []uint32 {
+	for _, k := range constants {
+		values = append(values, k-1, k, k+1)
+	}
+	slices.Sort(values)
+	return slices.Compact(values)
+}
+
+// plain are the sets of arguments that every call is tried with: none of their
+// words are equal but where all are, so that a filter that looks at a wrong one
+// gives itself away.
+var plain = [...]Data{
+	{},
+	{IP: ^uint64(0), Args: [6]uint64{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}},
+	{IP: 0x55550001_aaaa0001, Args: [6]uint64{
+		0x0000a101_0000a100, 0x0000a203_0000a202, 0x0000a305_0000a304, 0x0000a407_0000a406, 0x0000a509_0000a508, 0x0000a60b_0000a60a}},
+}
+
+// number tries one number with every set of arguments.
+func (c *checker) number(arch, nr uint32) error {
+	bases := slices.Clone(plain[:])
+	rules := c.rules[sysno.FromRaw(arch, nr)]
+	for _, r := range rules {
+		for _, d := range plain {
+			for _, cond := range r.Args {
+				d.Args[cond.Index] = satisfy(cond)
+			}
+			bases = append(bases, d)
+		}
+	}
+	for i := range bases {
+		bases[i].Arch, bases[i].NR = arch, nr
+		if err := c.call(&bases[i]); err != nil {
+			return err
+		}
+	}
+	if len(rules) == 0 {
+		return nil
+	}
+	for i, r := range rules {
+		if err := c.around(bases[len(plain)*(i+1):][:len(plain)], r); err != nil {
+			return err
+		}
+	}
+	if err := c.halves(bases); err != nil {
+		return err
+	}
+	return c.combine(bases[0], rules)
+}
+
+// around changes one argument of calls that meet a rule: to every edge of its
+// condition, and by every single bit.
+func (c *checker) around(bases []Data, r synth.Rule) error {
+	for _, cond := range r.Args {
+		values := edges(cond)
+		for bit := range 64 {
+			values = append(values, satisfy(cond)^1<<bit)
+		}
+		for _, d := range bases {
+			for _, d.Args[cond.Index] = range values {
+				if err := c.call(&d); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// halves sets one argument at a time to what the filter compares its halves with.
+func (c *checker) halves(bases []Data) error {
+	for index := range 6 {
+		word := (offArgs + 8*index) / 4
+		ks := withNeighbours(nil, slices.Concat(c.constants[word], c.constants[word+1]))
+		shapes := []uint64{1, 1 << 32, 1<<32 + 1}
+		for n := range some(len(bases) * len(ks) * len(shapes)) {
+			d := bases[n%len(bases)]
+			n /= len(bases)
+			d.Args[index] = uint64(ks[n%len(ks)]) * shapes[n/len(ks)]
+			if err := c.call(&d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// combine tries the edges of all conditioned arguments together.
+func (c *checker) combine(d Data, rules []synth.Rule) error {
+	var choices [6][]uint64
+	product := 1
+	for index := range choices {
+		choices[index] = []uint64{0}
+		for _, cond := range conditions(rules, index) {
+			choices[index] = append(choices[index], edges(cond)...)
+		}
+		slices.Sort(choices[index])
+		choices[index] = slices.Compact(choices[index])
+		product = min(product*len(choices[index]), math.MaxInt32)
+	}
+	for n := range some(product) {
+		for index, values := range choices {
+			d.Args[index] = values[n%len(values)]
+			n /= len(values)
+		}
+		if err := c.call(&d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxCombinations bounds what one set of combinations costs.
+const maxCombinations = 1024
+
+// some yields the numbers below n, or a fixed sample of them where they are more
+// than maxCombinations.
+func some(n int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		random := rand.New(rand.NewPCG(uint64(n), 0))
+		for i := range min(n, maxCombinations) {
+			if n > maxCombinations {
+				i = random.IntN(n)
+			}
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+func conditions(rules []synth.Rule, index int) []synth.Cond {
+	var conds []synth.Cond
+	for _, r := range rules {
+		for _, cond := range r.Args {
+			if int(cond.Index) == index {
+				conds = append(conds, cond)
+			}
+		}
+	}
+	return conds
+}
+
+// satisfy is a value that meets the condition, if there is one.
+func satisfy(c synth.Cond) uint64 {
+	switch c.Op {
+	case synth.NotEqual, synth.Greater:
+		return c.Value + 1
+	case synth.Less:
+		return c.Value - 1
+	case synth.MaskedEqual:
+		return c.Value | ^c.Mask
+	default:
+		return c.Value
+	}
+}
+
+// edges are the values around which a condition changes its mind, for whole
+// arguments and for their halves, which a filter has to compare one by one.
+func edges(c synth.Cond) []uint64 {
+	const high = 1 << 32
+	v := c.Value
+	values := []uint64{0, ^uint64(0), v - 1, v, v + 1, v - high, v + high, v ^ 1<<63, v &^ (high - 1), v | (high - 1), v % high}
+	if c.Op == synth.MaskedEqual {
+		values = append(values, v|^c.Mask, c.Mask, ^c.Mask, v^lowest(c.Mask))
+	}
+	return values
+}
+
+func lowest(mask uint64) uint64 { return mask & -mask }

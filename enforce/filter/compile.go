@@ -1,0 +1,209 @@
+//go:build cgo
+
+package filter
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	seccomp "github.com/seccomp/libseccomp-golang"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/synth"
+)
+
+// treeFrom is the number of rules from which libseccomp's binary tree takes fewer
+// instructions on average than its list of comparisons.
+const treeFrom = 32
+
+// Compile turns a policy into a filter for this machine, through libseccomp 2.5 or
+// newer. It loads nothing. The policy must be valid, list the native architecture
+// and have no rule with two conditions on one argument.
+//
+// A call through an ABI that the policy does not list gets p.ForeignABI, whatever
+// the default is: its numbers mean other calls, so nothing else that the policy
+// says applies to it. On x86_64, x32 is such an ABI: without it in the list that
+// verdict meets all numbers from 0x40000000 on, but for -1, which is what a tracer
+// writes to skip a call and gets the default.
+//
+// Pass the result to Check before it is loaded.
+func Compile(p *synth.Policy) (Program, error) {
+	program, err := compile(p, sysno.Native())
+	if err != nil {
+		return nil, fmt.Errorf("compile filter: %w", err)
+	}
+	return program, nil
+}
+
+func compile(p *synth.Policy, native sysno.Arch) (Program, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	if err := p.RunsOn(native); err != nil {
+		return nil, err
+	}
+	abis, err := split(p, native)
+	if err != nil {
+		return nil, err
+	}
+	def, err := Return(p.Default)
+	if err != nil {
+		return nil, fmt.Errorf("default verdict: %w", err)
+	}
+	foreign, err := Return(p.ForeignABI())
+	if err != nil {
+		return nil, fmt.Errorf("verdict for foreign architectures: %w", err)
+	}
+	programs := make([]Program, len(abis))
+	for i, a := range abis {
+		layers := make([]Program, len(a.layers))
+		for j, rules := range a.layers {
+			layers[j], err = compileLayer(p, a, rules, native)
+			if err != nil {
+				return nil, err
+			}
+		}
+		programs[i] = chain(layers, def)
+	}
+	program := programs[0]
+	if len(abis) > 1 {
+		program = join(abis, programs, foreign)
+	}
+	if len(program) > MaxInstructions {
+		return nil, fmt.Errorf("%d instructions, and the kernel takes at most %d; use fewer argument conditions or architectures",
+			len(program), MaxInstructions)
+	}
+	return program, nil
+}
+
+// compileLayer lets libseccomp compile rules of one ABI as if it were the native
+// one, the only one whose numbers it takes as they are: for another it looks up the
+// name that the number has natively, which fails for names that it does not know,
+// and adds socketcall to every socket call of i386.
+func compileLayer(p *synth.Policy, a abi, rules []synth.Rule, native sysno.Arch) (Program, error) {
+	def, err := action(p.Default)
+	if err != nil {
+		return nil, fmt.Errorf("default verdict: %w", err)
+	}
+	foreign, err := action(p.ForeignABI())
+	if err != nil {
+		return nil, fmt.Errorf("verdict for foreign architectures: %w", err)
+	}
+	f, err := seccomp.NewFilter(def)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Release()
+	if err := f.SetBadArchAction(foreign); err != nil {
+		return nil, fmt.Errorf("set verdict for foreign architectures: %w", err)
+	}
+	if len(rules) >= treeFrom {
+		if err := f.SetOptimize(2); err != nil {
+			return nil, fmt.Errorf("choose binary tree: %w", err)
+		}
+	}
+	for _, r := range rules {
+		if err := addRule(f, r); err != nil {
+			return nil, fmt.Errorf("rule for %s: %w", r.ID, err)
+		}
+	}
+	if native == sysno.AMD64 && (a.x32 || a.audit != native.Audit()) {
+		// Rules do not reach an architecture that is added after them. All that
+		// changes is that numbers from x32First on are no longer foreign.
+		if err := f.AddArch(seccomp.ArchX32); err != nil {
+			return nil, fmt.Errorf("add x32: %w", err)
+		}
+	}
+	program, err := export(f)
+	if err != nil {
+		return nil, err
+	}
+	if err := retarget(program, native.Audit(), a.audit); err != nil {
+		return nil, err
+	}
+	return program, nil
+}
+
+func addRule(f *seccomp.ScmpFilter, r synth.Rule) error {
+	act, err := action(r.Verdict)
+	if err != nil {
+		return err
+	}
+	call := seccomp.ScmpSyscall(r.ID.Raw())
+	if len(r.Args) == 0 {
+		return f.AddRuleExact(call, act)
+	}
+	conds := make([]seccomp.ScmpCondition, len(r.Args))
+	for i, c := range r.Args {
+		if conds[i], err = condition(c); err != nil {
+			return err
+		}
+	}
+	return f.AddRuleConditionalExact(call, act, conds)
+}
+
+func condition(c synth.Cond) (seccomp.ScmpCondition, error) {
+	ops := map[synth.Op]seccomp.ScmpCompareOp{
+		synth.Equal:        seccomp.CompareEqual,
+		synth.NotEqual:     seccomp.CompareNotEqual,
+		synth.Less:         seccomp.CompareLess,
+		synth.LessEqual:    seccomp.CompareLessOrEqual,
+		synth.Greater:      seccomp.CompareGreater,
+		synth.GreaterEqual: seccomp.CompareGreaterEqual,
+		synth.MaskedEqual:  seccomp.CompareMaskedEqual,
+	}
+	op, ok := ops[c.Op]
+	if !ok {
+		return seccomp.ScmpCondition{}, fmt.Errorf("argument %d: invalid operator %d", c.Index, c.Op)
+	}
+	if c.Op == synth.MaskedEqual {
+		return seccomp.MakeCondition(uint(c.Index), op, c.Mask, c.Value)
+	}
+	return seccomp.MakeCondition(uint(c.Index), op, c.Value)
+}
+
+func action(v synth.Verdict) (seccomp.ScmpAction, error) {
+	if _, err := Return(v); err != nil {
+		return seccomp.ActInvalid, err
+	}
+	switch v.Action {
+	case synth.Allow:
+		return seccomp.ActAllow, nil
+	case synth.Log:
+		return seccomp.ActLog, nil
+	case synth.Notify:
+		return seccomp.ActNotify, nil
+	case synth.Trace:
+		return seccomp.ActTrace.SetReturnCode(int16(v.Errno)), nil
+	case synth.Errno:
+		return seccomp.ActErrno.SetReturnCode(int16(v.Errno)), nil
+	case synth.Trap:
+		return seccomp.ActTrap, nil
+	case synth.KillThread:
+		return seccomp.ActKillThread, nil
+	default: // Return knows no other
+		return seccomp.ActKillProcess, nil
+	}
+}
+
+// export reads the compiled program through a pipe, because seccomp_export_bpf_mem
+// came with libseccomp 2.6. The reader runs beside the writer: a filter of 4096
+// instructions fills half of a pipe today, but nothing promises a pipe's size.
+func export(f *seccomp.ScmpFilter) (Program, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("export filter: %w", err)
+	}
+	defer r.Close()
+	written := make(chan error, 1)
+	go func() {
+		err := f.ExportBPF(w)
+		written <- errors.Join(err, w.Close())
+	}()
+	b, err := io.ReadAll(r)
+	if err := errors.Join(<-written, err); err != nil {
+		return nil, fmt.Errorf("export filter: %w", err)
+	}
+	return Parse(b)
+}

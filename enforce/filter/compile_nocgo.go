@@ -1,0 +1,8 @@
+//go:build !cgo
+
+package filter
+
+import "github.com/tjfuzz/tjfuzz/synth"
+
+// Compile needs libseccomp and so cgo; without it, it returns ErrNoCgo.
+func Compile(*synth.Policy) (Program, error) { return nil, ErrNoCgo }
