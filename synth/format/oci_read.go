@@ -309,6 +309,7 @@ func readArgs(n node) ([][]synth.Cond, error) {
 		indexes[c.Index]++
 	}
 	if len(indexes) == len(conds) {
+		slices.SortFunc(conds, synth.Cond.Compare)
 		return [][]synth.Cond{conds}, nil
 	}
 	// Where one argument has several conditions, runc and crun make every condition
