@@ -16,7 +16,7 @@ import (
 
 // MaxSize bounds an evidence file in bytes. A trace of every known syscall with a
 // long witness each is far below it.
-const MaxSize = 64 << 20
+const MaxSize = 32 << 20
 
 // The evidence file is JSON:
 //

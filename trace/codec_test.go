@@ -92,7 +92,7 @@ func TestTheOrderOfObservationsDoesNotReachTheFile(t *testing.T) {
 
 func TestWhatIsEncodedIsDecoded(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
-	for range 300 {
+	for range 100 {
 		tr := randomTrace(r)
 		got, err := Decode(strings.NewReader(encode(t, tr)))
 		if err != nil {
