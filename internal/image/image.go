@@ -1,0 +1,126 @@
+// Package image decides what is in an executable file: which kind of program it
+// is, what identifies it, what has to be loaded with it, and what would keep the
+// kernel from running it. It refuses to know processes: it runs nothing. Its main
+// hazard is the file itself, which may have been made to mislead: every size and
+// offset in it is a claim, and what is read on its word is bounded.
+package image
+
+import (
+	"crypto/sha256"
+	"debug/elf"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Kind is what the kernel would take a file for.
+type Kind uint8
+
+// The kinds of files. Unknown are those that it runs in no case, ELF object files
+// and core dumps among them.
+const (
+	Unknown      Kind = iota
+	Dynamic           // ELF with an interpreter, which loads its libraries
+	Static            // ELF at a fixed address, without an interpreter
+	StaticPIE         // ELF at any address, without an interpreter
+	SharedObject      // ELF at any address, not marked as a program: a library, or ld.so
+	Script            // a text whose first line names its interpreter after #!
+)
+
+// String is the kind in words, with no article.
+func (k Kind) String() string {
+	names := [...]string{"unknown", "dynamic ELF", "static ELF", "static-PIE ELF", "shared object", "script"}
+	if int(k) < len(names) {
+		return names[k]
+	}
+	return names[Unknown]
+}
+
+// Identity is what tells one executable file from another, and what it names as
+// necessary. Strings out of the file are as they stand in it: they may hold any
+// byte but NUL.
+type Identity struct {
+	Path   string // absolute, symbolic links resolved
+	SHA256 string // of the whole file, hex
+
+	// BuildID is the GNU build ID in hex. For a Go program without one it is
+	// "go:" and what the go command calls the build ID. Empty when there is neither.
+	BuildID string
+
+	Kind        Kind
+	Machine     elf.Machine // EM_NONE if the file is not ELF
+	Interpreter string      // PT_INTERP, or the program after #!; empty when there is none
+	Args        []string    // of the #! line; Linux passes all that follows as one
+	Needed      []string    // DT_NEEDED, in the order of the file
+}
+
+// Identify reads the regular file at path, wholly. It fails if the file cannot be
+// read, and if it is an ELF file that is cut off or contradicts itself; a file that
+// is neither ELF nor script is Unknown.
+func Identify(path string) (*Identity, error) {
+	resolved, err := resolve(path)
+	if err != nil {
+		return nil, fmt.Errorf("identify %s: %w", path, err)
+	}
+	f, r, err := open(resolved)
+	if err != nil {
+		return nil, fmt.Errorf("identify %s: %w", path, err)
+	}
+	defer f.Close()
+	c, err := inspect(r)
+	if err != nil {
+		return nil, fmt.Errorf("identify %s: %w", path, err)
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(sum, r); err != nil {
+		return nil, fmt.Errorf("identify %s: %w", path, err)
+	}
+	return &Identity{
+		Path:        resolved,
+		SHA256:      hex.EncodeToString(sum.Sum(nil)),
+		BuildID:     c.buildID,
+		Kind:        c.kind,
+		Machine:     c.abi.machine,
+		Interpreter: c.interpreter,
+		Args:        c.args,
+		Needed:      c.needed,
+	}, nil
+}
+
+func resolve(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(abs)
+}
+
+// open opens a regular file. Others are not even opened: a pipe would block, and
+// some devices act on it.
+func open(path string) (*os.File, *io.SectionReader, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !fi.Mode().IsRegular() {
+		return nil, nil, &fs.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, io.NewSectionReader(f, 0, fi.Size()), nil
+}
+
+func load(path string) (*content, error) {
+	f, r, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return inspect(r)
+}
