@@ -153,7 +153,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 		Bases: []fuzz.Scenario{s.base()}, Seeds: seeds,
 		Table: found.Table, Dictionary: found.Dictionary, EnvNames: found.EnvNames,
 		Workers: o.jobs, Seed: o.seed, Execs: o.execs, Duration: o.duration, Confidence: o.confidence,
-		State: state, Progress: progress.show,
+		Fixed: s.fixed, State: state, Progress: progress.show,
 		NewExecutor: func(worker int) (fuzz.Executor, error) {
 			e, _, err := s.executor(rec, worker, nil)
 			if err != nil {
@@ -231,7 +231,7 @@ func openState(v voice, dir string, resume bool) (*fuzz.State, error) {
 		return nil, err
 	}
 	if err := atomicfile.Writable(filepath.Join(dir, evidenceName)); err != nil {
-		return nil, hinted(fmt.Errorf("cannot write the evidence: %w", err), "choose another place with --state")
+		return nil, hinted(fmt.Errorf("the evidence cannot be written: %w", err), "choose another place with --state")
 	}
 	finished := exists(filepath.Join(dir, evidenceName))
 	if finished && !resume {

@@ -49,7 +49,7 @@ type output struct {
 func outputTo(c *cobra.Command, path string) (output, error) {
 	if path != "-" {
 		if err := atomicfile.Writable(path); err != nil {
-			return output{}, hinted(fmt.Errorf("cannot write the output: %w", err), "choose another place with -o, or - for standard output")
+			return output{}, hinted(fmt.Errorf("the output cannot be written: %w", err), "choose another place with -o, or - for standard output")
 		}
 	}
 	return output{path, c.OutOrStdout()}, nil

@@ -48,6 +48,8 @@ func runnableHint(path string, err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "check the path"
+	case strings.Contains(err.Error(), "interpreter"):
+		return "install the interpreter, or correct the first line of the file"
 	case errors.Is(err, fs.ErrPermission):
 		return "make it executable: chmod +x " + path
 	}

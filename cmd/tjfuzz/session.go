@@ -39,10 +39,22 @@ func (r *runFlags) add(c *cobra.Command) {
 
 // session is a target with what is needed to run it again and again.
 type session struct {
-	path string   // of the program
-	args []string // as given, files of this directory made absolute
-	cage *cage.Options
-	runs runFlags
+	path  string   // of the program
+	args  []string // as given, files of this directory made absolute
+	fixed int      // leading words of args that are the target itself
+	text  string   // the file that knows the target's options: path, or an interpreter's script
+	cage  *cage.Options
+	runs  runFlags
+}
+
+// interpreters are programs whose first operand is the program that a person
+// means. A version may follow, as in python3.11.
+var interpreters = []string{"python", "pypy", "perl", "ruby", "node", "php", "lua", "luajit", "tclsh", "Rscript",
+	"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "fish", "gawk", "guile", "java", "mono", "wine"}
+
+// isInterpreter tells by the name.
+func isInterpreter(path string) bool {
+	return slices.Contains(interpreters, strings.TrimRight(filepath.Base(path), "0123456789."))
 }
 
 // newSession prepares to run the program that a person named.
@@ -51,7 +63,7 @@ func newSession(args []string, runs runFlags) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{path: path, args: slices.Clone(args), runs: runs}
+	s := &session{path: path, args: slices.Clone(args), fixed: 1, text: path, runs: runs}
 	if s.runs.state == "" {
 		s.runs.state = defaultState(args[0])
 	}
@@ -70,6 +82,10 @@ func newSession(args []string, runs runFlags) (*session, error) {
 			s.args[i+1] = abs
 		}
 		expose = append(expose, abs)
+		if st, err := os.Stat(abs); i == 0 && err == nil && st.Mode().IsRegular() && isInterpreter(path) {
+			s.fixed, s.text = 2, abs
+			expose = append(expose, filepath.Dir(abs)) // it may load what lies beside it
+		}
 	}
 	if !runs.noCage {
 		s.cage = &cage.Options{}
@@ -133,13 +149,13 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	defer e.Close()
 	var help []byte
 	for _, words := range [][]string{{"--help"}, {"-h"}, {"help"}, {"-help"}, {"--help", "all"}} {
-		sc := fuzz.Scenario{Argv: append(slices.Clone(s.args[:1]), words...), Stdin: fuzz.StdinNull}
+		sc := fuzz.Scenario{Argv: append(slices.Clone(s.args[:s.fixed]), words...), Stdin: fuzz.StdinNull}
 		if _, err := e.Run(ctx, &sc); err != nil {
 			return mine.Found{}, nil, runError(err, s.args[0])
 		}
 		help = append(append(help, e.Output()...), "\n\n"...)
 	}
-	f, err := os.Open(s.path)
+	f, err := os.Open(s.text)
 	if err != nil {
 		return mine.Found{}, nil, fmt.Errorf("read the program: %w", err)
 	}

@@ -41,6 +41,10 @@ func Writable(path string) error {
 		return &os.PathError{Op: "write", Path: path, Err: errors.New("is a directory")}
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), Prefix+"*")
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		return &os.PathError{Op: "write", Path: path, Err: pe.Err} // the temporary name would only confuse
+	}
 	if err != nil {
 		return err
 	}

@@ -148,7 +148,8 @@ func parseNumber(a Arch, word, digits string) (ID, error) {
 	if err != nil || strconv.FormatUint(nr, 10) != digits {
 		return ID{}, fmt.Errorf("syscall %q: not a decimal number below 2^32", word)
 	}
-	if (a == AMD64 || a == X32) && nr&x32Bit != 0 {
+	// To the kernel a negative number, -1 above all, is no x32 call but a bad one.
+	if (a == AMD64 || a == X32) && nr&(x32Bit|1<<31) == x32Bit {
 		return ID{}, fmt.Errorf("syscall %q: the number has the x32 bit; write x32:$%d", word, nr&^x32Bit)
 	}
 	return ID{a, uint32(nr)}, nil

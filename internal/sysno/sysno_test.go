@@ -168,6 +168,7 @@ func TestParseReadsWhatPeopleWrite(t *testing.T) {
 		{AMD64, "x32:ioctl", ID{X32, 514}},
 		{AMD64, "x86_64:read", ID{AMD64, 0}},
 		{I386, "$4294967295", ID{I386, 1<<32 - 1}},
+		{AMD64, "$4294967295", ID{AMD64, 1<<32 - 1}}, // what ID.String writes for a call of -1
 		{ArchInvalid, "aarch64:openat", ID{ARM64, 56}},
 	} {
 		if got, err := Parse(tt.arch, tt.word); err != nil || got != tt.want {
