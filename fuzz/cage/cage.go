@@ -1,10 +1,10 @@
 // Package cage decides in which world a fuzzed target lives: fresh mount, pid,
-// ipc, uts and network namespaces for every run, the host's files under an
-// overlay that is thrown away, a private /tmp, /run and /dev, the capabilities
-// that containers get, and limits on memory, processes and file sizes. It knows
-// neither what is run nor who watches. Its main hazard is a path that leads out:
-// whatever is writable in the world must be backed by the run's own scratch
-// file system, which dies with the run.
+// ipc, uts and network namespaces, the host's files under an overlay that is
+// thrown away, a private /tmp, /run and /dev, the capabilities that containers
+// get, and limits on memory, processes and file sizes. It knows neither what is
+// run nor who watches. Its main hazard is a path that leads out: whatever is
+// writable in the world must be backed by the run's own scratch file system,
+// which dies with the run.
 package cage
 
 import (
@@ -56,21 +56,23 @@ type Options struct {
 	Expose []string
 }
 
-// Cage makes worlds for one worker. It is not safe for concurrent use.
+// Cage makes worlds for one worker. Its methods, but for Remove, are called on the
+// thread that made it.
 type Cage struct {
 	limits Limits
-	expose []string
-	mounts []mount // of the host, what the world must show beside the root file system
-	locked []string
+	mounts []mount  // of the host, what a world shows beside the root file system
+	expose []string // sorted
+	locked []string // what a world's /proc shows read-only
 	group  *group
+	used   bool // the thread's network and ipc namespaces may hold something
 }
 
 // ErrRights says that the process may not create namespaces or mounts.
 var ErrRights = errors.New("the cage needs CAP_SYS_ADMIN")
 
-// New prepares a cage. It must be called on the locked thread that will start
-// the targets, for where the host has cgroup v1 that thread joins the group.
-// Needs Linux 5.12.
+// New makes a cage around the calling thread, which must be locked for good and
+// is the one that starts the targets: it leaves the host's file system for a small
+// tree that worlds are made from, see lobby. Needs Linux 5.11.
 func New(o Options) (*Cage, error) {
 	if os.Geteuid() != 0 {
 		return nil, ErrRights
@@ -84,7 +86,7 @@ func New(o Options) (*Cage, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cage{limits: o.Limits}
+	c := &Cage{limits: o.Limits, expose: slices.DeleteFunc(slices.Clone(o.Expose), func(p string) bool { return !hidden(p) })}
 	for _, m := range mounts {
 		if !m.shown() {
 			continue
@@ -94,21 +96,19 @@ func New(o Options) (*Cage, error) {
 			c.mounts = append(c.mounts, m)
 		}
 	}
-	for _, p := range o.Expose {
-		if hidden(p) {
-			c.expose = append(c.expose, filepath.Clean(p))
-		}
-	}
 	slices.Sort(c.expose)
 	c.expose = slices.Compact(c.expose)
 	// What the OCI runtimes make read-only: these files change the host.
 	for _, p := range []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"} {
-		if _, err := os.Lstat(p); err == nil {
+		if exists(p) {
 			c.locked = append(c.locked, p)
 		}
 	}
 	if c.group, err = newGroup(o.Limits); err != nil {
 		return nil, err
+	}
+	if err := c.enter(); err != nil {
+		return nil, errors.Join(err, c.Leave(), c.Remove())
 	}
 	return c, nil
 }
@@ -116,8 +116,13 @@ func New(o Options) (*Cage, error) {
 // Warnings says, a sentence each, which limits this host does not let us set.
 func (c *Cage) Warnings() []string { return c.group.warnings }
 
-// Close removes what the cage left on the host: its cgroup.
-func (c *Cage) Close() error { return c.group.remove() }
+// Leave takes the calling thread out of the cage's cgroup; there will be no
+// further world.
+func (c *Cage) Leave() error { return c.group.leave() }
+
+// Remove removes what the cage left on the host, its cgroup. It is called last,
+// on a thread of the host.
+func (c *Cage) Remove() error { return c.group.remove() }
 
 // World is the place of one run.
 type World struct {
@@ -127,7 +132,13 @@ type World struct {
 
 // NewWorld makes the world of one run with an empty working directory.
 func (c *Cage) NewWorld() (*World, error) {
-	fd, err := newTmpfs(fmt.Sprint(c.limits.Scratch), "16384")
+	if c.used {
+		if err := renew(); err != nil {
+			return nil, err
+		}
+		c.used = false
+	}
+	fd, err := newTmpfs(fmt.Sprint(c.limits.Scratch))
 	if err != nil {
 		return nil, fmt.Errorf("make the scratch file system: %w", err)
 	}
@@ -138,6 +149,11 @@ func (c *Cage) NewWorld() (*World, error) {
 	}
 	return w, nil
 }
+
+// Used says that the last run may have left something in the network or ipc
+// namespace, so that the next one gets new ones. Making them costs as much as a
+// small program's whole run.
+func (c *Cage) Used() { c.used = true }
 
 // Close releases the world. The target must be gone.
 func (w *World) Close() { unix.Close(w.scratch) }
@@ -163,13 +179,13 @@ func (w *World) WriteFile(name string, data []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-func newTmpfs(size, inodes string) (int, error) {
+func newTmpfs(size string) (int, error) {
 	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return -1, err
 	}
 	defer unix.Close(fs)
-	for _, kv := range [][2]string{{"size", size}, {"nr_inodes", inodes}, {"mode", "0755"}} {
+	for _, kv := range [][2]string{{"size", size}, {"nr_inodes", "16384"}, {"mode", "0755"}} {
 		if err := unix.FsconfigSetString(fs, kv[0], kv[1]); err != nil {
 			return -1, err
 		}
@@ -177,7 +193,7 @@ func newTmpfs(size, inodes string) (int, error) {
 	if err := unix.FsconfigCreate(fs); err != nil {
 		return -1, err
 	}
-	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
+	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NODEV)
 }
 
 // mkdirs makes the directories of a path below the scratch file system.
@@ -193,23 +209,14 @@ func (w *World) mkdirs(path string) error {
 	return nil
 }
 
-// devices are the nodes of a container's /dev (OCI runtime specification,
-// "Default Devices").
-var devices = []struct {
-	name         string
-	major, minor uint32
-}{
-	{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
-}
-
 // furnish fills the scratch file system:
 //
-//	root    where the overlay of the host's root is mounted
-//	upN     what the run writes over the host's N-th file system, wkN overlayfs's own
-//	dev tmp run   the private directories
+//	root     where the overlay of the host's root is mounted
+//	upN      what the run writes over the host's N-th file system, wkN overlayfs's own
+//	tmp run shm  private directories
 func (w *World) furnish() error {
 	dirs := []string{"root", "up", "wk", "up/proc", "up/sys", "up/dev", "up/tmp", "up/run",
-		"dev", "dev/pts", "dev/shm", "tmp", "tmp/work", "run", "run/lock"}
+		"shm", "tmp", "tmp/work", "run", "run/lock"}
 	for i, m := range w.cage.mounts {
 		if m.overlay() {
 			dirs = append(dirs, fmt.Sprintf("up%d", i), fmt.Sprintf("wk%d", i))
@@ -220,50 +227,34 @@ func (w *World) furnish() error {
 			return fmt.Errorf("make %s in the scratch file system: %w", d, err)
 		}
 	}
-	for _, d := range []string{"dev/shm", "tmp", "run/lock", "up/tmp"} {
+	for _, d := range []string{"shm", "tmp", "run/lock", "up/tmp"} {
 		if err := unix.Fchmodat(w.scratch, d, 0o1777, 0); err != nil {
 			return fmt.Errorf("chmod %s: %w", d, err)
 		}
 	}
-	for _, d := range devices {
-		name := "dev/" + d.name
-		if err := unix.Mknodat(w.scratch, name, unix.S_IFCHR|0o666, int(unix.Mkdev(d.major, d.minor))); err != nil {
-			return fmt.Errorf("make %s: %w", name, err)
-		}
-		if err := unix.Fchmodat(w.scratch, name, 0o666, 0); err != nil {
-			return fmt.Errorf("chmod %s: %w", name, err)
-		}
-	}
-	for _, l := range [][2]string{{"/proc/self/fd", "dev/fd"}, {"/proc/self/fd/0", "dev/stdin"},
-		{"/proc/self/fd/1", "dev/stdout"}, {"/proc/self/fd/2", "dev/stderr"}, {"pts/ptmx", "dev/ptmx"}} {
-		if err := unix.Symlinkat(l[0], w.scratch, l[1]); err != nil {
-			return fmt.Errorf("link %s: %w", l[1], err)
-		}
-	}
-	for _, p := range w.cage.expose {
-		if err := w.mountPoint(p); err != nil {
+	for i, p := range w.cage.expose {
+		in := strings.TrimPrefix(strings.Replace(p, "/dev/shm", "/shm", 1), "/")
+		if err := w.mkdirs(filepath.Dir(in)); err != nil {
 			return err
+		}
+		if err := mountPoint(w.scratch, in, isDir(exposed(i))); err != nil {
+			return fmt.Errorf("expose %s: %w", p, err)
 		}
 	}
 	return nil
 }
 
-// mountPoint makes the file or directory on which an exposed path is bound.
-func (w *World) mountPoint(path string) error {
-	in := strings.TrimPrefix(path, "/")
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		return fmt.Errorf("expose %s: %w", path, err)
+// mountPoint makes a directory or an empty file to mount on.
+func mountPoint(dir int, path string, isDir bool) error {
+	if isDir {
+		if err := unix.Mkdirat(dir, path, 0o755); err != nil && err != unix.EEXIST {
+			return err
+		}
+		return nil
 	}
-	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		return w.mkdirs(in)
-	}
-	if err := w.mkdirs(filepath.Dir(in)); err != nil {
-		return err
-	}
-	fd, err := unix.Openat(w.scratch, in, unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o755)
+	fd, err := unix.Openat(dir, path, unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o755)
 	if err != nil {
-		return fmt.Errorf("expose %s: %w", path, err)
+		return err
 	}
 	return unix.Close(fd)
 }
@@ -272,78 +263,56 @@ func (w *World) mountPoint(path string) error {
 // hold other people's files and the sockets of the host's services.
 var private = []string{"/tmp", "/run", "/dev", "/proc", "/sys"}
 
+// hidden reports whether a path must be exposed to be seen.
 func hidden(path string) bool {
-	return slices.ContainsFunc(private[:3], func(p string) bool { return strings.HasPrefix(path, p+"/") })
+	return slices.ContainsFunc([]string{"/tmp/", "/run/", "/dev/shm/"}, func(p string) bool { return strings.HasPrefix(path, p) })
 }
 
 // Spec fills in how a run in this world starts; the caller adds descriptors and
 // the program to spec.Target.
 func (w *World) Spec() *spawn.Spec {
 	s := &spawn.Spec{
-		Init: true,
-		Namespaces: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC |
-			unix.CLONE_NEWUTS | unix.CLONE_NEWNET,
-		Cgroup: w.cage.group.fd,
+		Init:       true,
+		Namespaces: unix.CLONE_NEWNS | unix.CLONE_NEWPID,
+		Cgroup:     w.cage.group.fd,
 	}
 	w.build(&s.World)
 	confine(&s.Target, w.cage.limits)
 	return s
 }
 
-// build mounts the world over /proc, a directory that every host has, and makes
-// it the root. Until then the host's paths are still there to bind from.
+// build mounts the world in the lobby and makes it the root.
 func (w *World) build(s *spawn.Script) {
-	const (
-		here     = "/proc"
-		root     = here + "/root"
-		readOnly = unix.MS_BIND | unix.MS_REMOUNT | unix.MS_RDONLY
-	)
+	const root = world + "/root"
 	s.DieWithParent()
-	s.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
 	s.Call("mount the scratch file system", unix.SYS_MOVE_MOUNT, uintptr(w.scratch), s.String(""),
-		^uintptr(99), s.String(here), unix.MOVE_MOUNT_F_EMPTY_PATH)
-	s.Mount("overlay", root, "overlay", unix.MS_NODEV, "lowerdir=/,upperdir="+here+"/up,workdir="+here+"/wk")
+		^uintptr(99), s.String(world), unix.MOVE_MOUNT_F_EMPTY_PATH)
+	s.Mount("overlay", root, "overlay", unix.MS_NODEV, "lowerdir="+host+",upperdir="+world+"/up,workdir="+world+"/wk")
 	for i, m := range w.cage.mounts {
 		if m.overlay() {
 			s.Mount("overlay", root+m.point, "overlay", unix.MS_NODEV,
-				fmt.Sprintf("lowerdir=%s,upperdir=%s/up%d,workdir=%s/wk%d", m.point, here, i, here, i))
+				fmt.Sprintf("lowerdir=%s,upperdir=%s/up%d,workdir=%s/wk%d", host+m.point, world, i, world, i))
 			continue
 		}
-		s.Mount(m.point, root+m.point, "", unix.MS_BIND, "")
-		s.Mount("", root+m.point, "", readOnly|unix.MS_NODEV|unix.MS_NOSUID, "")
+		s.Mount(host+m.point, root+m.point, "", unix.MS_BIND, "")
 	}
-	for _, d := range []string{"dev", "tmp", "run"} {
-		s.Mount(here+"/"+d, root+"/"+d, "", unix.MS_BIND, "")
-	}
-	s.Mount("devpts", root+"/dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
+	s.Mount("/dev", root+"/dev", "", unix.MS_BIND|unix.MS_REC, "")
 	s.Mount("/sys", root+"/sys", "", unix.MS_BIND, "")
-	s.Mount("", root+"/sys", "", readOnly|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+	s.Mount(world+"/shm", root+"/dev/shm", "", unix.MS_BIND, "")
+	s.Mount(world+"/tmp", root+"/tmp", "", unix.MS_BIND, "")
+	s.Mount(world+"/run", root+"/run", "", unix.MS_BIND, "")
 	s.Mount("proc", root+"/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
 	for _, p := range w.cage.locked {
 		s.Mount(root+p, root+p, "", unix.MS_BIND, "")
 		s.Mount("", root+p, "", readOnly|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
 	}
-	for _, p := range w.cage.expose {
-		s.Mount(p, root+p, "", unix.MS_BIND, "")
-		s.Mount("", root+p, "", readOnly|unix.MS_NOSUID|unix.MS_NODEV, "")
+	for i, p := range w.cage.expose {
+		s.Mount(exposed(i), root+p, "", unix.MS_BIND, "")
 	}
 	s.Chdir(root)
 	s.Call("pivot_root", unix.SYS_PIVOT_ROOT, s.String("."), s.String("."))
-	s.Call("unmount the host", unix.SYS_UMOUNT2, s.String("."), unix.MNT_DETACH)
+	s.Call("unmount the lobby", unix.SYS_UMOUNT2, s.String("."), unix.MNT_DETACH)
 	s.Chdir(WorkDir)
-	loopback(s)
-}
-
-// loopback brings up lo, so that a target can talk to itself.
-func loopback(s *spawn.Script) {
-	req := &struct {
-		name  [unix.IFNAMSIZ]byte
-		flags uint16
-		_     [22]byte
-	}{flags: unix.IFF_UP | unix.IFF_RUNNING}
-	copy(req.name[:], "lo")
-	s.Try("socket", unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	s.Try("bring up lo", unix.SYS_IOCTL, spawn.Last, unix.SIOCSIFFLAGS, spawn.Struct(s, req))
 }
 
 // kept are the capabilities that podman gives to a container (containers.conf

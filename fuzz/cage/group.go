@@ -16,7 +16,8 @@ import (
 // controller (v1), which threads join and children inherit.
 type group struct {
 	dirs     []string
-	fd       int // of a v2 group, else 0
+	roots    []*os.File // "tasks" of the v1 trees' roots, for the way back
+	fd       int        // of a v2 group, else 0
 	warnings []string
 }
 
@@ -39,13 +40,23 @@ func newGroup(l Limits) (*group, error) {
 		err := os.Mkdir(dir, 0o755)
 		if err == nil {
 			g.dirs = append(g.dirs, dir)
-			err = errors.Join(write(dir, c.file, c.value), write(dir, "tasks", strconv.Itoa(unix.Gettid())))
+			err = errors.Join(write(dir, c.file, c.value), g.join(tree, dir))
 		}
 		if err != nil {
 			g.warnings = append(g.warnings, fmt.Sprintf("%s of a target is bounded by time only: %v", c.what, err))
 		}
 	}
 	return g, nil
+}
+
+// join moves the calling thread into a v1 group; its children are born there.
+func (g *group) join(tree, dir string) error {
+	root, err := os.OpenFile(filepath.Join(tree, "tasks"), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	g.roots = append(g.roots, root)
+	return write(dir, "tasks", strconv.Itoa(unix.Gettid()))
 }
 
 func (g *group) unified(name string, l Limits) {
@@ -67,8 +78,19 @@ func (g *group) unified(name string, l Limits) {
 	}
 }
 
-// remove leaves the group and deletes it. The thread that made a v1 group is
-// still in it and returns to the tree's root.
+// leave returns the calling thread, the one that made the group, to the roots of
+// the v1 trees.
+func (g *group) leave() error {
+	var errs []error
+	for _, f := range g.roots {
+		_, err := f.WriteString(strconv.Itoa(unix.Gettid()))
+		errs = append(errs, err, f.Close())
+	}
+	g.roots = nil
+	return errors.Join(errs...)
+}
+
+// remove deletes the group, which nothing may be in any more.
 func (g *group) remove() error {
 	if g.fd != 0 {
 		unix.Close(g.fd)
@@ -76,9 +98,6 @@ func (g *group) remove() error {
 	}
 	var errs []error
 	for _, dir := range g.dirs {
-		if tasks := filepath.Join(dir, "tasks"); exists(tasks) {
-			_ = write(filepath.Dir(dir), "tasks", strconv.Itoa(unix.Gettid()))
-		}
 		if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT {
 			errs = append(errs, fmt.Errorf("remove cgroup %s: %w", dir, err))
 		}

@@ -51,6 +51,7 @@ type Exec struct {
 	jobs   chan job
 	done   chan struct{}
 	cancel int // eventfd that ends the wait for a run
+	cage   *cage.Cage
 	warn   []string
 	output []byte
 }
@@ -85,7 +86,7 @@ func New(o Options) (*Exec, error) {
 	go e.serve(ready)
 	if err := <-ready; err != nil {
 		<-e.done
-		return nil, err
+		return nil, errors.Join(err, e.tidy())
 	}
 	return e, nil
 }
@@ -118,7 +119,15 @@ func (e *Exec) Run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, error) 
 func (e *Exec) Close() error {
 	close(e.jobs)
 	<-e.done
-	return unix.Close(e.cancel)
+	return e.tidy()
+}
+
+func (e *Exec) tidy() error {
+	err := unix.Close(e.cancel)
+	if e.cage != nil {
+		err = errors.Join(err, e.cage.Remove())
+	}
+	return err
 }
 
 // serve owns the thread on which the targets are started: the recorder marks
@@ -128,14 +137,13 @@ func (e *Exec) serve(ready chan<- error) {
 	// The thread is never unlocked, so that it ends with the goroutine and no
 	// other goroutine inherits its mark.
 	runtime.LockOSThread()
-	var world *cage.Cage
 	var watch Watcher
 	err := func() (err error) {
 		if e.opts.Cage != nil {
-			if world, err = cage.New(*e.opts.Cage); err != nil {
+			if e.cage, err = cage.New(*e.opts.Cage); err != nil {
 				return err
 			}
-			e.warn = world.Warnings()
+			e.warn = e.cage.Warnings()
 		}
 		if e.opts.Watch != nil {
 			watch, err = e.opts.Watch()
@@ -145,23 +153,23 @@ func (e *Exec) serve(ready chan<- error) {
 	ready <- err
 	if err == nil {
 		for j := range e.jobs {
-			r, err := e.run(j.scenario, world, watch)
+			r, err := e.run(j.scenario, watch)
 			j.reply <- outcome{r, err}
 		}
 	}
 	if watch != nil {
 		_ = watch.Release()
 	}
-	if world != nil {
-		_ = world.Close()
+	if e.cage != nil {
+		_ = e.cage.Leave()
 	}
 }
 
-func (e *Exec) run(s *fuzz.Scenario, c *cage.Cage, watch Watcher) (*fuzz.Result, error) {
+func (e *Exec) run(s *fuzz.Scenario, watch Watcher) (*fuzz.Result, error) {
 	var place place
 	var err error
-	if c != nil {
-		place, err = c.NewWorld()
+	if e.cage != nil {
+		place, err = e.cage.NewWorld()
 	} else {
 		place, err = newDirectory()
 	}
@@ -217,8 +225,23 @@ func (e *Exec) run(s *fuzz.Scenario, c *cage.Cage, watch Watcher) (*fuzz.Result,
 	if watch != nil {
 		r.Seen = watch.Seen()
 	}
+	if e.cage != nil && (watch == nil || leaving(r.Seen)) {
+		e.cage.Used()
+	}
 	e.output = readAll(output)
 	return r, nil
+}
+
+// leaving reports whether a run can have left something in its network or ipc
+// namespace: without one of these calls there is no object to leave.
+func leaving(seen []sysno.ID) bool {
+	return slices.ContainsFunc(seen, func(id sysno.ID) bool {
+		switch name, _ := id.Name(); name {
+		case "socket", "socketcall", "io_uring_setup", "shmget", "semget", "msgget", "ipc", "mq_open", "":
+			return true
+		}
+		return false
+	})
 }
 
 // furnish writes the scenario's files and puts their paths into argv.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
 )
 
@@ -241,6 +242,13 @@ func TestNothingIsLeftOnTheHost(t *testing.T) {
 	}
 }
 
+// blind is a watcher that sees nothing.
+type blind struct{}
+
+func (blind) Begin()           {}
+func (blind) Seen() []sysno.ID { return nil }
+func (blind) Release() error   { return nil }
+
 func BenchmarkRun(b *testing.B) {
 	for _, c := range []struct {
 		name string
@@ -248,7 +256,7 @@ func BenchmarkRun(b *testing.B) {
 	}{{"cage", &cage.Options{}}, {"no cage", nil}} {
 		b.Run(c.name, func(b *testing.B) {
 			testenv.Require(b, testenv.Root)
-			e, err := New(Options{Program: "/bin/true", Cage: c.cage})
+			e, err := New(Options{Program: "/bin/true", Cage: c.cage, Watch: func() (Watcher, error) { return blind{}, nil }})
 			if err != nil {
 				b.Fatal(err)
 			}
