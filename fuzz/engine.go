@@ -196,7 +196,11 @@ func (o *Options) fill() error {
 		}
 	}
 	words := slices.Clone(o.Table.Commands)
-	for _, opt := range o.Table.Options {
+	options := slices.Clone(o.Table.Options)
+	for _, sub := range o.Table.Sub {
+		options = append(options, sub...)
+	}
+	for _, opt := range options {
 		words = append(append(words, opt.Name), opt.Values...)
 		if opt.Arity == mutate.ArityInvalid {
 			return fmt.Errorf("option table: %s has no arity", opt.Name)

@@ -147,13 +147,24 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 		return mine.Found{}, nil, err
 	}
 	defer e.Close()
+	ask := func(words ...string) ([]byte, error) {
+		sc := fuzz.Scenario{Argv: append(slices.Clone(s.args[:s.fixed]), words...), Stdin: fuzz.StdinNull}
+		r, err := e.Run(ctx, &sc)
+		if err != nil {
+			return nil, runError(err, s.args[0])
+		}
+		if r.TimedOut {
+			return nil, nil // this is no answer
+		}
+		return append(e.Output(), "\n\n"...), nil
+	}
 	var help []byte
 	for _, words := range [][]string{{"--help"}, {"-h"}, {"help"}, {"-help"}, {"--help", "all"}} {
-		sc := fuzz.Scenario{Argv: append(slices.Clone(s.args[:s.fixed]), words...), Stdin: fuzz.StdinNull}
-		if _, err := e.Run(ctx, &sc); err != nil {
-			return mine.Found{}, nil, runError(err, s.args[0])
+		text, err := ask(words...)
+		if err != nil {
+			return mine.Found{}, nil, err
 		}
-		help = append(append(help, e.Output()...), "\n\n"...)
+		help = append(help, text...)
 	}
 	f, err := os.Open(s.text)
 	if err != nil {
@@ -164,12 +175,25 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	if err != nil {
 		return mine.Found{}, nil, err
 	}
+	found.Table.Sub = make(map[string][]mutate.Option)
+	for _, command := range found.Table.Commands[:min(len(found.Table.Commands), maxAsked)] {
+		text, err := ask(command, "--help")
+		if err != nil {
+			return mine.Found{}, nil, err
+		}
+		if options := mine.Help(text).Options; len(options) > 0 {
+			found.Table.Sub[command] = options
+		}
+	}
 	seeds, formats, err := s.accepted(ctx, e, seeds)
 	for _, f := range formats {
 		found.Dictionary = append(found.Dictionary, corpora.Dictionary(f)...)
 	}
 	return found, seeds, err
 }
+
+// maxAsked bounds how many sub-commands are asked for help.
+const maxAsked = 256
 
 // discerning is how many formats a target may accept and still tell us something
 // by it: what copies its input accepts them all.

@@ -1,6 +1,7 @@
 package mutate
 
 import (
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -31,7 +32,17 @@ type Option struct {
 // Table is what is known about the command line of a target.
 type Table struct {
 	Options  []Option
-	Commands []string // sub-commands
+	Commands []string            // sub-commands
+	Sub      map[string][]Option // what a sub-command understands beside Options
+}
+
+// For returns the options that are understood where words, without the program,
+// are the command line.
+func (t *Table) For(words []string) []Option {
+	if len(words) > 0 && len(t.Sub[words[0]]) > 0 {
+		return t.Sub[words[0]]
+	}
+	return t.Options
 }
 
 // Merge returns a table of the entries of both, sorted and without duplicates.
@@ -47,7 +58,14 @@ func (t Table) Merge(o Table) Table {
 	all = slices.CompactFunc(all, func(a, b Option) bool { return a.Name == b.Name })
 	cmds := slices.Concat(t.Commands, o.Commands)
 	slices.Sort(cmds)
-	return Table{Options: all, Commands: slices.Compact(cmds)}
+	sub := maps.Clone(t.Sub)
+	for command, options := range o.Sub {
+		if sub == nil {
+			sub = make(map[string][]Option)
+		}
+		sub[command] = Table{Options: sub[command]}.Merge(Table{Options: options}).Options
+	}
+	return Table{Options: all, Commands: slices.Compact(cmds), Sub: sub}
 }
 
 func (o *Option) knowledge() int {
@@ -142,11 +160,15 @@ var argvOps = [...]func(*argv){
 func (m *argv) insert(at int, words ...string) { m.w = slices.Insert(m.w, at, words...) }
 
 func (m *argv) addOption() {
-	if len(m.t.Options) == 0 {
+	if len(m.t.For(m.w)) == 0 {
 		m.addOperand()
 		return
 	}
-	o := &m.t.Options[m.r.IntN(len(m.t.Options))]
+	options, first := m.t.For(m.w), 0
+	if len(m.w) > 0 && len(m.t.Sub[m.w[0]]) > 0 {
+		first = 1 // what stands before the sub-command is not its own
+	}
+	o := &options[m.r.IntN(len(options))]
 	words := o.Words(Value(m.r, o.Values))
 	if m.r.IntN(16) == 0 { // a value too many, or one too few
 		words = []string{o.Name}
@@ -154,9 +176,9 @@ func (m *argv) addOption() {
 			words[0] += "=" + Value(m.r, nil)
 		}
 	}
-	at := 0 // many programs stop reading options at the first operand
+	at := first // many programs stop reading options at the first operand
 	if m.r.IntN(4) == 0 {
-		at = m.r.IntN(len(m.w) + 1)
+		at = first + m.r.IntN(len(m.w)-first+1)
 	}
 	m.insert(at, words...)
 }
@@ -184,9 +206,9 @@ func (m *argv) changeValue() {
 	}
 	name, _, joined := strings.Cut(m.w[i], "=")
 	var known []string
-	for j := range m.t.Options {
-		if m.t.Options[j].Name == name {
-			known = m.t.Options[j].Values
+	for _, o := range m.t.For(m.w) {
+		if o.Name == name {
+			known = o.Values
 		}
 	}
 	switch {
