@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/tjfuzz/tjfuzz/internal/atomicfile"
 )
 
 // State is a state directory: what one target has shown so far, so that a
@@ -169,47 +171,20 @@ func (s *State) Save(f Folder, sc *Scenario) error {
 		return err
 	}
 	if sc.usesInput() {
-		if err := writeFile(prefix+".input", sc.Input); err != nil {
+		if err := atomicfile.Write(prefix+".input", sc.Input); err != nil {
 			return fmt.Errorf("save scenario: %w", err)
 		}
 	}
 	for _, file := range sc.Files {
 		path := filepath.Join(prefix+".files", file.Name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), writeFile(path, file.Data)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), atomicfile.Write(path, file.Data)); err != nil {
 			return fmt.Errorf("save scenario: %w", err)
 		}
 	}
-	if err := errors.Join(writeFile(prefix+".json", b), syncDir(filepath.Dir(prefix))); err != nil {
+	if err := atomicfile.Write(prefix+".json", b); err != nil {
 		return fmt.Errorf("save scenario: %w", err)
 	}
 	return nil
-}
-
-// writeFile writes under a temporary name, fsyncs and renames. A name that
-// starts with a dot is never taken for a scenario. The rename is durable after syncDir.
-func writeFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
-}
-
-// syncDir makes a rename in dir durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // writeStats writes fuzzer_stats in the form that afl-whatsup and afl-plot read:
@@ -219,7 +194,7 @@ func (s *State) writeStats(lines [][2]string) error {
 	for _, l := range lines {
 		fmt.Fprintf(&out, "%-18s: %s\n", l[0], l[1])
 	}
-	if err := errors.Join(writeFile(filepath.Join(s.dir, "fuzzer_stats"), []byte(out.String())), syncDir(s.dir)); err != nil {
+	if err := atomicfile.Write(filepath.Join(s.dir, "fuzzer_stats"), []byte(out.String())); err != nil {
 		return fmt.Errorf("write fuzzer_stats: %w", err)
 	}
 	return nil
