@@ -11,6 +11,10 @@ import (
 	"github.com/tjfuzz/tjfuzz/synth"
 )
 
+// x32First is the first number that x86_64 takes for x32 (__X32_SYSCALL_BIT of
+// asm/unistd.h); the tables of all ABIs end far below.
+const x32First = 0x40000000
+
 // Mismatch is the error of Check: a call that the filter decides otherwise than
 // the policy.
 type Mismatch struct {
@@ -34,9 +38,11 @@ func (m *Mismatch) Error() string {
 //     itself compares with,
 //   - of each, all numbers of the table and some beyond, the edges of x32, and what
 //     the filter compares with,
-//   - for each, unlike sets of arguments, and around every argument condition the
-//     values on both sides of its edge in all combinations (a fixed sample of them
-//     where there are more than 1024), and every single bit of it flipped.
+//   - for each, unlike sets of arguments, and of the policy's ABIs some that meet
+//     each rule of any call, so that a call that is taken for another shows,
+//   - for calls with conditions the values on both sides of every edge, in all
+//     combinations (a fixed sample of them where there are more than 1024), and
+//     every bit flipped of what meets a condition.
 //
 // It is a test at all edges, not a proof. It is deterministic.
 //
@@ -45,12 +51,23 @@ func Check(program Program, p *synth.Policy) error {
 	if err := program.Validate(); err != nil {
 		return err
 	}
-	c := checker{program: program, policy: p, constants: program.constants(), rules: map[sysno.ID][]synth.Rule{}}
-	for _, g := range p.Groups {
-		for _, r := range g.Rules {
-			if len(r.Args) > 0 {
-				c.rules[r.ID] = append(c.rules[r.ID], r)
-			}
+	c := checker{
+		program:   program,
+		policy:    p,
+		constants: program.constants(),
+		rules:     map[sysno.ID][]synth.Rule{},
+		only:      map[sysno.ID]*synth.Policy{},
+		none:      &synth.Policy{Default: p.Default, Archs: p.Archs},
+	}
+	for _, r := range p.Rules() {
+		if c.only[r.ID] == nil {
+			c.only[r.ID] = &synth.Policy{Default: p.Default, Archs: p.Archs, Groups: make([]synth.Group, 1)}
+		}
+		group := &c.only[r.ID].Groups[0]
+		group.Rules = append(group.Rules, r)
+		if len(r.Args) > 0 {
+			c.rules[r.ID] = append(c.rules[r.ID], r)
+			c.meeting = append(c.meeting, meet(r, plain[len(plain)-1]))
 		}
 	}
 	numbers := c.numbers()
@@ -69,6 +86,12 @@ type checker struct {
 	policy    *synth.Policy
 	constants [dataSize / 4][]uint32
 	rules     map[sysno.ID][]synth.Rule // those with conditions
+	meeting   []Data                    // a set of arguments for each of these
+
+	// The policy with the rules of one call, and with none: Decide asks every rule,
+	// and most calls have one.
+	only map[sysno.ID]*synth.Policy
+	none *synth.Policy
 }
 
 // want is the verdict that a filter of the policy must reach, and the call's ID.
@@ -80,7 +103,10 @@ func (c *checker) want(d *Data) (synth.Verdict, sysno.ID) {
 		}
 		return c.policy.ForeignABI(), id
 	}
-	return c.policy.Decide(id, d.Args), id
+	if only, ok := c.only[id]; ok {
+		return only.Decide(id, d.Args), id
+	}
+	return c.none.Decide(id, d.Args), id
 }
 
 // call compares the two verdicts on one call.
@@ -92,6 +118,11 @@ func (c *checker) call(d *Data) error {
 		return &Mismatch{Call: *d, ID: id, Want: want, Got: got}
 	}
 	return nil
+}
+
+// listed reports whether the value is that of one of the policy's architectures.
+func (c *checker) listed(audit uint32) bool {
+	return slices.ContainsFunc(c.policy.Archs, func(a sysno.Arch) bool { return a.Audit() == audit })
 }
 
 func (c *checker) archs() []uint32 {
@@ -141,24 +172,34 @@ var plain = [...]Data{
 
 // number tries one number with every set of arguments.
 func (c *checker) number(arch, nr uint32) error {
-	bases := slices.Clone(plain[:])
+	try := func(d Data) error {
+		d.Arch, d.NR = arch, nr
+		return c.call(&d)
+	}
+	for _, d := range plain {
+		if err := try(d); err != nil {
+			return err
+		}
+	}
+	if c.listed(arch) {
+		for _, d := range c.meeting {
+			if err := try(d); err != nil {
+				return err
+			}
+		}
+	}
 	rules := c.rules[sysno.FromRaw(arch, nr)]
+	if len(rules) == 0 {
+		return nil
+	}
+	bases := slices.Clone(plain[:])
 	for _, r := range rules {
 		for _, d := range plain {
-			for _, cond := range r.Args {
-				d.Args[cond.Index] = satisfy(cond)
-			}
-			bases = append(bases, d)
+			bases = append(bases, meet(r, d))
 		}
 	}
 	for i := range bases {
 		bases[i].Arch, bases[i].NR = arch, nr
-		if err := c.call(&bases[i]); err != nil {
-			return err
-		}
-	}
-	if len(rules) == 0 {
-		return nil
 	}
 	for i, r := range rules {
 		if err := c.around(bases[len(plain)*(i+1):][:len(plain)], r); err != nil {
@@ -262,6 +303,14 @@ func conditions(rules []synth.Rule, index int) []synth.Cond {
 		}
 	}
 	return conds
+}
+
+// meet changes the arguments so that they meet the rule's conditions.
+func meet(r synth.Rule, d Data) Data {
+	for _, cond := range r.Args {
+		d.Args[cond.Index] = satisfy(cond)
+	}
+	return d
 }
 
 // satisfy is a value that meets the condition, if there is one.

@@ -18,8 +18,8 @@ import (
 const treeFrom = 32
 
 // Compile turns a policy into a filter for this machine, through libseccomp 2.5 or
-// newer. It loads nothing. The policy must be valid, list the native architecture
-// and have no rule with two conditions on one argument.
+// newer. It loads nothing. The policy must be valid and list the native
+// architecture; a *synth.Problem says what is wrong with it.
 //
 // A call through an ABI that the policy does not list gets p.ForeignABI, whatever
 // the default is: its numbers mean other calls, so nothing else that the policy
@@ -43,10 +43,6 @@ func compile(p *synth.Policy, native sysno.Arch) (Program, error) {
 	if err := p.RunsOn(native); err != nil {
 		return nil, err
 	}
-	abis, err := split(p, native)
-	if err != nil {
-		return nil, err
-	}
 	def, err := Return(p.Default)
 	if err != nil {
 		return nil, fmt.Errorf("default verdict: %w", err)
@@ -55,6 +51,7 @@ func compile(p *synth.Policy, native sysno.Arch) (Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("verdict for foreign architectures: %w", err)
 	}
+	abis := split(p, native)
 	programs := make([]Program, len(abis))
 	for i, a := range abis {
 		layers := make([]Program, len(a.layers))
@@ -105,7 +102,7 @@ func compileLayer(p *synth.Policy, a abi, rules []synth.Rule, native sysno.Arch)
 	}
 	for _, r := range rules {
 		if err := addRule(f, r); err != nil {
-			return nil, fmt.Errorf("rule for %s: %w", r.ID, err)
+			return nil, fmt.Errorf("libseccomp refuses the rule %q: %w", r.String(), err)
 		}
 	}
 	if native == sysno.AMD64 && (a.x32 || a.audit != native.Audit()) {
@@ -166,6 +163,9 @@ func condition(c synth.Cond) (seccomp.ScmpCondition, error) {
 func action(v synth.Verdict) (seccomp.ScmpAction, error) {
 	if _, err := Return(v); err != nil {
 		return seccomp.ActInvalid, err
+	}
+	if v.Action == synth.Errno && v.Errno == maxErrno {
+		return seccomp.ActInvalid, fmt.Errorf("errno %d, and libseccomp takes only those below", maxErrno)
 	}
 	switch v.Action {
 	case synth.Allow:

@@ -1,4 +1,4 @@
-//go:build cgo
+//go:build cgo && amd64
 
 package filter
 
@@ -7,7 +7,6 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
-	"golang.org/x/sys/unix"
 )
 
 // FuzzCompile makes small policies that Compile has to accept.
@@ -55,11 +54,12 @@ func policyFrom(b []byte) *synth.Policy {
 	}
 	values := []uint64{0, 1, 5, 6, 0xfffffffe, 0xffffffff, 1 << 32, 1<<32 + 5, 5 << 32, 1 << 63, ^uint64(0) - 1, ^uint64(0)}
 	seen := map[sysno.ID]bool{}
-	exec := sysno.ID{Arch: sysno.AMD64, NR: unix.SYS_EXECVE}
 	group := synth.Group{Name: "@fuzz"}
-	if p.Default.Action != synth.Allow {
-		group.Rules = append(group.Rules, synth.Rule{ID: exec, Verdict: synth.Verdict{Action: synth.Allow}, Tier: synth.Manual, Reason: "fuzzed"})
-		seen[exec] = true
+	for _, a := range p.Archs {
+		if execve, _ := sysno.Lookup(a, "execve"); p.Default.Action != synth.Allow {
+			group.Rules = append(group.Rules, synth.Rule{ID: execve, Verdict: synth.Verdict{Action: synth.Allow}, Tier: synth.Manual, Reason: "fuzzed"})
+			seen[execve] = true
+		}
 	}
 	for len(b) > 0 && len(seen) < 64 {
 		id := sysno.ID{Arch: p.Archs[next(len(p.Archs))], NR: uint32(next(256))}

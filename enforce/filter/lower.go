@@ -2,17 +2,12 @@ package filter
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
 	"golang.org/x/sys/unix"
 )
-
-// x32First is the first number that x86_64 takes for x32 (__X32_SYSCALL_BIT of
-// asm/unistd.h); the tables of all ABIs end far below.
-const x32First = 0x40000000
 
 // abi is what shares one AUDIT_ARCH_* value.
 type abi struct {
@@ -21,9 +16,9 @@ type abi struct {
 	layers [][]synth.Rule
 }
 
-// split sorts the rules of a policy by audit architecture, the native one first,
-// and refuses those that libseccomp would refuse less clearly.
-func split(p *synth.Policy, native sysno.Arch) ([]abi, error) {
+// split sorts the rules of a valid policy by audit architecture, the native one
+// first.
+func split(p *synth.Policy, native sysno.Arch) []abi {
 	abis := []abi{{audit: native.Audit()}}
 	at := func(a sysno.Arch) int {
 		return slices.IndexFunc(abis, func(have abi) bool { return have.audit == a.Audit() })
@@ -38,36 +33,13 @@ func split(p *synth.Policy, native sysno.Arch) ([]abi, error) {
 	}
 	rules := make([][]synth.Rule, len(abis))
 	for _, r := range p.Rules() {
-		if err := checkRule(p, r); err != nil {
-			return nil, fmt.Errorf("rule for %s: %w", r.ID, err)
-		}
 		i := at(r.ID.Arch)
 		rules[i] = append(rules[i], r)
 	}
 	for i := range abis {
 		abis[i].layers = layers(rules[i])
 	}
-	return abis, nil
-}
-
-func checkRule(p *synth.Policy, r synth.Rule) error {
-	if !slices.Contains(p.Archs, r.ID.Arch) {
-		return errors.New("its architecture is not one of the policy's")
-	}
-	if r.ID.NR >= x32First {
-		return fmt.Errorf("the number %#x is beyond every table", r.ID.NR)
-	}
-	if r.Verdict == p.Default {
-		return errors.New("its verdict is the policy's default; drop the rule")
-	}
-	seen := map[uint8]bool{}
-	for _, c := range r.Args {
-		if seen[c.Index] {
-			return fmt.Errorf("two conditions on argument %d, and libseccomp takes one", c.Index)
-		}
-		seen[c.Index] = true
-	}
-	return nil
+	return abis
 }
 
 // layers distributes rules over filters that are asked one after the other.
@@ -89,6 +61,9 @@ func layers(rules []synth.Rule) [][]synth.Rule {
 	out := [][]synth.Rule{nil}
 	for _, r := range rules {
 		layer := free[r.ID]
+		if len(r.Args) == 0 && layer > 0 {
+			continue // another group has the same rule
+		}
 		if len(r.Args) == 1 && r.Args[0].Op == synth.Equal {
 			key := list{r.ID, r.Verdict, r.Args[0].Index}
 			if known, ok := lists[key]; ok {
