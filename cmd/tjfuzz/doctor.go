@@ -29,7 +29,11 @@ func newDoctor() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say what works on this machine, what does not, and what to do about it",
-		Args:  cobra.NoArgs,
+		Example: `  tjfuzz doctor
+
+  # as the user who will run tjfuzz, for a machine
+  tjfuzz doctor --json`,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			findings := examine()
 			sick := false

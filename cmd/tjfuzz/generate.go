@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -45,6 +46,9 @@ func (p *policyFlags) options() (synth.Options, error) {
 		return o, fmt.Errorf("--error-path %s is neither allow nor deny", p.errorPath)
 	}
 	if p.runtime != "none" {
+		if !slices.Contains(synth.Runtimes(), p.runtime) {
+			return o, fmt.Errorf("--runtime %s is not known; there are %s and none", p.runtime, strings.Join(synth.Runtimes(), ", "))
+		}
 		o.Runtime = p.runtime
 	}
 	return o, nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -114,6 +113,10 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if err != nil {
 		return err
 	}
+	dictionary, err := readDictionary(o.dictionary)
+	if err != nil {
+		return err
+	}
 	target, err := identify(s.path)
 	if err != nil {
 		return err
@@ -134,13 +137,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if err != nil {
 		return err
 	}
-	if o.dictionary != "" {
-		more, err := readDictionary(o.dictionary)
-		if err != nil {
-			return err
-		}
-		found.Dictionary = append(found.Dictionary, more...)
-	}
+	found.Dictionary = append(found.Dictionary, dictionary...)
 	seeds := make([]fuzz.Seed, len(ranked))
 	for i, r := range ranked {
 		seeds[i] = fuzz.Seed{Name: r.Name, Data: r.Data}
@@ -224,11 +221,8 @@ func (o *learnOptions) readSeeds(v voice, program string) ([]corpora.Seed, error
 // gone on from; a finished session has its evidence there, and starts anew.
 func openState(v voice, dir string, resume bool) (*fuzz.State, error) {
 	state, err := fuzz.OpenState(dir)
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrExist) {
-		return nil, hinted(err, "choose another place with --state")
-	}
 	if err != nil {
-		return nil, err
+		return nil, hinted(err, "choose another place with --state")
 	}
 	if err := atomicfile.Writable(filepath.Join(dir, evidenceName)); err != nil {
 		return nil, hinted(fmt.Errorf("the evidence cannot be written: %w", err), "choose another place with --state")

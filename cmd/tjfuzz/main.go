@@ -70,6 +70,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if errors.As(err, &status) {
 		return int(status)
 	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = hinted(errors.New("interrupted"), "run the same command again; learn goes on where it stopped")
+	}
 	var f *failure
 	if !errors.As(err, &f) {
 		f = &failure{err: err, code: exitError}
@@ -97,6 +100,13 @@ applies it. The program needs no source, no recompilation and no configuration.`
 
   # replay everything that was learned, under the policy
   tjfuzz verify -- ./target`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage(c, fmt.Errorf("there is no command %q", args[0]))
+			}
+			return nil
+		},
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version,
@@ -107,11 +117,25 @@ applies it. The program needs no source, no recompilation and no configuration.`
 	})
 	root.AddCommand(newLearn(), newTrace(), newGenerate(), newEnforce(), newVerify(),
 		newExplain(), newGroups(), newDoctor(), newVersion())
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			c.Example = "  source <(tjfuzz completion bash)"
+		}
+	}
 	return root
 }
 
 func usage(c *cobra.Command, err error) error {
 	return &failure{err: err, hint: fmt.Sprintf("see '%s --help'", c.CommandPath()), code: exitUsage}
+}
+
+// noArgs refuses arguments.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage(c, fmt.Errorf("%q is one argument too many", args[0]))
+	}
+	return nil
 }
 
 // targetArgs demands a program after the flags.
@@ -124,9 +148,10 @@ func targetArgs(c *cobra.Command, args []string) error {
 
 func newVersion() *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  cobra.NoArgs,
-		Run:   func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), "tjfuzz", version) },
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  tjfuzz version",
+		Args:    noArgs,
+		Run:     func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), "tjfuzz", version) },
 	}
 }

@@ -230,11 +230,14 @@ func (s *session) accepted(ctx context.Context, e *launch.Exec, seeds []corpora.
 	return ranked, formats, nil
 }
 
-// readDictionary reads a dictionary in AFL's format.
+// readDictionary reads a dictionary in AFL's format; without a path, an empty one.
 func readDictionary(path string) (mutate.Dictionary, error) {
+	if path == "" {
+		return nil, nil
+	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read the dictionary: %w", err)
+		return nil, hinted(fmt.Errorf("read the dictionary: %w", err), "-x takes a file of lines like name=\"token\"")
 	}
 	d, err := mutate.ReadDictionary(bytes.NewReader(b))
 	if err != nil {
