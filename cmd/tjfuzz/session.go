@@ -138,6 +138,10 @@ func (s *session) base() fuzz.Scenario {
 	}}
 }
 
+// patience is how many runs may hang until study asks no more: each costs a whole
+// time limit, and a server never answers.
+const patience = 3
+
 // study finds out, without recording, what the target understands: from what it
 // prints when it is asked for help, from its file, and from which of the seeds it
 // accepts.
@@ -147,11 +151,25 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 		return mine.Found{}, nil, err
 	}
 	defer e.Close()
-	ask := func(words ...string) ([]byte, error) {
-		sc := fuzz.Scenario{Argv: append(slices.Clone(s.args[:s.fixed]), words...), Stdin: fuzz.StdinNull}
-		r, err := e.Run(ctx, &sc)
+	hung := 0
+	try := func(sc *fuzz.Scenario) (*fuzz.Result, error) {
+		if hung == patience {
+			return &fuzz.Result{TimedOut: true}, nil
+		}
+		r, err := e.Run(ctx, sc)
 		if err != nil {
 			return nil, runError(err, s.args[0])
+		}
+		if r.TimedOut {
+			hung++
+		}
+		return r, nil
+	}
+	ask := func(words ...string) ([]byte, error) {
+		sc := fuzz.Scenario{Argv: append(slices.Clone(s.args[:s.fixed]), words...), Stdin: fuzz.StdinNull}
+		r, err := try(&sc)
+		if err != nil {
+			return nil, err
 		}
 		if r.TimedOut {
 			return nil, nil // this is no answer
@@ -185,7 +203,7 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 			found.Table.Sub[command] = options
 		}
 	}
-	seeds, formats, err := s.accepted(ctx, e, seeds)
+	seeds, formats, err := s.accepted(try, seeds)
 	for _, f := range formats {
 		found.Dictionary = append(found.Dictionary, corpora.Dictionary(f)...)
 	}
@@ -201,13 +219,13 @@ const discerning = 8
 
 // accepted puts the seeds first whose format the target takes without complaint,
 // and adds the other seeds of those formats.
-func (s *session) accepted(ctx context.Context, e *launch.Exec, seeds []corpora.Seed) (_ []corpora.Seed, formats []string, err error) {
+func (s *session) accepted(try func(*fuzz.Scenario) (*fuzz.Result, error), seeds []corpora.Seed) (_ []corpora.Seed, formats []string, err error) {
 	ranked := corpora.Rank(seeds, func(seed corpora.Seed) bool {
 		sc := s.base()
 		sc.Stdin, sc.Input = fuzz.StdinPipe, seed.Data
-		r, e := e.Run(ctx, &sc)
+		r, e := try(&sc)
 		if e != nil {
-			err = runError(e, s.args[0])
+			err = e
 			return false
 		}
 		ok := r.Clean() && r.ExitCode == 0
