@@ -38,8 +38,9 @@ func (m *Mismatch) Error() string {
 //     itself compares with,
 //   - of each, all numbers of the table and some beyond, the edges of x32, and what
 //     the filter compares with,
-//   - for each, unlike sets of arguments, and of the policy's ABIs some that meet
-//     each rule of any call, so that a call that is taken for another shows,
+//   - for each, arguments without a pattern; for those of the policy's ABIs also
+//     zeros, ones, and what meets the rules of other calls, so that a call that is
+//     taken for another shows,
 //   - for calls with conditions the values on both sides of every edge, in all
 //     combinations (a fixed sample of them where there are more than 1024), and
 //     every bit flipped of what meets a condition.
@@ -49,7 +50,7 @@ func (m *Mismatch) Error() string {
 // What it expects for ABIs that the policy does not list is told at Compile.
 func Check(program Program, p *synth.Policy) error {
 	if err := program.Validate(); err != nil {
-		return err
+		return fmt.Errorf("check filter: %w", err)
 	}
 	c := checker{
 		program:   program,
@@ -67,7 +68,7 @@ func Check(program Program, p *synth.Policy) error {
 		group.Rules = append(group.Rules, r)
 		if len(r.Args) > 0 {
 			c.rules[r.ID] = append(c.rules[r.ID], r)
-			c.meeting = append(c.meeting, meet(r, plain[len(plain)-1]))
+			c.meeting = append(c.meeting, meet(r, noise))
 		}
 	}
 	numbers := c.numbers()
@@ -145,7 +146,7 @@ func (c *checker) numbers() []uint32 {
 		numbers = append(numbers, nr, x32First+nr)
 	}
 	numbers = append(numbers, x32First-1, 0x7fffffff, 0x80000000, 0xbfffffff, 0xc0000000, 0xffffffff)
-	for id := range c.rules {
+	for id := range c.only {
 		numbers = append(numbers, id.Raw())
 	}
 	return withNeighbours(numbers, c.constants[offNR/4])
@@ -160,14 +161,17 @@ func withNeighbours(values, constants []uint32) []uint32 {
 	return slices.Compact(values)
 }
 
-// plain are the sets of arguments that every call is tried with: none of their
-// words are equal but where all are, so that a filter that looks at a wrong one
-// gives itself away.
+// noise has no two equal words, so that a filter that looks at a wrong one gives
+// itself away.
+var noise = Data{IP: 0x5555000b_5555000a, Args: [6]uint64{
+	0xa001_0000a000, 0xa103_0000a102, 0xa205_0000a204, 0xa307_0000a306, 0xa409_0000a408, 0xa50b_0000a50a}}
+
+// plain are the sets of arguments that every call of the policy's ABIs is tried with.
 var plain = [...]Data{
 	{},
-	{IP: ^uint64(0), Args: [6]uint64{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}},
-	{IP: 0x55550001_aaaa0001, Args: [6]uint64{
-		0x0000a101_0000a100, 0x0000a203_0000a202, 0x0000a305_0000a304, 0x0000a407_0000a406, 0x0000a509_0000a508, 0x0000a60b_0000a60a}},
+	{IP: math.MaxUint64, Args: [6]uint64{
+		math.MaxUint64, math.MaxUint64, math.MaxUint64, math.MaxUint64, math.MaxUint64, math.MaxUint64}},
+	noise,
 }
 
 // number tries one number with every set of arguments.
@@ -176,16 +180,12 @@ func (c *checker) number(arch, nr uint32) error {
 		d.Arch, d.NR = arch, nr
 		return c.call(&d)
 	}
-	for _, d := range plain {
+	if !c.listed(arch) {
+		return try(noise)
+	}
+	for _, d := range slices.Concat(plain[:], c.meeting) {
 		if err := try(d); err != nil {
 			return err
-		}
-	}
-	if c.listed(arch) {
-		for _, d := range c.meeting {
-			if err := try(d); err != nil {
-				return err
-			}
 		}
 	}
 	rules := c.rules[sysno.FromRaw(arch, nr)]

@@ -191,6 +191,18 @@ func policies(t testing.TB) []policyCase {
 			with(allowed, call(x86_64, getpid, 0, 1, 1<<33-1), call(x86_64, getpid, 1, 0, 1<<32)),
 			with(eperm, call(x86_64, getpid, 1, 0, 1<<33-1), call(x86_64, getpid, 0, 1, 1<<63+1))),
 	}, {
+		name: "alternatives from which libseccomp 2.5.4 would not return",
+		policy: policy(t, eperm, native,
+			rule(t, "getpid", allowed, synth.Cond{Index: 1, Op: synth.Less, Value: 5}),
+			rule(t, "getpid", allowed,
+				synth.Cond{Index: 0, Op: synth.LessEqual, Value: 0xffffffff}, synth.Cond{Index: 1, Op: synth.LessEqual, Value: 0xffffffff}),
+			rule(t, "getpid", allowed,
+				synth.Cond{Index: 1, Op: synth.Equal, Value: 0x40}, synth.Cond{Index: 0, Op: synth.LessEqual, Value: 0xffffffff}),
+			rule(t, "getpid", allowed, synth.Cond{Index: 2, Op: synth.NotEqual, Value: 5})),
+		want: slices.Concat(
+			with(allowed, call(x86_64, getpid, 1<<32, 4, 5), call(x86_64, getpid, 9, 9, 5), call(x86_64, getpid, 1<<32, 9, 6)),
+			with(eperm, call(x86_64, getpid, 1<<32, 9, 5), call(x86_64, getpid, 9, 1<<32, 5))),
+	}, {
 		name: "i386 has its own numbers, and no socketcall for a socket",
 		policy: policy(t, eperm, []sysno.Arch{sysno.AMD64, sysno.I386},
 			rule(t, "getpid", allowed), rule(t, "i386:socket", allowed), rule(t, "i386:getpid", killed)),

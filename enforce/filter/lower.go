@@ -1,3 +1,5 @@
+//go:build cgo
+
 package filter
 
 import (
@@ -47,9 +49,10 @@ func split(p *synth.Policy, native sysno.Arch) []abi {
 // Given several rules for one call, libseccomp (2.5.4) merges their tests into one
 // tree, and gets that wrong: of {arg0 > 0x8000000000000000 and arg2 > 0xfffffffe}
 // and {arg0 >= 0x8000000000000000 and arg1 > 0x100000000} it makes a filter that
-// admits arg0 0x8000000000000000 with arg1 0, and some sets of < and <= lose part
-// of what they admit. So a layer has one rule for a call, or a list of values that
-// one argument is equal to, which comes out right and would cost most to split.
+// admits arg0 0x8000000000000000 with arg1 0, some sets of < and <= lose part of
+// what they admit, and from others it does not return. So a layer has one rule for
+// a call, or a list of values that one argument is equal to, which comes out right
+// and would cost most to split.
 func layers(rules []synth.Rule) [][]synth.Rule {
 	type list struct {
 		id      sysno.ID
