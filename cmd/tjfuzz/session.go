@@ -71,7 +71,8 @@ func newSession(args []string, runs runFlags) (*session, error) {
 	// resolved now; and what lies in a place that a cage hides is shown there.
 	expose := []string{filepath.Dir(path)}
 	for i, a := range s.args[1:] {
-		if strings.Contains(a, mutate.Input) {
+		// A dot is jq's filter as often as a directory, and every run has a directory.
+		if a == "." || strings.Contains(a, mutate.Input) {
 			continue
 		}
 		abs, err := filepath.Abs(a)
