@@ -112,6 +112,9 @@ type draft struct {
 // draw chooses a scenario and what to change of it.
 func (c *corpus) draw(r *rand.Rand) draft {
 	d := draft{s: c.parent(r), banned: c.banned}
+	if r.IntN(8) == 0 {
+		d.s = c.cross(d.s, c.parent(r))
+	}
 	d.dims[c.pick(r)] = true
 	for r.IntN(4) == 0 {
 		d.dims[c.pick(r)] = true
@@ -135,12 +138,44 @@ func (c *corpus) parent(r *rand.Rand) Scenario {
 		e = c.combos[r.IntN(len(c.combos))]
 	}
 	if e.s.Argv == nil || e.hung && r.IntN(16) != 0 {
-		e.s = c.starts[r.IntN(len(c.starts))]
-		if len(c.o.Seeds) > 0 && r.IntN(16) != 0 {
-			e.s.Input = c.o.Seeds[r.IntN(len(c.o.Seeds))].Data
-		}
+		return c.begin(r)
+	}
+	if r.IntN(2) == 0 {
+		return c.dress(e.s, c.begin(r))
 	}
 	return e.s
+}
+
+// begin is one of the ways to give the target an input, with a seed mostly.
+func (c *corpus) begin(r *rand.Rand) Scenario {
+	s := c.starts[r.IntN(len(c.starts))]
+	if len(c.o.Seeds) > 0 && r.IntN(16) != 0 {
+		s.Input = c.o.Seeds[r.IntN(len(c.o.Seeds))].Data
+	}
+	return s
+}
+
+// dress gives the command line of s something to work on again: minimization took
+// away all that the one syscall did not need, and an option that was found without
+// an input does its work with one.
+func (c *corpus) dress(s, start Scenario) Scenario {
+	if start.usesFile() && !s.usesFile() && len(s.Argv) < maxWords {
+		s.Argv = slices.Concat(s.Argv, []string{mutate.Input})
+	}
+	s.Input, s.Files, s.Stdin = start.Input, start.Files, start.Stdin
+	return s
+}
+
+// cross adds the words of one command line to another.
+func (c *corpus) cross(s, other Scenario) Scenario {
+	words := other.Argv[c.o.Fixed:]
+	if len(s.Argv)+len(words) <= maxWords {
+		s.Argv = slices.Concat(s.Argv[:c.o.Fixed], words, s.Argv[c.o.Fixed:])
+	}
+	if len(other.Files) > len(s.Files) {
+		s.Files = other.Files
+	}
+	return s
 }
 
 // novel reports whether the set holds a pair of syscalls that no run held before.

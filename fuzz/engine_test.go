@@ -522,8 +522,9 @@ func TestThePlanRunsTheUsersCommandLineFirst(t *testing.T) {
 		want []string
 	}{
 		{"no arguments: stdin and operand", Scenario{Argv: target()}, []string{
-			"base null [] ", "base file [] ", "base pipe [] ", "seeds pipe [] seed", "seeds file [] seed", "seeds null [@@] seed",
-			"options null [--version] ", "options null [--help] ", "options null [-h] ", "options null [--no-such-option] ", "options null [-a] ", "options null [-a @@] seed"}},
+			"base null [] ", "base file [] ", "base pipe [] ", "seeds pipe [] seed", "seeds file [] seed", "seeds pipe [@@] seed",
+			"options null [--version] ", "options null [--help] ", "options null [-h] ", "options null [--no-such-option] ", "options null [-a] ",
+			"options pipe [-a] seed", "options file [-a] seed", "options pipe [-a @@] seed"}},
 		{"operand given", Scenario{Argv: target("x", "@@")}, []string{
 			"base null [x @@] ", "base file [x @@] ", "base pipe [x @@] ", "seeds null [x @@] seed",
 			"options null [--version] ", "options null [--help] ", "options null [-h] ", "options null [--no-such-option] ", "options null [-a] ", "options null [-a x @@] seed"}},

@@ -47,7 +47,7 @@ func templates(base Scenario, fixed int) []Scenario {
 		out = append(out, with(StdinFile))
 	}
 	if len(base.Argv) == fixed {
-		out = append(out, with(StdinNull, mutate.Input))
+		out = append(out, with(StdinPipe, mutate.Input))
 	}
 	return out
 }
@@ -96,26 +96,42 @@ func plan(o *Options, stored []Stored) []planned {
 	return out
 }
 
-// probes are single options and sub-commands, each alone and each with the
-// user's own arguments and a seed, in turn.
+// favoured is how many of the first seeds, which the target likes best, every
+// second probe is made with.
+const favoured = 4
+
+// probes are single options and sub-commands: each alone, and each in all the
+// ways to give the target a seed.
 func probes(o *Options, base Scenario, add func(Scenario)) {
-	ways := templates(base, o.Fixed)
-	work := ways[len(ways)-1]
-	work.Input = nil
 	alone := base
+	alone.Argv = base.Argv[:o.Fixed]
 	alone.Stdin, alone.Input = StdinNull, nil
+	ways := templates(base, o.Fixed)
 	turn := 0
-	try := func(s Scenario, words ...string) {
+	seed := func() []byte {
+		if len(o.Seeds) == 0 {
+			return nil
+		}
+		turn++
+		if turn%2 == 0 {
+			return o.Seeds[turn/2%min(favoured, len(o.Seeds))].Data
+		}
+		return o.Seeds[turn/2%len(o.Seeds)].Data
+	}
+	try := func(s Scenario, words []string) {
 		s.Argv = slices.Concat(s.Argv[:o.Fixed], words, s.Argv[o.Fixed:])
-		if len(o.Seeds) > 0 && s.usesInput() {
-			s.Input = o.Seeds[turn%len(o.Seeds)].Data
-			turn++
+		if s.usesInput() {
+			s.Input = seed()
 		}
 		add(s)
 	}
-	alone.Argv = alone.Argv[:o.Fixed]
+	everyWay := func(words ...string) {
+		for _, s := range ways {
+			try(s, words)
+		}
+	}
 	for _, w := range []string{"--version", "--help", "-h", "--no-such-option"} {
-		try(alone, w)
+		try(alone, []string{w})
 	}
 	for i := range o.Table.Options {
 		opt := &o.Table.Options[i]
@@ -126,13 +142,18 @@ func probes(o *Options, base Scenario, add func(Scenario)) {
 		case len(values) == 0:
 			values = []string{"1", mutate.Input}
 		}
-		try(alone, opt.Words(values[0])...)
+		try(alone, opt.Words(values[0]))
 		for _, v := range values {
-			try(work, opt.Words(v)...)
+			everyWay(opt.Words(v)...)
+		}
+		for _, name := range o.Table.Names {
+			if opt.Arity == mutate.NoValue {
+				try(alone, append(opt.Words(""), name))
+			}
 		}
 	}
 	for _, c := range o.Table.Commands {
-		try(alone, c)
-		try(work, c)
+		try(alone, []string{c})
+		everyWay(c)
 	}
 }

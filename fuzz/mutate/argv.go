@@ -34,6 +34,7 @@ type Table struct {
 	Options  []Option
 	Commands []string            // sub-commands
 	Sub      map[string][]Option // what a sub-command understands beside Options
+	Names    []string            // files and directories that exist where the target starts
 }
 
 // For returns the options that are understood where words, without the program,
@@ -65,7 +66,9 @@ func (t Table) Merge(o Table) Table {
 		}
 		sub[command] = Table{Options: sub[command]}.Merge(Table{Options: options}).Options
 	}
-	return Table{Options: all, Commands: slices.Compact(cmds), Sub: sub}
+	names := slices.Concat(t.Names, o.Names)
+	slices.Sort(names)
+	return Table{Options: all, Commands: slices.Compact(cmds), Sub: sub, Names: slices.Compact(names)}
 }
 
 func (o *Option) knowledge() int {
@@ -96,24 +99,29 @@ func (o *Option) Words(value string) []string {
 const (
 	maxArgs = 32
 	maxHuge = 16 << 10
+	maxText = 512
 )
 
 // values are operands and option values that programs treat specially. They
-// name files of every kind that stdio and path handling branch on.
+// name files of every kind that stdio and path handling branch on, but none that
+// has no end: to read that shows nothing and costs a timeout.
 var values = [...]string{
 	Input, Input, "", "-", "--", "0", "1", "2", "-1", "10", "4096", "65536", "2147483648", "18446744073709551616", "1k", "0x10", "1.5",
-	".", "/", "/tmp", "/dev/null", "/dev/zero", "/dev/full", "/dev/stdin", "/proc/self/maps", "/nonexistent/file", "missing",
+	".", "/tmp", "/etc/passwd", "/dev/null", "/dev/full", "/dev/stdin", "/proc/self/maps", "/nonexistent/file", "missing", "out",
 	"a", "*", "%s%n", "auto", "always", "never", "all", "none", "yes", "true", "utf-8", "C", "localhost", "127.0.0.1:1",
 }
 
 // sizes of values that are too long for one buffer or another.
 var hugeSizes = [...]int{256, 1024, 4097, maxHuge}
 
-// Value draws an option value or operand: one of those known, mostly, or one
-// that programs treat specially.
-func Value(r *rand.Rand, known []string) string {
+// Value draws an option value or operand: one of those known, mostly, or the name
+// of a file that exists, or one that programs treat specially.
+func (t *Table) Value(r *rand.Rand, known []string) string {
 	if len(known) > 0 && r.IntN(4) != 0 {
 		return known[r.IntN(len(known))]
+	}
+	if len(t.Names) > 0 && r.IntN(3) == 0 {
+		return t.Names[r.IntN(len(t.Names))]
 	}
 	if r.IntN(32) == 0 {
 		return strings.Repeat("A", hugeSizes[r.IntN(len(hugeSizes))])
@@ -124,7 +132,7 @@ func Value(r *rand.Rand, known []string) string {
 // Args returns a changed copy of the words that follow the program: 1 to 4 of
 // the changes that make programs take another path. It has at most 32 words, or
 // as many as args; no word that it makes has a NUL or exceeds 16 KiB by more
-// than the name of an option.
+// than the name of an option, which may have been edited.
 func Args(r *rand.Rand, t *Table, dict Dictionary, args []string) []string {
 	m := argv{r: r, t: t, dict: dict, w: slices.Clone(args)}
 	for range 1 + r.IntN(4) {
@@ -169,11 +177,11 @@ func (m *argv) addOption() {
 		first = 1 // what stands before the sub-command is not its own
 	}
 	o := &options[m.r.IntN(len(options))]
-	words := o.Words(Value(m.r, o.Values))
+	words := o.Words(m.t.Value(m.r, o.Values))
 	if m.r.IntN(16) == 0 { // a value too many, or one too few
 		words = []string{o.Name}
 		if o.Arity == NoValue {
-			words[0] += "=" + Value(m.r, nil)
+			words[0] += "=" + m.t.Value(m.r, nil)
 		}
 	}
 	at := first // many programs stop reading options at the first operand
@@ -213,11 +221,11 @@ func (m *argv) changeValue() {
 	}
 	switch {
 	case strings.HasPrefix(m.w[i], "-") && joined:
-		m.w[i] = name + "=" + Value(m.r, known)
+		m.w[i] = name + "=" + m.t.Value(m.r, known)
 	case strings.HasPrefix(m.w[i], "-") && i+1 < len(m.w):
-		m.w[i+1] = Value(m.r, known)
+		m.w[i+1] = m.t.Value(m.r, known)
 	default:
-		m.w[i] = Value(m.r, nil)
+		m.w[i] = m.t.Value(m.r, nil)
 	}
 }
 
@@ -227,7 +235,7 @@ func (m *argv) changeText() {
 	if i < 0 || m.w[i] == Input {
 		return
 	}
-	b := Bytes(m.r, []byte(m.w[i]), ByteOptions{Dictionary: m.dict, Max: 512})
+	b := Bytes(m.r, []byte(m.w[i]), ByteOptions{Dictionary: m.dict, Max: maxText})
 	m.w[i] = strings.ReplaceAll(string(b), "\x00", "")
 }
 
@@ -254,7 +262,7 @@ func (m *argv) addOperand() {
 	if m.r.IntN(4) == 0 {
 		at = m.r.IntN(len(m.w) + 1)
 	}
-	v := Value(m.r, nil)
+	v := m.t.Value(m.r, nil)
 	if len(m.dict) > 0 && m.r.IntN(4) == 0 {
 		v = strings.ReplaceAll(string(m.dict[m.r.IntN(len(m.dict))]), "\x00", "")
 	}

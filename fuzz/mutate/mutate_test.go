@@ -152,7 +152,7 @@ func TestArgsCanAlwaysBeGivenToExecve(t *testing.T) {
 		total := 0
 		for _, w := range args {
 			total += len(w)
-			if strings.Contains(w, "\x00") || len(w) > maxHuge+64 {
+			if strings.Contains(w, "\x00") || len(w) > maxHuge+maxText {
 				t.Fatalf("word of %d bytes: %.40q", len(w), w)
 			}
 		}
