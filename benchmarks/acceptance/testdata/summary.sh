@@ -5,7 +5,7 @@ set -eu
 
 usage() {
 	cat <<END
-usage: summary.sh [-n NUMBER] [-o FILE] [LOG...]
+usage: $0 [-n NUMBER] [-o FILE] [LOG...]
   -n NUMBER  print this number of words (10)
   -o FILE    write to FILE
   -h         print this
