@@ -150,7 +150,11 @@ func (c *corpus) parent(r *rand.Rand) Scenario {
 func (c *corpus) begin(r *rand.Rand) Scenario {
 	s := c.starts[r.IntN(len(c.starts))]
 	if len(c.o.Seeds) > 0 && r.IntN(16) != 0 {
-		s.Input = c.o.Seeds[r.IntN(len(c.o.Seeds))].Data
+		seed := &c.o.Seeds[r.IntN(len(c.o.Seeds))]
+		if seed.heavy() && r.IntN(8) != 0 {
+			seed = &c.o.Seeds[0]
+		}
+		s.Input = seed.Data
 	}
 	return s
 }

@@ -30,6 +30,12 @@ type Seed struct {
 	Data []byte
 }
 
+// heavy is the size from which a seed is tried in every way, but chosen for
+// mutation eight times less often than others: a run on it costs as much.
+const heavy = 256 << 10
+
+func (s *Seed) heavy() bool { return len(s.Data) >= heavy }
+
 // Options says what to run and when to stop. Bases and NewExecutor are required.
 //
 // With one worker, Duration 0, a deterministic executor and an empty State, the

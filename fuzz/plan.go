@@ -107,16 +107,17 @@ func probes(o *Options, base Scenario, add func(Scenario)) {
 	alone.Argv = base.Argv[:o.Fixed]
 	alone.Stdin, alone.Input = StdinNull, nil
 	ways := templates(base, o.Fixed)
+	light := slices.DeleteFunc(slices.Clone(o.Seeds), func(s Seed) bool { return s.heavy() })
 	turn := 0
 	seed := func() []byte {
-		if len(o.Seeds) == 0 {
+		if len(light) == 0 {
 			return nil
 		}
 		turn++
 		if turn%2 == 0 {
-			return o.Seeds[turn/2%min(favoured, len(o.Seeds))].Data
+			return light[turn/2%min(favoured, len(light))].Data
 		}
-		return o.Seeds[turn/2%len(o.Seeds)].Data
+		return light[turn/2%len(light)].Data
 	}
 	try := func(s Scenario, words []string) {
 		s.Argv = slices.Concat(s.Argv[:o.Fixed], words, s.Argv[o.Fixed:])

@@ -138,6 +138,9 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 		return err
 	}
 	found.Dictionary = append(found.Dictionary, dictionary...)
+	if o.seeds == "" {
+		ranked = append(ranked, corpora.Large())
+	}
 	seeds := make([]fuzz.Seed, len(ranked))
 	for i, r := range ranked {
 		seeds[i] = fuzz.Seed{Name: r.Name, Data: r.Data}

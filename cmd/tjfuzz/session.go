@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,11 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tjfuzz/tjfuzz/corpora"
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch"
-	"github.com/tjfuzz/tjfuzz/fuzz/mine"
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
 	"github.com/tjfuzz/tjfuzz/trace/rawtp"
 )
@@ -33,7 +28,7 @@ type runFlags struct {
 func (r *runFlags) add(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&r.state, "state", "", "the state `directory` with scenarios and evidence (default "+stateRoot+"/PROGRAM)")
-	f.DurationVar(&r.timeout, "timeout", 2*time.Second, "end a single run after this `time`")
+	f.DurationVar(&r.timeout, "timeout", 0, "end a single run after this `time` (default: by how long the first runs take)")
 	f.BoolVar(&r.noCage, "no-cage", false, "run the target in this very system; it can change and destroy things")
 }
 
@@ -130,137 +125,27 @@ func (s *session) executor(rec *rawtp.Recorder, slot int, filter []byte) (*launc
 	return e, watched, err
 }
 
-// base is the scenario that the command line stands for. The target finds a
-// small directory to work on beside its input.
-func (s *session) base() fuzz.Scenario {
-	return fuzz.Scenario{Argv: s.args, Files: []fuzz.File{
+// fixture is what a target finds in its working directory beside its input, so
+// that programs that work on files and directories have some.
+func fixture() []fuzz.File {
+	return []fuzz.File{
 		{Name: "dir/file", Data: []byte("one\ntwo words\n")},
 		{Name: "dir/sub/data.json", Data: []byte("{\"key\": [1, true, null]}\n")},
-	}}
+		{Name: "file", Data: []byte("two words\nthree\n")},
+	}
 }
 
-// patience is how many runs may hang until study asks no more: each costs a whole
-// time limit, and a server never answers.
-const patience = 3
-
-// study finds out, without recording, what the target understands: from what it
-// prints when it is asked for help, from its file, and from which of the seeds it
-// accepts.
-func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, []corpora.Seed, error) {
-	e, _, err := s.executor(nil, 0, nil)
-	if err != nil {
-		return mine.Found{}, nil, err
-	}
-	defer e.Close()
-	hung := 0
-	try := func(sc *fuzz.Scenario) (*fuzz.Result, error) {
-		if hung == patience {
-			return &fuzz.Result{TimedOut: true}, nil
-		}
-		r, err := e.Run(ctx, sc)
-		if err != nil {
-			return nil, runError(err, s.args[0])
-		}
-		if r.TimedOut {
-			hung++
-		}
-		return r, nil
-	}
-	ask := func(words ...string) ([]byte, error) {
-		sc := fuzz.Scenario{Argv: append(slices.Clone(s.args[:s.fixed]), words...), Stdin: fuzz.StdinNull}
-		r, err := try(&sc)
-		if err != nil {
-			return nil, err
-		}
-		if r.TimedOut {
-			return nil, nil // this is no answer
-		}
-		return append(e.Output(), "\n\n"...), nil
-	}
-	var help []byte
-	for _, words := range [][]string{{"--help"}, {"-h"}, {"help"}, {"-help"}, {"--help", "all"}} {
-		text, err := ask(words...)
-		if err != nil {
-			return mine.Found{}, nil, err
-		}
-		help = append(help, text...)
-	}
-	f, err := os.Open(s.text)
-	if err != nil {
-		return mine.Found{}, nil, fmt.Errorf("read the program: %w", err)
-	}
-	defer f.Close()
-	found, err := mine.Program(f, help)
-	if err != nil {
-		return mine.Found{}, nil, err
-	}
-	found.Table.Sub = make(map[string][]mutate.Option)
-	for _, command := range found.Table.Commands[:min(len(found.Table.Commands), maxAsked)] {
-		text, err := ask(command, "--help")
-		if err != nil {
-			return mine.Found{}, nil, err
-		}
-		if options := mine.Help(text).Options; len(options) > 0 {
-			found.Table.Sub[command] = options
+// fixtureNames are the files and directories of the fixture.
+func fixtureNames() []string {
+	names := []string{"."}
+	for _, f := range fixture() {
+		for n := f.Name; n != "."; n = filepath.Dir(n) {
+			names = append(names, n)
 		}
 	}
-	seeds, formats, err := s.accepted(try, seeds)
-	for _, f := range formats {
-		found.Dictionary = append(found.Dictionary, corpora.Dictionary(f)...)
-	}
-	return found, seeds, err
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
-// maxAsked bounds how many sub-commands are asked for help.
-const maxAsked = 256
-
-// discerning is how many formats a target may accept and still tell us something
-// by it: what copies its input accepts them all.
-const discerning = 8
-
-// accepted puts the seeds first whose format the target takes without complaint,
-// and adds the other seeds of those formats.
-func (s *session) accepted(try func(*fuzz.Scenario) (*fuzz.Result, error), seeds []corpora.Seed) (_ []corpora.Seed, formats []string, err error) {
-	ranked := corpora.Rank(seeds, func(seed corpora.Seed) bool {
-		sc := s.base()
-		sc.Stdin, sc.Input = fuzz.StdinPipe, seed.Data
-		r, e := try(&sc)
-		if e != nil {
-			err = e
-			return false
-		}
-		ok := r.Clean() && r.ExitCode == 0
-		if ok && seed.Format != "" {
-			formats = append(formats, seed.Format)
-		}
-		return ok
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(formats) > discerning {
-		return seeds, nil, nil
-	}
-	for _, p := range corpora.Pack() {
-		if slices.Contains(formats, p.Format) && !slices.ContainsFunc(ranked, func(r corpora.Seed) bool { return r.Name == p.Name }) {
-			ranked = append(ranked, p)
-		}
-	}
-	return ranked, formats, nil
-}
-
-// readDictionary reads a dictionary in AFL's format; without a path, an empty one.
-func readDictionary(path string) (mutate.Dictionary, error) {
-	if path == "" {
-		return nil, nil
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, hinted(fmt.Errorf("read the dictionary: %w", err), "-x takes a file of lines like name=\"token\"")
-	}
-	d, err := mutate.ReadDictionary(bytes.NewReader(b))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return d, nil
-}
+// base is the scenario that the command line stands for.
+func (s *session) base() fuzz.Scenario { return fuzz.Scenario{Argv: s.args, Files: fixture()} }

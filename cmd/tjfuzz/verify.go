@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -52,6 +53,9 @@ type verified struct {
 
 func runVerify(ctx context.Context, c *cobra.Command, o verifyOptions, args []string) error {
 	v := voiceOf(c, o.quiet)
+	if o.timeout == 0 {
+		o.timeout = 10 * time.Second // only what hung when it was learned takes as long
+	}
 	s, err := newSession(args, o.runFlags)
 	if err != nil {
 		return err

@@ -297,29 +297,29 @@ func memfile(name string, data []byte) (*os.File, error) {
 	return f, nil
 }
 
-// filledPipe is the read end of a pipe that holds data and has no writer left,
-// so that nobody has to feed the target.
+// filledPipe is the read end of a pipe that delivers data and then ends. What
+// does not fit into the pipe is written meanwhile, until the read end is closed.
 func filledPipe(data []byte) (*os.File, error) {
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("make a pipe: %w", err)
 	}
-	defer unix.Close(p[1])
 	r := os.NewFile(uintptr(p[0]), "stdin")
-	if len(data) > 64<<10 { // the default capacity, pipe(7)
-		if _, err := unix.FcntlInt(uintptr(p[1]), unix.F_SETPIPE_SZ, len(data)); err != nil {
-			r.Close()
-			return nil, fmt.Errorf("make a pipe that holds %d bytes: %w", len(data), err)
-		}
+	if err := unix.SetNonblock(p[1], true); err != nil {
+		unix.Close(p[1])
+		r.Close()
+		return nil, fmt.Errorf("make a pipe: %w", err)
 	}
-	for len(data) > 0 {
-		n, err := unix.Write(p[1], data)
-		if err != nil {
-			r.Close()
-			return nil, fmt.Errorf("fill the pipe: %w", err)
-		}
-		data = data[n:]
+	const capacity = 64 << 10 // pipe(7)
+	w := os.NewFile(uintptr(p[1]), "stdin")
+	if len(data) <= capacity {
+		_, err := w.Write(data)
+		return r, errors.Join(err, w.Close())
 	}
+	go func() {
+		defer w.Close()
+		_, _ = w.Write(data) // the target need not read it all
+	}()
 	return r, nil
 }
 

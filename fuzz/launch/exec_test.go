@@ -60,7 +60,7 @@ func TestScenarioReachesTheTarget(t *testing.T) {
 			{"null", fuzz.Scenario{Stdin: fuzz.StdinNull, Input: []byte("x"), Argv: []string{"sh", "-c", "cat"}}, ""},
 			{"file", fuzz.Scenario{Stdin: fuzz.StdinFile, Input: []byte("x"), Argv: []string{"sh", "-c", "[ -f /dev/stdin ] && cat"}}, "x"},
 			{"pipe", fuzz.Scenario{Stdin: fuzz.StdinPipe, Input: []byte("x"), Argv: []string{"sh", "-c", "[ -p /dev/stdin ] && cat"}}, "x"},
-			{"large pipe", fuzz.Scenario{Stdin: fuzz.StdinPipe, Input: make([]byte, 300_000), Argv: []string{"sh", "-c", "wc -c"}}, "300000\n"},
+			{"large pipe", fuzz.Scenario{Stdin: fuzz.StdinPipe, Input: make([]byte, 3_000_000), Argv: []string{"sh", "-c", "wc -c"}}, "3000000\n"},
 			{"input file", fuzz.Scenario{Stdin: fuzz.StdinNull, Input: []byte("y"), Argv: []string{"sh", "-c", "cat $1", "sh", "@@"}}, "y"},
 			{"input file in a word", fuzz.Scenario{Stdin: fuzz.StdinNull, Input: []byte("y"), Argv: []string{"sh", "-c", "cat ${1#if=}", "sh", "if=@@"}}, "y"},
 			{"further files", fuzz.Scenario{Stdin: fuzz.StdinNull, Files: []fuzz.File{{Name: "d/f", Data: []byte("z")}}, Argv: []string{"sh", "-c", "cat d/f"}}, "z"},

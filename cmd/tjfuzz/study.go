@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/tjfuzz/tjfuzz/corpora"
+	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/mine"
+	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+)
+
+// patience is how many runs may hang until study asks no more: each costs a whole
+// time limit, and a server never answers.
+const patience = 3
+
+// study finds out, without recording, what the target understands: from what it
+// prints when it is asked for help, from its file, and from which of the seeds it
+// accepts.
+func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, []corpora.Seed, error) {
+	e, _, err := s.executor(nil, 0, nil)
+	if err != nil {
+		return mine.Found{}, nil, err
+	}
+	defer e.Close()
+	hung, slowest := 0, time.Duration(0)
+	try := func(sc *fuzz.Scenario) (*fuzz.Result, error) {
+		if hung == patience {
+			return &fuzz.Result{TimedOut: true}, nil
+		}
+		r, err := e.Run(ctx, sc)
+		if err != nil {
+			return nil, runError(err, s.args[0])
+		}
+		if r.TimedOut {
+			hung++
+		} else {
+			slowest = max(slowest, r.Duration)
+		}
+		return r, nil
+	}
+	ask := func(words ...string) ([]byte, error) {
+		sc := fuzz.Scenario{Argv: append(slices.Clone(s.args[:s.fixed]), words...), Stdin: fuzz.StdinNull}
+		r, err := try(&sc)
+		if err != nil {
+			return nil, err
+		}
+		if r.TimedOut {
+			return nil, nil // this is no answer
+		}
+		return append(e.Output(), "\n\n"...), nil
+	}
+	var help []byte
+	for _, words := range [][]string{{"--help"}, {"-h"}, {"help"}, {"-help"}, {"--help", "all"}} {
+		text, err := ask(words...)
+		if err != nil {
+			return mine.Found{}, nil, err
+		}
+		help = append(help, text...)
+	}
+	f, err := os.Open(s.text)
+	if err != nil {
+		return mine.Found{}, nil, fmt.Errorf("read the program: %w", err)
+	}
+	defer f.Close()
+	found, err := mine.Program(f, help)
+	if err != nil {
+		return mine.Found{}, nil, err
+	}
+	found.Table.Names = fixtureNames()
+	found.Table.Sub = make(map[string][]mutate.Option)
+	for _, command := range found.Table.Commands[:min(len(found.Table.Commands), maxAsked)] {
+		text, err := ask(command, "--help")
+		if err != nil {
+			return mine.Found{}, nil, err
+		}
+		if options := mine.Help(text).Options; len(options) > 0 {
+			found.Table.Sub[command] = options
+		}
+	}
+	seeds, formats, err := s.accepted(try, seeds)
+	if s.runs.timeout == 0 {
+		s.runs.timeout = min(max(time.Second, 4*slowest), 10*time.Second)
+	}
+	for _, f := range formats {
+		found.Dictionary = append(found.Dictionary, corpora.Dictionary(f)...)
+	}
+	return found, seeds, err
+}
+
+// maxAsked bounds how many sub-commands are asked for help.
+const maxAsked = 256
+
+// discerning is how many formats a target may accept and still tell us something
+// by it: what copies its input accepts them all.
+const discerning = 8
+
+// accepted puts the seeds first whose format the target takes without complaint,
+// and adds the other seeds of those formats.
+func (s *session) accepted(try func(*fuzz.Scenario) (*fuzz.Result, error), seeds []corpora.Seed) (_ []corpora.Seed, formats []string, err error) {
+	ranked := corpora.Rank(seeds, func(seed corpora.Seed) bool {
+		sc := s.base()
+		sc.Stdin, sc.Input = fuzz.StdinPipe, seed.Data
+		r, e := try(&sc)
+		if e != nil {
+			err = e
+			return false
+		}
+		ok := r.Clean() && r.ExitCode == 0
+		if ok && seed.Format != "" {
+			formats = append(formats, seed.Format)
+		}
+		return ok
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(formats) > discerning {
+		return seeds, nil, nil
+	}
+	for _, p := range corpora.Pack() {
+		if slices.Contains(formats, p.Format) && !slices.ContainsFunc(ranked, func(r corpora.Seed) bool { return r.Name == p.Name }) {
+			ranked = append(ranked, p)
+		}
+	}
+	return ranked, formats, nil
+}
+
+// readDictionary reads a dictionary in AFL's format; without a path, an empty one.
+func readDictionary(path string) (mutate.Dictionary, error) {
+	if path == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, hinted(fmt.Errorf("read the dictionary: %w", err), "-x takes a file of lines like name=\"token\"")
+	}
+	d, err := mutate.ReadDictionary(bytes.NewReader(b))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return d, nil
+}
