@@ -3,6 +3,7 @@ package enforce
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
@@ -13,10 +14,44 @@ import (
 type Denial struct {
 	ID    sysno.ID
 	Args  [6]uint64
+	Texts []Text // those that are known
 	PID   int
 	TID   int
 	Comm  string
 	Count uint64 // how often this process made this very call, at least 1
+}
+
+// Text is the string that an argument points to.
+type Text struct {
+	Arg   int // index in Args
+	Bytes string
+	Cut   bool // the string is longer
+}
+
+// String is the text in quotes, escaped so that a terminal shows it harmlessly,
+// with dots behind it where it is cut.
+func (t Text) String() string {
+	s := strconv.Quote(t.Bytes)
+	if t.Cut {
+		s += "..."
+	}
+	return s
+}
+
+// call writes the call with the strings in place of their addresses. Arguments of
+// one address have one string.
+func (d Denial) call() string {
+	return sysno.FormatCallFunc(d.ID, d.Args, func(a sysno.Arg, v uint64) (string, bool) {
+		if a.Kind != sysno.KindPath && a.Kind != sysno.KindString {
+			return "", false
+		}
+		for _, t := range d.Texts {
+			if d.Args[t.Arg]&a.Mask() == v {
+				return t.String(), true
+			}
+		}
+		return "", false
+	})
 }
 
 // Report collects the denials of one run and puts them into words. The zero
@@ -39,18 +74,21 @@ func (r *Report) Add(d Denial) string {
 	verdict := r.policy.Decide(d.ID, d.Args)
 	if verdict.Action == synth.Allow {
 		r.own[d.ID] += d.Count
-		return fmt.Sprintf("refused by the target's own filter: %s [%s]", sysno.FormatCall(d.ID, d.Args), who(d))
+		return fmt.Sprintf("refused by the target's own filter: %s [%s]", d.call(), who(d))
 	}
-	r.counts[d.ID] += d.Count
 	verb := "denied"
 	if verdict.Action.Permits() {
 		verb = "logged"
+	} else {
+		r.counts[d.ID] += d.Count
 	}
-	return fmt.Sprintf("%s %s: %s [%s] by %s", verb, sysno.FormatCall(d.ID, d.Args), verdict, who(d), r.cause(d))
+	return fmt.Sprintf("%s %s: %s [%s] by %s", verb, d.call(), verdict, who(d), r.cause(d))
 }
 
+// who names the thread. Its name is the target's choice, so it is escaped too.
 func who(d Denial) string {
-	s := fmt.Sprintf("%s, pid %d", d.Comm, d.PID)
+	comm := strconv.Quote(d.Comm)
+	s := fmt.Sprintf("%s, pid %d", comm[1:len(comm)-1], d.PID)
 	if d.TID != d.PID {
 		s += fmt.Sprintf(", thread %d", d.TID)
 	}

@@ -133,7 +133,7 @@ const (
 	replays      = 5  // of a scenario with a new syscall
 	confirming   = 3  // of them must show it
 	minimizeRuns = 64 // runs spent on the witnesses of one discovery
-	hungRuns     = 8  // the same where each costs a timeout
+	costlyRuns   = 16 // the same where each costs a timeout, or has much to read
 	tries        = 512
 )
 
@@ -673,8 +673,8 @@ func (w *worker) pursueOne(ctx context.Context, d discovery) (more []discovery, 
 		}
 	}
 	budget := minimizeRuns
-	if d.hung {
-		budget = hungRuns
+	if d.hung || len(d.s.Input) >= heavy {
+		budget = costlyRuns
 	}
 	// The syscalls of one discovery mostly have one cause: what was run for one of
 	// them is not run again for the next.

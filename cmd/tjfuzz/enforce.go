@@ -11,6 +11,7 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/enforce"
 	"github.com/tjfuzz/tjfuzz/enforce/filter"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
 	"github.com/tjfuzz/tjfuzz/synth/format"
 	"github.com/tjfuzz/tjfuzz/trace/rawtp"
@@ -139,14 +140,14 @@ func watchDenials(v voice, p *synth.Policy, report *enforce.Report) (watch func(
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var events sync.WaitGroup
-	shown := map[rawtp.Event]bool{}
+	shown := map[likeness]bool{}
 	events.Go(func() {
 		_ = rec.Events(ctx, func(e rawtp.Event) {
 			if e.Kind == rawtp.FirstSeen && p.Decide(e.ID, e.Args).Action != synth.Log {
 				return
 			}
 			line := report.Add(denial(e))
-			if key := likeness(e); !shown[key] {
+			if key := (likeness{e.Kind, e.ID, e.PID, e.Args}); !shown[key] {
 				shown[key] = true
 				v.say("%s", line)
 			}
@@ -179,10 +180,17 @@ func watchDenials(v voice, p *synth.Policy, report *enforce.Report) (watch func(
 }
 
 // likeness is what makes two refused calls the same for a reader.
-func likeness(e rawtp.Event) rawtp.Event {
-	return rawtp.Event{Kind: e.Kind, ID: e.ID, PID: e.PID, Args: e.Args}
+type likeness struct {
+	kind rawtp.Kind
+	id   sysno.ID
+	pid  int
+	args [6]uint64
 }
 
 func denial(e rawtp.Event) enforce.Denial {
-	return enforce.Denial{ID: e.ID, Args: e.Args, PID: e.PID, TID: e.TID, Comm: e.Comm, Count: e.Count}
+	d := enforce.Denial{ID: e.ID, Args: e.Args, PID: e.PID, TID: e.TID, Comm: e.Comm, Count: e.Count}
+	for _, t := range e.Texts {
+		d.Texts = append(d.Texts, enforce.Text(t))
+	}
+	return d
 }

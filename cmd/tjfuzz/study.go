@@ -84,7 +84,7 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	}
 	seeds, formats, err := s.accepted(try, seeds)
 	if s.runs.timeout == 0 {
-		s.runs.timeout = min(max(time.Second, 4*slowest), 10*time.Second)
+		s.runs.timeout = min(max(2*time.Second, 8*slowest), 10*time.Second)
 	}
 	for _, f := range formats {
 		found.Dictionary = append(found.Dictionary, corpora.Dictionary(f)...)

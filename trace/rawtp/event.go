@@ -40,6 +40,13 @@ type Event struct {
 	IP   uint64
 	Args [6]uint64
 
+	// Texts are the strings behind the first two of Args that are addresses of
+	// strings, as far as they could be read: not from a page that is not resident.
+	// They are what stood there right before the call, or right after its refusal;
+	// another thread may have changed it. Paths are the target's own, so they start
+	// at its root or working directory. Equal calls have those of the first.
+	Texts []Text
+
 	// Return is what a refused call returned, a negated errno as a rule. Where
 	// SIGSYS is set the filter trapped or killed instead, and Return is 0.
 	Return int64
@@ -48,6 +55,13 @@ type Event struct {
 	// Count is how many equal calls stand behind the event: 1 when it is
 	// delivered, all so far when it comes from Denials.
 	Count uint64
+}
+
+// Text is the string behind an argument.
+type Text struct {
+	Arg   int    // index in Args
+	Bytes string // without the NUL, at most 256 bytes, as the target chose them
+	Cut   bool   // the string is longer
 }
 
 // Events calls deliver for each event, one at a time, until ctx is done or the
@@ -127,6 +141,12 @@ func (e *recorderEvent) event() Event {
 		kind = Denied
 	}
 	comm, _, _ := bytes.Cut(e.Comm[:], []byte{0})
+	var texts []Text
+	for i := range e.Texts {
+		if t := &e.Texts[i]; t.Arg != 0 {
+			texts = append(texts, t.text())
+		}
+	}
 	return Event{
 		Kind:   kind,
 		ID:     sysno.ID{Arch: archOf(e.Abi), NR: e.Nr},
@@ -136,8 +156,33 @@ func (e *recorderEvent) event() Event {
 		Comm:   string(comm),
 		IP:     e.Ip,
 		Args:   e.Args,
+		Texts:  texts,
 		Return: e.Ret,
 		SIGSYS: e.Sigsys != 0,
 		Count:  e.Count,
 	}
+}
+
+func (t *recorderText) text() Text {
+	const most = len(t.Bytes) - 2
+	n := int(t.Size) - 1
+	return Text{Arg: int(t.Arg) - 1, Bytes: string(t.Bytes[:min(n, most)]), Cut: n > most}
+}
+
+// stringArgs lists for each number of each ABI the first arguments that are
+// addresses of strings.
+func stringArgs() *recorderStrings {
+	var table recorderStrings
+	for i := range table.Args {
+		id := sysno.ID{Arch: archOf(recorderAbi(i / cells)), NR: uint32(i % cells)}
+		row, found := &table.Args[i], 0
+		for n, arg := range id.Args() {
+			isString := arg.Kind == sysno.KindPath || arg.Kind == sysno.KindString
+			if isString && found < len(row) {
+				row[found] = uint8(n + 1)
+				found++
+			}
+		}
+	}
+	return &table
 }

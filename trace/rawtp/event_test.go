@@ -3,6 +3,7 @@ package rawtp
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -11,10 +12,14 @@ import (
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
 
-// Numbers of getpgid, which the victim calls and the filters refuse.
+// Numbers that the victim calls and the filters refuse.
 const (
-	getpgid64 = 121
-	getpgid32 = 132
+	getpgid64     = 121
+	getpgid32     = 132
+	rename64      = 82
+	mkdir64       = 83
+	mkdir32       = 39
+	memfdCreate64 = 319
 )
 
 // refuse is the filter's action that makes a call fail.
@@ -145,6 +150,105 @@ func check(t *testing.T, what string, got, want []Event) {
 	}
 }
 
+func TestADenialHoldsItsPathHoweverItEnds(t *testing.T) {
+	r := mustOpen(t, Options{Denials: true})
+	program := victim(t)
+	h, err := readHost()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := []Text{{Arg: 0, Bytes: "/no/such/directory"}}
+	ofDeadThread := path
+	if h.before(6, 16) {
+		ofDeadThread = nil // it has given up its memory by then
+	}
+	for _, c := range []struct {
+		name   string
+		action uint32
+		mode   string
+		status unix.WaitStatus
+		want   []Text
+	}{
+		{"errno", refuse(13), "directory", 0, path},
+		{"trap", unix.SECCOMP_RET_TRAP, "directory", unix.WaitStatus(unix.SIGSYS), path},
+		{"kill the process", unix.SECCOMP_RET_KILL_PROCESS, "directory", unix.WaitStatus(unix.SIGSYS), path},
+		{"kill a process with threads", unix.SECCOMP_RET_KILL_PROCESS, "directory-in-thread", unix.WaitStatus(unix.SIGSYS), path},
+		{"kill the only thread", unix.SECCOMP_RET_KILL_THREAD, "directory", unix.WaitStatus(unix.SIGSYS), path},
+		{"kill one thread of two", unix.SECCOMP_RET_KILL_THREAD, "directory-in-thread", 0, ofDeadThread},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			launcher(t, r, 0)
+			var status unix.WaitStatus
+			events := collect(t, r, func() {
+				status = runFiltered(t, c.action, []uint32{mkdir64}, false, program, c.mode)
+			})
+			if status&^0x80 != c.status {
+				t.Errorf("status %#x, want %#x", status, c.status)
+			}
+			if len(events) != 1 {
+				t.Fatalf("%d events, want 1: %+v", len(events), events)
+			}
+			if diff := cmp.Diff(c.want, events[0].Texts); diff != "" {
+				t.Errorf("want (-), got (+):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestStringsAreReadAsFarAsTheyCanBe(t *testing.T) {
+	r := mustOpen(t, Options{Denials: true})
+	program := victim(t)
+	launcher(t, r, 0)
+	events := collect(t, r, func() {
+		refused := []uint32{rename64, mkdir64, mkdir32, memfdCreate64}
+		if status := runFiltered(t, refuse(1), refused, false, program, "strings"); status != 0 {
+			t.Fatalf("status %#x, want exit 0", status)
+		}
+	})
+	const other = "a \"b\"\n\xff"
+	want := []struct {
+		name  string
+		call  string
+		texts []Text
+	}{
+		{"two strings, one empty", "rename", []Text{{Arg: 0, Bytes: other}, {Arg: 1}}},
+		{"no first string", "rename", []Text{{Arg: 1, Bytes: other}}},
+		{"the first of two equal calls", "mkdir", []Text{{Arg: 0, Bytes: "first"}}},
+		{"as long as is kept", "mkdir", []Text{{Arg: 0, Bytes: strings.Repeat("f", 256)}}},
+		{"a byte longer", "mkdir", []Text{{Arg: 0, Bytes: strings.Repeat("l", 256), Cut: true}}},
+		{"up to the end of the memory", "mkdir", []Text{{Arg: 0, Bytes: "/end"}}},
+		{"beyond the end of the memory", "mkdir", nil},
+		{"not resident", "mkdir", nil},
+		{"not of user space", "mkdir", nil},
+		{"not a path", "memfd_create", []Text{{Arg: 0, Bytes: other}}},
+		{"32-bit address", "i386:mkdir", []Text{{Arg: 0, Bytes: "/low"}}},
+	}
+	if len(events) != len(want) {
+		t.Fatalf("%d events, want %d: %+v", len(events), len(want), events)
+	}
+	for i, c := range want {
+		if got := events[i].ID.String(); got != c.call {
+			t.Errorf("%s: got %s, want %s", c.name, got, c.call)
+		}
+		if diff := cmp.Diff(c.texts, events[i].Texts); diff != "" {
+			t.Errorf("%s: want (-), got (+):\n%s", c.name, diff)
+		}
+	}
+
+	table, err := r.Denials()
+	if err != nil {
+		t.Fatal(err)
+	}
+	events[2].Count = 2
+	bySyscall := func(a, b Event) int { return a.ID.Compare(b.ID) }
+	byArgs := func(a, b Event) int { return slices.Compare(a.Args[:], b.Args[:]) }
+	slices.SortFunc(events, byArgs)
+	slices.SortStableFunc(events, bySyscall)
+	if diff := cmp.Diff(events, table); diff != "" {
+		t.Errorf("events (-), table (+):\n%s", diff)
+	}
+}
+
 func TestAllowedCallsUnderAFilterAreNoDenials(t *testing.T) {
 	r := mustOpen(t, Options{Denials: true})
 	program, leaf := victim(t), trivial(t)
@@ -238,6 +342,27 @@ func TestFirstSightingsAreDeliveredOnce(t *testing.T) {
 		if diff := cmp.Diff(s.Seen(), ids); diff != "" {
 			t.Errorf("run %d: seen (-), events (+):\n%s", n, diff)
 		}
+	}
+}
+
+func TestAFirstSightingHoldsThePath(t *testing.T) {
+	r := mustOpen(t, Options{Events: true})
+	program := victim(t)
+	launcher(t, r, 0)
+	events := collect(t, r, func() { run(t, program, "directory") })
+	var got []Text
+	for _, e := range events {
+		switch e.ID.String() {
+		case "mkdir":
+			got = e.Texts
+		case "execve":
+			if e.Texts != nil {
+				t.Errorf("execve: %+v, where the registers are the new program's", e.Texts)
+			}
+		}
+	}
+	if diff := cmp.Diff([]Text{{Arg: 0, Bytes: "/no/such/directory"}}, got); diff != "" {
+		t.Errorf("mkdir: want (-), got (+):\n%s", diff)
 	}
 }
 

@@ -22,6 +22,7 @@ typedef __u32 __wsum;
 enum {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
@@ -77,6 +78,7 @@ struct seccomp {
 struct task_struct {
 	struct thread_info thread_info;
 	int exit_code;
+	void *mm; /* struct mm_struct: whether there is one */
 	struct signal_struct *signal;
 	struct sigpending pending;
 	struct seccomp seccomp;

@@ -2,9 +2,10 @@
 // programs on raw tracepoints. It decides which tasks belong to the program (a
 // mark on the task itself, inherited through clone and armed by exec) and what of
 // each call is kept; it refuses to know why the program was run, what a policy
-// is, and what a number means. Its main hazard is a call that is missed in
-// silence: a call is a byte set in a map, so nothing queues and nothing drops, and
-// whatever has a bound has a counter of what did not fit.
+// is, and what a call means, except which of its arguments are strings. Its main
+// hazard is a call that is missed in silence: a call is a byte set in a map, so
+// nothing queues and nothing drops, and whatever has a bound has a counter of what
+// did not fit.
 //
 // While a Recorder is open every task of the machine takes the kernel's slow
 // syscall path, so keep it open no longer than needed.
@@ -105,7 +106,7 @@ type Dropped struct {
 // Open loads the programs and attaches them. The error is a *PreflightError where
 // a right or a feature of the kernel is known to be missing.
 func Open(o Options) (*Recorder, error) {
-	return open(o, bounds{events: 1 << 18, odds: 4096, denials: 8192})
+	return open(o, bounds{events: 1 << 20, odds: 4096, denials: 8192})
 }
 
 func open(o Options, b bounds) (_ *Recorder, err error) {
@@ -164,6 +165,7 @@ func (r *Recorder) load(o Options, b bounds) error {
 	spec.Maps["odds"].MaxEntries = b.odds
 	spec.Maps["denials"].MaxEntries = b.denials
 	spec.Maps["events"].MaxEntries = b.events
+	spec.Maps["string_args"].Contents = []ebpf.MapKV{{Key: uint32(0), Value: stringArgs()}}
 	if !o.Denials {
 		delete(spec.Programs, "sys_exit")
 		delete(spec.Programs, "sched_process_exit")

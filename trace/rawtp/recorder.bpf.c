@@ -24,6 +24,8 @@ enum state { NONE, LAUNCHER, PENDING, ARMED };
 enum phase { OUTSIDE, INSIDE, KILLED };
 
 #define NRS 512
+#define TEXTS 2    /* strings kept of a call */
+#define TEXT 256   /* bytes kept of a string */
 #define SESSION 0xffffffff /* in place of a slot's number */
 
 struct mark {
@@ -71,6 +73,25 @@ struct odd {
 	__u32 nr;
 };
 
+/*
+ * Which arguments of a syscall are addresses of strings, counted from 1, 0 for
+ * none. A global variable would be a map that the loading library keeps mapped
+ * until some garbage collection.
+ */
+struct strings {
+	__u8 args[ABIS * NRS][TEXTS];
+};
+
+/*
+ * The string behind an argument. There is room for a byte more than is kept, which
+ * tells of a longer string, and for the NUL. What follows it is of other strings.
+ */
+struct text {
+	__u16 arg;  /* counted from 1, 0 when there is none or it could not be read */
+	__u16 size; /* with the NUL */
+	__u8 bytes[TEXT + 2];
+};
+
 struct event {
 	__u64 ip;
 	__u64 args[6];
@@ -83,8 +104,8 @@ struct event {
 	__u32 tid;
 	__u32 slot;
 	__u32 sigsys;
-	__u32 pad;
 	__u8 comm[16];
+	struct text texts[TEXTS];
 };
 
 struct denial {
@@ -137,8 +158,28 @@ struct {
 /* Full: session.events_dropped. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 18);
+	__uint(max_entries, 1 << 20);
 } events SEC(".maps");
+
+/*
+ * Where an event is put together: it is larger than the stack. One for each CPU
+ * is enough, because the kernel runs these programs with preemption off, and none
+ * of them in an interrupt.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct event);
+} drafts SEC(".maps");
+
+/* User space fills it before the load. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct strings);
+} string_args SEC(".maps");
 
 /* Some helpers that are needed here are for GPL-compatible programs only. */
 char __license[] SEC("license") = "Dual MIT/GPL";
@@ -241,6 +282,13 @@ static __always_inline struct session *session(void)
 	return bpf_map_lookup_elem(&sessions, &zero);
 }
 
+static __always_inline struct event *draft(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&drafts, &zero);
+}
+
 static __always_inline struct mark *mark_of(struct task_struct *task)
 {
 	return bpf_task_storage_get(&marks, task, 0, 0);
@@ -302,8 +350,11 @@ static __always_inline void describe(struct event *e, struct mark *mark, struct 
 				     enum kind kind, enum abi abi, __u32 nr)
 {
 	__u64 id = bpf_get_current_pid_tgid();
+	int i;
 
-	__builtin_memset(e, 0, sizeof(*e));
+	__builtin_memset(e, 0, offsetof(struct event, texts));
+	for (i = 0; i < TEXTS; i++)
+		e->texts[i].arg = 0;
 	e->kind = kind;
 	e->abi = abi;
 	e->nr = nr;
@@ -318,6 +369,37 @@ static __always_inline void describe(struct event *e, struct mark *mark, struct 
 	}
 }
 
+/*
+ * Reads what the arguments point to now, which can be something else than what the
+ * kernel has read or will read. A page that is not resident counts as a fault: no
+ * tracepoint may sleep. Before Linux 6.16 a thread at sched_process_exit has no
+ * memory any more, and what is mapped then can be that of another process.
+ */
+static __always_inline void read_texts(struct event *e, enum abi abi, __u32 nr)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct strings *known;
+	struct text *text;
+	__u32 arg, zero = 0;
+	long size;
+	int i;
+
+	known = bpf_map_lookup_elem(&string_args, &zero);
+	if (!known || abi >= ABIS || nr >= NRS || !task->mm)
+		return;
+	for (i = 0; i < TEXTS; i++) {
+		arg = known->args[abi * NRS + nr][i];
+		if (arg < 1 || arg > 6)
+			return;
+		text = &e->texts[i];
+		size = bpf_probe_read_user_str(text->bytes, sizeof(text->bytes), (void *)e->args[arg - 1]);
+		if (size <= 0)
+			continue;
+		text->arg = arg;
+		text->size = size;
+	}
+}
+
 static __always_inline void send(struct session *all, struct event *e)
 {
 	if (bpf_ringbuf_output(&events, e, sizeof(*e), 0))
@@ -327,12 +409,17 @@ static __always_inline void send(struct session *all, struct event *e)
 static __always_inline void see(struct mark *mark, struct pt_regs *regs, enum abi abi, __u32 nr)
 {
 	struct session *all = session();
-	struct event e;
+	struct event *e;
 
 	if (!all || !keep(all, mark, SEEN, abi, nr) || !all->first_sightings)
 		return;
-	describe(&e, mark, regs, SEEN, abi, nr);
-	send(all, &e);
+	e = draft();
+	if (!e)
+		return;
+	describe(e, mark, regs, SEEN, abi, nr);
+	if (regs)
+		read_texts(e, abi, nr);
+	send(all, e);
 }
 
 static __always_inline void deny(struct task_struct *task, struct mark *mark, struct pt_regs *regs,
@@ -342,25 +429,29 @@ static __always_inline void deny(struct task_struct *task, struct mark *mark, st
 	__u32 nr = number(regs);
 	enum abi abi = abi_of(task, &nr);
 	struct denial key = {};
-	struct event e, *known;
+	struct event *e, *known;
 	long err;
 
 	if (!all)
 		return;
 	keep(all, mark, DENIED, abi, nr);
-	describe(&e, mark, regs, DENIED, abi, nr);
-	e.ret = ret;
-	e.sigsys = sigsys;
+	e = draft();
+	if (!e)
+		return;
+	describe(e, mark, regs, DENIED, abi, nr);
+	e->ret = ret;
+	e->sigsys = sigsys;
 
-	key.pid = e.pid;
+	key.pid = e->pid;
 	key.abi = abi;
 	key.nr = nr;
-	__builtin_memcpy(key.args, e.args, sizeof(key.args));
+	__builtin_memcpy(key.args, e->args, sizeof(key.args));
 	known = bpf_map_lookup_elem(&denials, &key);
 	if (!known) {
-		err = bpf_map_update_elem(&denials, &key, &e, BPF_NOEXIST);
+		read_texts(e, abi, nr);
+		err = bpf_map_update_elem(&denials, &key, e, BPF_NOEXIST);
 		if (!err) {
-			send(all, &e);
+			send(all, e);
 			return;
 		}
 		known = bpf_map_lookup_elem(&denials, &key);

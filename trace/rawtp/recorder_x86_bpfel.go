@@ -45,8 +45,8 @@ type recorderEvent struct {
 	Tid    uint32
 	Slot   uint32
 	Sigsys uint32
-	Pad    uint32
 	Comm   [16]uint8
+	Texts  [2]recorderText
 }
 
 type recorderKind uint32
@@ -101,16 +101,30 @@ type recorderSlot struct {
 	Half     [2]recorderSet
 }
 
+type recorderStrings struct {
+	_    structs.HostLayout
+	Args [1536][2]uint8
+}
+
+type recorderText struct {
+	_     structs.HostLayout
+	Arg   uint16
+	Size  uint16
+	Bytes [258]uint8
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	recorderMapDenials           = "denials"
+	recorderMapDrafts            = "drafts"
 	recorderMapEvents            = "events"
 	recorderMapMarks             = "marks"
 	recorderMapOdds              = "odds"
 	recorderMapSessions          = "sessions"
 	recorderMapSlots             = "slots"
+	recorderMapStringArgs        = "string_args"
 	recorderProgEmulateVsyscall  = "emulate_vsyscall"
 	recorderProgSchedProcessExec = "sched_process_exec"
 	recorderProgSchedProcessExit = "sched_process_exit"
@@ -173,12 +187,14 @@ type recorderProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type recorderMapSpecs struct {
-	Denials  *ebpf.MapSpec `ebpf:"denials"`
-	Events   *ebpf.MapSpec `ebpf:"events"`
-	Marks    *ebpf.MapSpec `ebpf:"marks"`
-	Odds     *ebpf.MapSpec `ebpf:"odds"`
-	Sessions *ebpf.MapSpec `ebpf:"sessions"`
-	Slots    *ebpf.MapSpec `ebpf:"slots"`
+	Denials    *ebpf.MapSpec `ebpf:"denials"`
+	Drafts     *ebpf.MapSpec `ebpf:"drafts"`
+	Events     *ebpf.MapSpec `ebpf:"events"`
+	Marks      *ebpf.MapSpec `ebpf:"marks"`
+	Odds       *ebpf.MapSpec `ebpf:"odds"`
+	Sessions   *ebpf.MapSpec `ebpf:"sessions"`
+	Slots      *ebpf.MapSpec `ebpf:"slots"`
+	StringArgs *ebpf.MapSpec `ebpf:"string_args"`
 }
 
 // recorderVariableSpecs contains global variables before they are loaded into the kernel.
@@ -207,22 +223,26 @@ func (o *recorderObjects) Close() error {
 //
 // It can be passed to loadRecorderObjects or ebpf.CollectionSpec.LoadAndAssign.
 type recorderMaps struct {
-	Denials  *ebpf.Map `ebpf:"denials"`
-	Events   *ebpf.Map `ebpf:"events"`
-	Marks    *ebpf.Map `ebpf:"marks"`
-	Odds     *ebpf.Map `ebpf:"odds"`
-	Sessions *ebpf.Map `ebpf:"sessions"`
-	Slots    *ebpf.Map `ebpf:"slots"`
+	Denials    *ebpf.Map `ebpf:"denials"`
+	Drafts     *ebpf.Map `ebpf:"drafts"`
+	Events     *ebpf.Map `ebpf:"events"`
+	Marks      *ebpf.Map `ebpf:"marks"`
+	Odds       *ebpf.Map `ebpf:"odds"`
+	Sessions   *ebpf.Map `ebpf:"sessions"`
+	Slots      *ebpf.Map `ebpf:"slots"`
+	StringArgs *ebpf.Map `ebpf:"string_args"`
 }
 
 func (m *recorderMaps) Close() error {
 	return _RecorderClose(
 		m.Denials,
+		m.Drafts,
 		m.Events,
 		m.Marks,
 		m.Odds,
 		m.Sessions,
 		m.Slots,
+		m.StringArgs,
 	)
 }
 

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -34,13 +35,14 @@ static long refused(long first)
 	return syscall(SYS_getpgid, first, 0x102, 0x103, 0x104, 0x105, 0x106);
 }
 
-static long int80(long nr)
+/* What is in the upper half of a register is none of a 32-bit call's business. */
+static long int80(long nr, long first)
 {
 	long ret;
 
 	__asm__ volatile("int $0x80"
 			 : "=a"(ret)
-			 : "a"(nr), "b"(0xdeadbeef00000001), "c"(2), "d"(3), "S"(4), "D"(5)
+			 : "a"(nr), "b"(0xdeadbeef00000000 | first), "c"(2), "d"(3), "S"(4), "D"(5)
 			 : "r8", "r9", "r10", "r11", "memory");
 	return ret;
 }
@@ -70,6 +72,43 @@ static void in_thread(void *(*f)(void *))
 
 	must(pthread_create(&thread, NULL, f, NULL) == 0);
 	must(pthread_join(thread, NULL) == 0);
+}
+
+static void *makes_directory(void *arg)
+{
+	char path[] = "/no/such/directory";
+
+	syscall(SYS_mkdir, path, 0777);
+	return arg;
+}
+
+/* Each call but the fourth has arguments of its own. */
+static void by_strings(void)
+{
+	static char same[] = "first", other[] = "a \"b\"\n\xff", empty[1], full[257], longer[258];
+	char *pages = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *low = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+
+	must(pages != MAP_FAILED && low != MAP_FAILED && munmap(pages + 4096, 4096) == 0);
+	memset(full, 'f', sizeof(full) - 1);
+	memset(longer, 'l', sizeof(longer) - 1);
+	memcpy(pages + 4096 - 5, "/end", 5);
+
+	syscall(SYS_rename, other, empty);
+	syscall(SYS_rename, NULL, other);
+	syscall(SYS_mkdir, same, 0777);
+	strcpy(same, "again");
+	syscall(SYS_mkdir, same, 0777);
+	syscall(SYS_mkdir, full, 0777);
+	syscall(SYS_mkdir, longer, 0777);
+	syscall(SYS_mkdir, pages + 4096 - 5, 0777);
+	pages[4096 - 1] = '!';
+	syscall(SYS_mkdir, pages + 4096 - 4, 0777); /* runs into what is not mapped */
+	syscall(SYS_mkdir, pages + 2 * 4096, 0777); /* not resident */
+	syscall(SYS_mkdir, 0xdeadbeefUL << 32, 0777);
+	syscall(SYS_memfd_create, other, 0);
+	strcpy(low, "/low");
+	int80(39, (long)low); /* mkdir; in the 64-bit table getpid */
 }
 
 static void by_fork(void)
@@ -188,7 +227,7 @@ int main(int argc, char **argv)
 	} else if (!strcmp(mode, "straggler")) {
 		by_straggler();
 	} else if (!strcmp(mode, "int80")) {
-		int80(20); /* getpid; in the 64-bit table writev */
+		int80(20, 1); /* getpid; in the 64-bit table writev */
 	} else if (!strcmp(mode, "x32")) {
 		syscall(0x40000000 | SYS_getpid);
 	} else if (!strcmp(mode, "vsyscall")) {
@@ -206,7 +245,13 @@ int main(int argc, char **argv)
 			refused(0x101);
 		refused(0x201);
 	} else if (!strcmp(mode, "refused-int80")) {
-		int80(132); /* getpgid */
+		int80(132, 1); /* getpgid */
+	} else if (!strcmp(mode, "directory")) {
+		makes_directory(NULL);
+	} else if (!strcmp(mode, "directory-in-thread")) {
+		in_thread(makes_directory);
+	} else if (!strcmp(mode, "strings")) {
+		by_strings();
 	} else if (!strcmp(mode, "refused-often")) {
 		calls_refused_often(NULL);
 	} else if (!strcmp(mode, "trapped")) {
