@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"tjfuzz": main, "nobody": nobody})
+}
+
+// nobody COMMAND... runs a command as a user without rights.
+func nobody() {
+	path, err := exec.LookPath(os.Args[1])
+	if err == nil {
+		err = errors.Join(unix.Setgroups(nil), unix.Setgid(65534), unix.Setuid(65534))
+	}
+	if err == nil {
+		err = unix.Exec(path, os.Args[1:], os.Environ())
+	}
+	panic(err)
+}
+
+// What needs no rights: refusals, help, groups, profiles from stored evidence.
+func TestCommands(t *testing.T) { scripts(t, "testdata/any") }
+
+// What records or applies.
+func TestRecordingCommands(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	for _, program := range []string{"jq", "sort"} {
+		testenv.Program(t, program)
+	}
+	scripts(t, "testdata/recorded")
+}
+
+// scripts runs the txtar scripts of a folder, with the victims of testdata in $VICTIMS.
+func scripts(t *testing.T, dir string) {
+	victims := compiled(t)
+	testscript.Run(t, testscript.Params{
+		Dir: dir,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status":  status,
+			"refuses": refuses,
+		},
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("VICTIMS", victims)
+			tool, err := exec.LookPath("tjfuzz")
+			if err != nil {
+				return err
+			}
+			// Another user than root has to reach the program and the scripts' files.
+			return errors.Join(
+				os.Chmod(filepath.Dir(filepath.Dir(tool)), 0o755),
+				os.Chmod(filepath.Dir(e.WorkDir), 0o755),
+				os.Chmod(e.WorkDir, 0o777),
+			)
+		},
+	})
+}
+
+// status N COMMAND... runs a command like exec and demands that it exit with N.
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N command [args...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("%q: exit status %d, want %d", args[1:], got, want)
+	}
+}
+
+// complaint is all that a command says when it refuses to work.
+var complaint = regexp.MustCompile(`^tjfuzz: error: (.+)\n(tjfuzz: hint: .+\n)+$`)
+
+// refuses N ERROR COMMAND... demands that a command exit with N and say nothing but
+// one error that matches the regular expression ERROR, and what to do about it.
+func refuses(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: refuses N error-regexp command [args...]")
+	}
+	status(ts, false, append(args[:1:1], args[2:]...))
+	if out := ts.ReadFile("stdout"); out != "" {
+		ts.Fatalf("%q writes to standard output: %q", args[2:], out)
+	}
+	said := complaint.FindStringSubmatch(ts.ReadFile("stderr"))
+	if said == nil {
+		ts.Fatalf("%q does not say one error and a hint", args[2:])
+	}
+	if !regexp.MustCompile(args[1]).MatchString(said[1]) {
+		ts.Fatalf("%q: the error does not match %q", args[2:], args[1])
+	}
+}
