@@ -149,6 +149,7 @@ func alwaysNeeded() []need {
 		resumed  = "the kernel makes the program resume a call that a signal interrupted"
 		ends     = "ends the program"
 		launch   = "the filter is in place before the program is executed"
+		contend  = "C libraries and language runtimes abort when a lock is contended and they may not wait for it"
 		fallback = "the vDSO falls back to it where the clock source cannot be read in user space"
 	)
 	return []need{
@@ -158,6 +159,8 @@ func alwaysNeeded() []need {
 		{"restart_syscall", resumed},
 		{"exit", ends},
 		{"exit_group", ends},
+		{"futex", contend},
+		{"futex_time64", contend},
 		{"clock_gettime", fallback},
 		{"clock_gettime64", fallback},
 		{"clock_getres", fallback},

@@ -62,6 +62,7 @@ func TestAPolicyAllowsTheEvidenceAndWhatAnyProgramNeeds(t *testing.T) {
 		"@file-open openat allow observed",
 		"@file-read read allow observed",
 		"@file-write write allow observed",
+		"@futex futex allow always",
 		"@memory mmap allow observed",
 		"@memory munmap allow observed",
 		"@memory brk allow observed",

@@ -18,7 +18,6 @@ import (
 type progress struct {
 	v        voice
 	terminal bool
-	last     fuzz.Stats
 	told     time.Duration
 }
 

@@ -30,7 +30,6 @@ import (
 	"github.com/dvyukov/go-fuzz-corpus/path"
 	"github.com/dvyukov/go-fuzz-corpus/pem"
 	"github.com/dvyukov/go-fuzz-corpus/png"
-	"github.com/dvyukov/go-fuzz-corpus/regexp"
 	"github.com/dvyukov/go-fuzz-corpus/smtp"
 	"github.com/dvyukov/go-fuzz-corpus/stdhtml"
 	"github.com/dvyukov/go-fuzz-corpus/strings"
@@ -67,6 +66,7 @@ import (
 //	http2                             github.com/bradfitz/http2
 //	parser, sqlparser                 cockroachdb, vitess
 //	asm, trace                        cmd/asm/internal/..., internal/trace
+//	regexp                            "C", with a C++ file beside it
 func targets() map[string]func([]byte) int {
 	return map[string]func([]byte) int{
 		"aes":              aes.Fuzz,
@@ -100,7 +100,6 @@ func targets() map[string]func([]byte) int {
 		"path":             path.Fuzz,
 		"pem":              pem.Fuzz,
 		"png":              png.Fuzz,
-		"regexp":           regexp.Fuzz,
 		"smtp":             smtp.Fuzz,
 		"stdhtml":          stdhtml.Fuzz,
 		"strings":          strings.Fuzz,
