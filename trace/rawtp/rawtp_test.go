@@ -99,7 +99,10 @@ func TestSeesWhatStraceSees(t *testing.T) {
 			if !slices.Contains(got, c.want) {
 				t.Errorf("no %s in %v", c.want, got)
 			}
-			if diff := cmp.Diff(straced(t, runs, c.argv...), got); diff != "" {
+			// Whether pthread_join has to wait is a matter of timing.
+			timed := func(name string) bool { return name == "futex" }
+			want := slices.DeleteFunc(straced(t, runs, c.argv...), timed)
+			if diff := cmp.Diff(want, slices.DeleteFunc(got, timed)); diff != "" {
 				t.Errorf("strace -f (-) and the recorder (+) differ:\n%s", diff)
 			}
 		})
