@@ -17,7 +17,7 @@ import (
 
 // Command is a program to run in the world of the caller.
 type Command struct {
-	Path   string // absolute path of the file to execute
+	Path   string // of the file to execute, as seen from Dir
 	Argv   []string
 	Env    []string
 	Dir    string // working directory, empty for the caller's

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/enforce"
 	"github.com/tjfuzz/tjfuzz/enforce/filter"
+	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
 	"github.com/tjfuzz/tjfuzz/synth/format"
@@ -62,7 +63,7 @@ func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	cmd := enforce.Command{Path: prog, Argv: args, Env: os.Environ(), Filter: code}
+	cmd := enforce.Command{Path: executable(args[0], prog), Argv: args, Env: os.Environ(), Filter: code}
 
 	report := enforce.NewReport(policy)
 	watch, finish, err := watchDenials(v, policy, report)
@@ -77,9 +78,7 @@ func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 	}
 	if s := report.Summary(); s != "" {
 		v.say("%s; %s", s, enforce.Describe(status))
-		v.hint("if the program was right to call it, learn again with the input that led there")
-	} else if status.Signaled() {
-		v.say("%s", enforce.Describe(status))
+		v.hint("if the program was right to call it: tjfuzz learn --resume -- %s, on inputs that lead there", fuzz.Quote(args[0]))
 	}
 	if lost > 0 {
 		v.warn("%d refused calls could not be shown", lost)

@@ -126,6 +126,9 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 		return err
 	}
 	defer rec.Close()
+	if err := ownState(s); err != nil {
+		return err
+	}
 	state, err := openState(v, s.runs.state, o.resume)
 	if err != nil {
 		return err
@@ -218,6 +221,22 @@ func (o *learnOptions) readSeeds(v voice, program string) ([]corpora.Seed, error
 		v.warn("%v", s)
 	}
 	return seeds, nil
+}
+
+// ownState refuses a state directory that holds the evidence on another program.
+func ownState(s *session) error {
+	path := filepath.Join(s.runs.state, evidenceName)
+	if !exists(path) {
+		return nil
+	}
+	t, err := loadEvidence(path)
+	if err != nil {
+		return hinted(err, "remove the file, or choose another place with --state")
+	}
+	if real, err := filepath.EvalSymlinks(s.path); err == nil && real != t.Target.Path {
+		return hinted(fmt.Errorf("%s holds what was learned of %s", s.runs.state, t.Target.Path), "name the state directory of %s with --state", s.path)
+	}
+	return nil
 }
 
 // openState opens the state directory. What an interrupted session left there is

@@ -30,9 +30,11 @@ func (p *progress) show(s fuzz.Stats) {
 	if p.v.quiet {
 		return
 	}
-	line := fmt.Sprintf("%s  %s  %d runs (%.0f/s)  %d syscalls  last new %s ago  chance of another < %s",
-		s.Elapsed.Round(time.Second), s.Phase, s.Runs, rate(s), s.Syscalls,
-		(s.Elapsed - s.LastNew).Round(time.Second), percent(s.Chance))
+	line := fmt.Sprintf("%s  %s  %d runs (%.0f/s)  %d syscalls  last new %s ago",
+		s.Elapsed.Round(time.Second), s.Phase, s.Runs, rate(s), s.Syscalls, (s.Elapsed - s.LastNew).Round(time.Second))
+	if s.Chance < 1 {
+		line += "  chance of another < " + percent(s.Chance)
+	}
 	if p.terminal {
 		fmt.Fprintf(p.v.w, "\r\x1b[K%s", line)
 		return
@@ -77,10 +79,10 @@ func (r *learned) text(v voice, program string) {
 	st := r.outcome.Stats
 	v.say("%d runs in %s (%.0f/s): %s", st.Runs, st.Elapsed.Round(time.Second/10), rate(st), r.outcome.Stop)
 	if n := len(r.outcome.Crashes); n > 0 {
-		v.say("the target crashed in %d ways; scenarios are in %s/crashes", n, r.state)
+		v.say("the target crashed in %s; scenarios are in %s/crashes", ways(n), r.state)
 	}
 	if n := len(r.outcome.Hangs); n > 0 {
-		v.say("the target hung in %d ways; scenarios are in %s/hangs", n, r.state)
+		v.say("the target hung in %s; scenarios are in %s/hangs", ways(n), r.state)
 	}
 	allowed, groups := 0, 0
 	var table strings.Builder
@@ -97,8 +99,12 @@ func (r *learned) text(v voice, program string) {
 	if !v.quiet {
 		fmt.Fprint(v.w, table.String())
 	}
-	v.say("%s; %d of them were not seen in a run but any program may need them", r.tiers(), r.count(synth.Always))
-	v.say("confidence: the chance that one more such run needs another syscall is below %s (95 %%)", percent(st.Chance))
+	v.say("%s, and %d more that any program may need", r.tiers(), r.count(synth.Always))
+	if st.Chance < 1 {
+		v.say("confidence: the chance that one more such run needs another syscall is below %s (95 %%)", percent(st.Chance))
+	} else {
+		v.say("confidence: none yet, there were too few random runs; give it more time with --duration")
+	}
 	v.say("proof: %d scenarios replayed under the policy, %d violations", r.check.Replays, len(r.check.Violations))
 	v.say("wrote %s; evidence is in %s", r.profile, r.state)
 	if r.profile != "-" {
@@ -108,6 +114,13 @@ func (r *learned) text(v voice, program string) {
 		}
 		v.say("next: tjfuzz enforce %s-- %s ...", policy, fuzz.Quote(program))
 	}
+}
+
+func ways(n int) string {
+	if n == 1 {
+		return "one way"
+	}
+	return fmt.Sprintf("%d ways", n)
 }
 
 func denies(d synth.Verdict) string {

@@ -44,6 +44,15 @@ func resolve(name string) (string, error) {
 	return abs, nil
 }
 
+// executable is how a shell executes the program that was named, for the program
+// may look at it: by the path as given, or by the path that was found.
+func executable(name, path string) string {
+	if strings.Contains(name, "/") {
+		return name
+	}
+	return path
+}
+
 func runnableHint(path string, err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,8 +35,9 @@ func (r *runFlags) add(c *cobra.Command) {
 
 // session is a target with what is needed to run it again and again.
 type session struct {
-	path  string   // of the program
-	args  []string // as given, files of this directory made absolute
+	path  string   // of the program, absolute
+	exec  string   // the same as a shell would execute it
+	args  []string // as given
 	fixed int      // leading words of args that are the target itself
 	text  string   // the file that knows the target's options: path, or an interpreter's script
 	cage  *cage.Options
@@ -58,47 +60,90 @@ func newSession(args []string, runs runFlags) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{path: path, args: slices.Clone(args), fixed: 1, text: path, runs: runs}
+	s := &session{path: path, exec: executable(args[0], path), args: slices.Clone(args), fixed: 1, text: path, runs: runs}
 	if s.runs.state == "" {
 		s.runs.state = defaultState(args[0])
 	}
-	// Targets start in an empty directory, so names relative to this one are
-	// resolved now; and what lies in a place that a cage hides is shown there.
 	expose := []string{filepath.Dir(path)}
+	relative := s.exec != path
 	for i, a := range s.args[1:] {
 		// A dot is jq's filter as often as a directory, and every run has a directory.
-		if a == "." || strings.Contains(a, mutate.Input) {
+		if a == "" || a == "." || strings.Contains(a, mutate.Input) || !exists(a) {
 			continue
 		}
 		abs, err := filepath.Abs(a)
-		if a == "" || err != nil || !exists(abs) {
-			continue
+		if err != nil {
+			return nil, fmt.Errorf("resolve %s: %w", a, err)
 		}
-		if !filepath.IsAbs(a) {
-			s.args[i+1] = abs
-		}
+		relative = relative || !filepath.IsAbs(a)
 		expose = append(expose, abs)
-		if st, err := os.Stat(abs); i == 0 && err == nil && st.Mode().IsRegular() && isInterpreter(path) {
+		if st, err := os.Stat(a); i == 0 && err == nil && st.Mode().IsRegular() && isInterpreter(path) {
 			s.fixed, s.text = 2, abs
 			expose = append(expose, filepath.Dir(abs)) // it may load what lies beside it
 		}
 	}
-	if !runs.noCage {
-		s.cage = &cage.Options{}
-		for _, p := range expose {
-			if real, err := filepath.EvalSymlinks(p); err == nil && real != p {
-				expose = append(expose, real)
-			}
+	if runs.noCage {
+		return s, s.resolveArgs()
+	}
+	s.cage = &cage.Options{}
+	if relative {
+		err = s.startHere()
+	}
+	s.expose(expose)
+	return s, err
+}
+
+// startHere makes the target start in the current directory, to which words of
+// its command line are relative. Otherwise it starts in an empty one, where less
+// distracts it.
+func (s *session) startHere() error {
+	dir, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return err
+	}
+	if dir == "/" {
+		return s.resolveArgs()
+	}
+	s.cage.Dir, s.cage.Hide = dir, []string{stateRoot}
+	return nil
+}
+
+// resolveArgs makes the words of the command line that name files absolute.
+func (s *session) resolveArgs() error {
+	s.exec = s.path
+	for i, a := range s.args[1:] {
+		if a == "" || a == "." || !exists(a) {
+			continue
 		}
-		for _, p := range expose {
-			// A directory such as /tmp itself is private, not what lies in it.
-			if slices.Contains([]string{"/tmp", "/run", "/dev/shm"}, p) {
-				p = path
-			}
+		abs, err := filepath.Abs(a)
+		if err != nil {
+			return fmt.Errorf("resolve %s: %w", a, err)
+		}
+		s.args[i+1] = abs
+	}
+	return nil
+}
+
+// expose shows paths in the cage that lie where it is private, and what they are
+// links to.
+func (s *session) expose(paths []string) {
+	for _, p := range paths {
+		if real, err := filepath.EvalSymlinks(p); err == nil && real != p {
+			paths = append(paths, real)
+		}
+	}
+	for _, p := range paths {
+		// A directory such as /tmp itself is private, not what lies in it.
+		if slices.Contains([]string{"/tmp", "/run", "/dev/shm"}, p) {
+			p = s.path
+		}
+		if s.cage.Dir == "" || p != s.cage.Dir && !strings.HasPrefix(p, s.cage.Dir+"/") {
 			s.cage.Expose = append(s.cage.Expose, p)
 		}
 	}
-	return s, nil
 }
 
 func exists(path string) bool {
@@ -110,7 +155,7 @@ func exists(path string) bool {
 // at all when rec is nil. With a filter, the target runs under it.
 func (s *session) executor(rec *rawtp.Recorder, slot int, filter []byte) (*launch.Exec, *rawtp.Slot, error) {
 	var watched *rawtp.Slot
-	o := launch.Options{Program: s.path, Env: os.Environ(), Timeout: s.runs.timeout, Cage: s.cage, Filter: filter}
+	o := launch.Options{Program: s.exec, Env: os.Environ(), Timeout: s.runs.timeout, Cage: s.cage, Filter: filter}
 	if rec != nil {
 		o.Watch = func() (launch.Watcher, error) {
 			var err error

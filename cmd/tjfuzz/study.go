@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/tjfuzz/tjfuzz/corpora"
 	"github.com/tjfuzz/tjfuzz/fuzz"
@@ -84,12 +87,37 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	}
 	seeds, formats, err := s.accepted(try, seeds)
 	if s.runs.timeout == 0 {
-		s.runs.timeout = min(max(2*time.Second, 8*slowest), 10*time.Second)
+		s.runs.timeout = min(max(time.Second, 10*slowest), 10*time.Second)
 	}
 	for _, f := range formats {
 		found.Dictionary = append(found.Dictionary, corpora.Dictionary(f)...)
 	}
+	found.Table.Texts = texts(seeds)
 	return found, seeds, err
+}
+
+// texts are the small seeds that could stand on a command line, and their lines:
+// a query, a filter, an expression.
+func texts(seeds []corpora.Seed) []string {
+	const most, longest = 256, 200
+	var out []string
+	for _, s := range seeds {
+		text := strings.TrimSpace(string(s.Data))
+		if len(s.Data) > 4<<10 || !printable(text) {
+			continue
+		}
+		for _, t := range append([]string{text}, strings.Split(text, "\n")...) {
+			if t = strings.TrimSpace(t); t != "" && len(t) <= longest && len(out) < most {
+				out = append(out, t)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func printable(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) && !unicode.IsSpace(r) })
 }
 
 // maxAsked bounds how many sub-commands are asked for help.

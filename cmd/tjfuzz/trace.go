@@ -67,7 +67,7 @@ func runTrace(c *cobra.Command, o traceOptions, args []string) error {
 	defer rec.Close()
 	var seen []sysno.ID
 	status, err := enforce.Run(enforce.Command{
-		Path: path, Argv: args, Env: os.Environ(),
+		Path: executable(args[0], path), Argv: args, Env: os.Environ(),
 		Watch: func() (func() error, error) {
 			slot, err := rec.Launcher(0)
 			if err != nil {

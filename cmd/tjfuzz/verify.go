@@ -6,13 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tjfuzz/tjfuzz/enforce"
 	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
 	"github.com/tjfuzz/tjfuzz/trace"
 	"github.com/tjfuzz/tjfuzz/trace/rawtp"
@@ -62,6 +63,9 @@ func runVerify(ctx context.Context, c *cobra.Command, o verifyOptions, args []st
 	}
 	path, p, err := loadPolicy(o.policy, args[0])
 	if err != nil {
+		return err
+	}
+	if err := ownState(s); err != nil {
 		return err
 	}
 	state, err := fuzz.LoadState(s.runs.state)
@@ -164,19 +168,25 @@ func verify(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy,
 
 func (r *verified) text(v voice, c *cobra.Command, path string) {
 	out := c.OutOrStdout()
-	for _, x := range r.Violations {
-		fmt.Fprintf(out, "violation: %s is refused in: %s\n", x.Syscall, x.Command)
-	}
-	if len(r.Unexercised) > 0 {
-		byTier := map[synth.Tier][]string{}
-		for _, rule := range r.Unexercised {
-			byTier[rule.Tier] = append(byTier[rule.Tier], rule.ID.String())
+	for i, x := range r.Violations {
+		same := func(o enforce.Violation) bool { return o.ID == x.ID }
+		if slices.ContainsFunc(r.Violations[:i], same) {
+			continue
 		}
-		for tier := range synth.Manual + 1 {
-			if names := byTier[tier]; len(names) > 0 {
-				v.say("no replay needed: %s", strings.Join(names, " "))
+		n := 0
+		for _, o := range r.Violations[i:] {
+			if same(o) {
+				n++
 			}
 		}
+		fmt.Fprintf(out, "violation: %s is refused in %d of %d scenarios, first in: %s\n", x.Syscall, n, r.Replays, x.Command)
+	}
+	if len(r.Unexercised) > 0 {
+		ids := make([]sysno.ID, len(r.Unexercised))
+		for i, rule := range r.Unexercised {
+			ids[i] = rule.ID
+		}
+		v.say("allowed, but called in no replay: %s", names(ids))
 	}
 	fmt.Fprintf(out, "%s: %d scenarios replayed, %d violations, %d rules exercised, %d not\n",
 		path, r.Replays, len(r.Violations), r.Exercised, len(r.Unexercised))

@@ -21,7 +21,7 @@ import (
 )
 
 // WorkDir is the directory, empty but for the run's own files, in which a caged
-// target starts.
+// target starts unless Options.Dir says otherwise.
 const WorkDir = "/tmp/work"
 
 // Limits bounds what the processes of one run may use together. Zero values
@@ -54,6 +54,11 @@ type Options struct {
 	// Expose lists absolute paths of the host that stay readable although they
 	// lie below a directory that is private to the world, such as a target in /tmp.
 	Expose []string
+	// Dir is the host's directory in which targets start, as it is but for what
+	// runs write, which is thrown away. Empty means WorkDir.
+	Dir string
+	// Hide lists names in Dir that targets do not see.
+	Hide []string
 }
 
 // Cage makes worlds for one worker. Its methods, but for Remove, are called on the
@@ -62,6 +67,8 @@ type Cage struct {
 	limits Limits
 	mounts []mount  // of the host, what a world shows beside the root file system
 	expose []string // sorted
+	dir    string   // Options.Dir
+	hide   []string
 	locked []string // what a world's /proc shows read-only
 	group  *group
 	used   bool // the thread's network and ipc namespaces may hold something
@@ -86,7 +93,7 @@ func New(o Options) (*Cage, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cage{limits: o.Limits, expose: slices.DeleteFunc(slices.Clone(o.Expose), func(p string) bool { return !hidden(p) })}
+	c := &Cage{limits: o.Limits, dir: o.Dir, hide: o.Hide, expose: slices.DeleteFunc(slices.Clone(o.Expose), func(p string) bool { return !hidden(p) })}
 	for _, m := range mounts {
 		if !m.shown() {
 			continue
@@ -159,14 +166,27 @@ func (c *Cage) Used() { c.used = true }
 func (w *World) Close() { unix.Close(w.scratch) }
 
 // Dir is the directory in which the target starts, as the target sees it.
-func (w *World) Dir() string { return WorkDir }
+func (w *World) Dir() string {
+	if w.cage.dir != "" {
+		return w.cage.dir
+	}
+	return WorkDir
+}
 
-// WriteFile creates a file below WorkDir. The name is relative and may have directories.
+// files is where the scratch file system has the files of Dir.
+func (w *World) files() string {
+	if w.cage.dir != "" {
+		return "here"
+	}
+	return "tmp/work"
+}
+
+// WriteFile creates a file below Dir. The name is relative and may have directories.
 func (w *World) WriteFile(name string, data []byte) error {
 	if !filepath.IsLocal(name) {
 		return fmt.Errorf("file %q is not below the working directory", name)
 	}
-	path := filepath.Join("tmp/work", name)
+	path := filepath.Join(w.files(), name)
 	if err := w.mkdirs(filepath.Dir(path)); err != nil {
 		return err
 	}
@@ -214,6 +234,7 @@ func (w *World) mkdirs(path string) error {
 //	root     where the overlay of the host's root is mounted
 //	upN      what the run writes over the host's N-th file system, wkN overlayfs's own
 //	tmp run shm  private directories
+//	here     what the run has and writes in Options.Dir, there overlayfs's own
 func (w *World) furnish() error {
 	dirs := []string{"root", "up", "wk", "up/proc", "up/sys", "up/dev", "up/tmp", "up/run",
 		"shm", "tmp", "tmp/work", "run", "run/lock"}
@@ -232,8 +253,13 @@ func (w *World) furnish() error {
 			return fmt.Errorf("chmod %s: %w", d, err)
 		}
 	}
+	if w.cage.dir != "" {
+		if err := w.furnishDir(); err != nil {
+			return err
+		}
+	}
 	for i, p := range w.cage.expose {
-		in := strings.TrimPrefix(strings.Replace(p, "/dev/shm", "/shm", 1), "/")
+		in := inScratch(p)
 		if err := w.mkdirs(filepath.Dir(in)); err != nil {
 			return err
 		}
@@ -242,6 +268,30 @@ func (w *World) furnish() error {
 		}
 	}
 	return nil
+}
+
+// furnishDir prepares what lies over Options.Dir.
+func (w *World) furnishDir() error {
+	for _, d := range []string{"here", "there"} {
+		if err := unix.Mkdirat(w.scratch, d, 0o755); err != nil {
+			return fmt.Errorf("make %s in the scratch file system: %w", d, err)
+		}
+	}
+	for _, name := range w.cage.hide {
+		// overlayfs takes the device 0/0 for a deleted file (Documentation/filesystems/overlayfs.rst).
+		if err := unix.Mknodat(w.scratch, "here/"+name, unix.S_IFCHR, 0); err != nil {
+			return fmt.Errorf("hide %s: %w", name, err)
+		}
+	}
+	if !hidden(w.cage.dir) {
+		return nil
+	}
+	return w.mkdirs(inScratch(w.cage.dir))
+}
+
+// inScratch is where a hidden path lies in the scratch file system.
+func inScratch(path string) string {
+	return strings.TrimPrefix(strings.Replace(path, "/dev/shm", "/shm", 1), "/")
 }
 
 // mountPoint makes a directory or an empty file to mount on.
@@ -309,10 +359,13 @@ func (w *World) build(s *spawn.Script) {
 	for i, p := range w.cage.expose {
 		s.Mount(exposed(i), root+p, "", unix.MS_BIND, "")
 	}
+	if w.cage.dir != "" {
+		s.Mount("overlay", root+w.cage.dir, "overlay", unix.MS_NODEV, "lowerdir="+start+",upperdir="+world+"/here,workdir="+world+"/there")
+	}
 	s.Chdir(root)
 	s.Call("pivot_root", unix.SYS_PIVOT_ROOT, s.String("."), s.String("."))
 	s.Call("unmount the lobby", unix.SYS_UMOUNT2, s.String("."), unix.MNT_DETACH)
-	s.Chdir(WorkDir)
+	s.Chdir(w.Dir())
 }
 
 // kept are the capabilities that podman gives to a container (containers.conf

@@ -16,9 +16,11 @@ import (
 //	/host      the host's root, with the mounts that worlds show
 //	/dev /sys  as every world has them
 //	/expose/N  the N-th exposed path
+//	/start     Options.Dir
 //	/world     where the world of a run is mounted
 const (
 	host  = "/host"
+	start = "/start"
 	world = "/world"
 )
 
@@ -42,7 +44,7 @@ func (c *Cage) enter() error {
 	if err := renew(); err != nil { // before sysfs, which shows the network namespace it is mounted in
 		return err
 	}
-	for _, d := range []string{host, "/dev", "/sys", "/expose", world} {
+	for _, d := range []string{host, "/dev", "/sys", "/expose", start, world} {
 		if err := os.Mkdir(lobby+d, 0o755); err != nil {
 			return err
 		}
@@ -65,6 +67,11 @@ func (c *Cage) enter() error {
 			return fmt.Errorf("expose %s: %w", p, err)
 		}
 		if err := bind(p, at, readOnly|unix.MS_NODEV|unix.MS_NOSUID); err != nil {
+			return err
+		}
+	}
+	if c.dir != "" {
+		if err := bind(c.dir, lobby+start, 0); err != nil {
 			return err
 		}
 	}

@@ -33,7 +33,7 @@ type Watcher interface {
 
 // Options describes an Exec executor.
 type Options struct {
-	Program string        // absolute path of the file to execute
+	Program string        // path of the file to execute, as seen from where it starts
 	Env     []string      // the base environment, which a scenario changes
 	Timeout time.Duration // for one run, default 2 s
 	Grace   time.Duration // for what the target leaves in the background, default 100 ms

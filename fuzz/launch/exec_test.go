@@ -129,6 +129,33 @@ func TestExposedTargetInTmpRuns(t *testing.T) {
 	}
 }
 
+func TestTargetStartsInADirectoryOfTheHostThatItCannotChange(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"kept", "hidden"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, dir := range []string{dir, "/usr/share"} { // below a private directory, and not
+		e := shell(t, Options{Cage: &cage.Options{Dir: dir, Hide: []string{"hidden"}}})
+		s := script("pwd; ls >list; cat kept hidden made/here @@ 2>/dev/null; rm -rf kept list made")
+		s.Files = []fuzz.File{{Name: "made/here", Data: []byte(" and here")}}
+		s.Argv = append(s.Argv, "sh", "@@")
+		run(t, e, s)
+		want := dir + "\n and here"
+		if strings.HasPrefix(dir, "/tmp/") {
+			want = dir + "\nkept and here"
+		}
+		if got := string(e.Output()); got != want {
+			t.Errorf("in %s: got %q, want %q", dir, got, want)
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 2 {
+		t.Errorf("the host's directory holds %v, %v", entries, err)
+	}
+}
+
 // Each victim tries to harm the host. Afterwards the host is unharmed and the
 // executor still works.
 func TestVictimsHarmNothing(t *testing.T) {

@@ -35,6 +35,7 @@ type Table struct {
 	Commands []string            // sub-commands
 	Sub      map[string][]Option // what a sub-command understands beside Options
 	Names    []string            // files and directories that exist where the target starts
+	Texts    []string            // small programs, queries and the like that are given as one word
 }
 
 // For returns the options that are understood where words, without the program,
@@ -68,7 +69,9 @@ func (t Table) Merge(o Table) Table {
 	}
 	names := slices.Concat(t.Names, o.Names)
 	slices.Sort(names)
-	return Table{Options: all, Commands: slices.Compact(cmds), Sub: sub, Names: slices.Compact(names)}
+	texts := slices.Concat(t.Texts, o.Texts)
+	slices.Sort(texts)
+	return Table{Options: all, Commands: slices.Compact(cmds), Sub: sub, Names: slices.Compact(names), Texts: slices.Compact(texts)}
 }
 
 func (o *Option) knowledge() int {
@@ -263,7 +266,10 @@ func (m *argv) addOperand() {
 		at = m.r.IntN(len(m.w) + 1)
 	}
 	v := m.t.Value(m.r, nil)
-	if len(m.dict) > 0 && m.r.IntN(4) == 0 {
+	switch n := m.r.IntN(8); {
+	case len(m.t.Texts) > 0 && n < 2:
+		v = m.t.Texts[m.r.IntN(len(m.t.Texts))]
+	case len(m.dict) > 0 && n < 4:
 		v = strings.ReplaceAll(string(m.dict[m.r.IntN(len(m.dict))]), "\x00", "")
 	}
 	m.insert(at, v)

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
+)
+
+// Every victim is learned to the end, and the host does not notice.
+func TestLearnSurvivesHostileTargets(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	for _, v := range []struct{ name, shows, script string }{
+		{"removes-everything", "unlinkat", `rm -rf --no-preserve-root / /tmp/* /var/tmp/* "$0" 2>/dev/null; exit 0`},
+		{"forks-without-end", "clone", `f() { f | f & f; }; f`},
+		{"fills-the-disk", "write", `for d in . / /tmp /var/tmp /home /root /dev/shm /run; do cat /dev/zero >$d/filled-by-a-victim & done; wait`},
+		{"kills-its-parents", "kill", `kill -9 0 -1 1 $PPID; kill -STOP 1; kill -9 -1`},
+		{"sleeps-for-ever", "clock_nanosleep", `trap '' HUP INT TERM; sleep 86391`},
+		{"daemonizes", "setsid", `setsid sh -c 'setsid sleep 86391 & exit' & exit 0`},
+		{"writes-for-ever", "write", `yes`},
+		{"spoils-devices", "fchmodat", `chmod 000 /dev/null; rm -f /dev/zero; echo 1 >/proc/sys/kernel/panic; mount -t tmpfs none /etc; hostname victim; date -s 1999-01-01`},
+	} {
+		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			dir, outside := t.TempDir(), t.TempDir()
+			target := script(t, dir, v.name, v.script)
+			marker := filepath.Join(outside, "marker")
+			if err := os.WriteFile(marker, []byte("safe"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			seeds := filepath.Join(outside, "seeds")
+			if err := os.Mkdir(seeds, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(seeds, "one"), []byte("1\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			host := observe(t)
+
+			p := start(t, outside, "learn", "--seeds", seeds, "--duration", "5s", "--execs", "12", "--timeout", "300ms", "--jobs", "1", "--seed", "1", "--", target)
+			p.wait(t, 0)
+
+			profile, err := os.ReadFile(filepath.Join(outside, v.name+".seccomp.json"))
+			if err != nil || !json.Valid(profile) || !strings.Contains(string(profile), strconv.Quote(v.shows)) {
+				t.Errorf("no %s in the profile %s, %v", v.shows, profile, err)
+			}
+			for path, want := range map[string]string{marker: "safe", target: "#!/bin/sh\n" + v.script + "\n"} {
+				if b, err := os.ReadFile(path); string(b) != want {
+					t.Errorf("%s is %q, %v", path, b, err)
+				}
+			}
+			if got := running(t, target); len(got) > 0 {
+				t.Errorf("still running: %q", got)
+			}
+			if got := running(t, "\x0086391\x00"); v.name == "daemonizes" && len(got) > 0 {
+				t.Errorf("still running: %q", got)
+			}
+			if got := controlGroups(t, p.ProcessState.Pid()); len(got) > 0 {
+				t.Errorf("still there: %q", got)
+			}
+			if got := observe(t); got != host {
+				t.Errorf("the host is %+v, was %+v", got, host)
+			}
+		})
+	}
+}
+
+// host is what a victim might change of the machine.
+type host struct {
+	mounts, name, panic string
+	null, zero          os.FileMode
+	filled              int
+}
+
+func observe(t *testing.T) host {
+	t.Helper()
+	h := host{mounts: mounts(t)}
+	var err error
+	if h.name, err = os.Hostname(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile("/proc/sys/kernel/panic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.panic = string(b)
+	for path, mode := range map[string]*os.FileMode{"/dev/null": &h.null, "/dev/zero": &h.zero} {
+		st, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		*mode = st.Mode()
+	}
+	for _, d := range []string{"/", "/tmp", "/var/tmp", "/home", "/root", "/dev/shm", "/run"} {
+		if _, err := os.Lstat(filepath.Join(d, "filled-by-a-victim")); err == nil {
+			h.filled++
+		}
+	}
+	return h
+}

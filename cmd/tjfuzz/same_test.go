@@ -1,0 +1,81 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
+)
+
+// TJFUZZ_LONG makes it 2,000 runs a time. Without, only the script has so few
+// options that its runs come to random draws.
+func TestLearnIsTheSameForTheSameSeedAndRuns(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	long := os.Getenv("TJFUZZ_LONG") != ""
+	execs := "120"
+	if long {
+		execs = "2000"
+	}
+	seeds := t.TempDir()
+	for name, data := range map[string]string{"a.json": `{"a": [1, "x", null]}`, "b.txt": "b c\na -1\n"} {
+		if err := os.WriteFile(filepath.Join(seeds, name), []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, target := range map[string]string{
+		"jq":   testenv.Program(t, "jq"),
+		"sort": testenv.Program(t, "sort"),
+		"script": script(t, t.TempDir(), "script",
+			`while read -r a; do case $a in *x*) ls /etc;; *-*) wc -c "$0" | cat >b;; *) echo "$a";; esac; done`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			learn := func(dir string) map[string]string {
+				p := start(t, dir, "learn", "--seeds", seeds, "--seed", "7", "--execs", execs, "--jobs", "1", "--confidence", "0", "--", target)
+				p.wait(t, 0)
+				stats, err := os.ReadFile(filepath.Join(dir, ".tjfuzz", name, "fuzzer_stats"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !strings.Contains(string(stats), ": explore\n") && (long || name == "script") {
+					t.Errorf("no run was drawn at random, so nothing is shown:\n%s", stats)
+				}
+				return contents(t, dir)
+			}
+			first, second := t.TempDir(), t.TempDir()
+			want := learn(first)
+			if want[name+".seccomp.json"] == "" || want[".tjfuzz/"+name+"/evidence.json"] == "" {
+				t.Fatalf("no profile or no evidence among %d files", len(want))
+			}
+			if diff := cmp.Diff(want, learn(second)); diff != "" {
+				t.Errorf("in another directory (-first +second):\n%s", diff)
+			}
+			if diff := cmp.Diff(want, learn(first)); diff != "" {
+				t.Errorf("again in the same directory (-first +again):\n%s", diff)
+			}
+		})
+	}
+}
+
+// contents reads all files below dir but for fuzzer_stats, which tells the time.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || d.Name() == "fuzzer_stats" {
+			return err
+		}
+		b, err := os.ReadFile(filepath.Join(dir, path))
+		all[path] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
