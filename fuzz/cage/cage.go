@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -122,6 +123,15 @@ func New(o Options) (*Cage, error) {
 
 // Warnings says, a sentence each, which limits this host does not let us set.
 func (c *Cage) Warnings() []string { return c.group.warnings }
+
+// CPUTime is a function that tells how much CPU time the targets have used so far,
+// or nil where the host does not count it.
+func (c *Cage) CPUTime() func() time.Duration {
+	if c.group.used == nil {
+		return nil
+	}
+	return c.group.cpuTime
+}
 
 // Leave takes the calling thread out of the cage's cgroup; there will be no
 // further world.

@@ -35,7 +35,7 @@ type Watcher interface {
 type Options struct {
 	Program string        // path of the file to execute, as seen from where it starts
 	Env     []string      // the base environment, which a scenario changes
-	Timeout time.Duration // for one run, default 2 s
+	Timeout time.Duration // CPU time for one run, or time without using any, default 2 s
 	Grace   time.Duration // for what the target leaves in the background, default 100 ms
 	Cage    *cage.Options // nil: the target runs in the host's own world
 	Filter  []byte        // a cBPF program to load before execve, as struct sock_filter[]; sets no_new_privs
@@ -208,7 +208,11 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher) (*fuzz.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := p.Wait(spawn.Limits{Timeout: e.opts.Timeout, Grace: e.opts.Grace, Cancel: e.cancel})
+	limits := spawn.Limits{Timeout: e.opts.Timeout, Grace: e.opts.Grace, Cancel: e.cancel}
+	if e.cage != nil {
+		limits.Used = e.cage.CPUTime()
+	}
+	st, err := p.Wait(limits)
 	if err != nil {
 		return nil, err
 	}

@@ -247,6 +247,12 @@ type Limits struct {
 	Timeout time.Duration // for the target
 	Grace   time.Duration // for what the target leaves behind, from its end on; it is killed at once when this is negative
 	Cancel  int           // a descriptor that becomes readable when the wait is to end at once, 0 for none
+
+	// Used, where there is one, is the CPU time that the target's processes have
+	// used, counted from anywhere. Then Timeout bounds that, so that a busy machine
+	// does not change how a run ends: a target that uses none for as long waits
+	// for ever, and ten times as long is too long in any case.
+	Used func() time.Duration
 }
 
 // Wait waits until the target and, with Init, all that descends from it have
@@ -292,28 +298,23 @@ func (p *Process) stepName(i int) string {
 // the init has ended it closes.
 func (p *Process) watch(l Limits) Status {
 	st := Status{Killed: true}
-	var deadline time.Time
-	if l.Timeout > 0 {
-		deadline = time.Now().Add(l.Timeout)
-	}
+	timer := newTimer(l)
 	for {
-		wait := -1
-		if !deadline.IsZero() {
-			wait = int(max(0, time.Until(deadline)+time.Millisecond-1) / time.Millisecond)
-		}
 		fds := []unix.PollFd{{Fd: int32(p.status), Events: unix.POLLIN}, {Fd: int32(l.Cancel), Events: unix.POLLIN}}
 		if l.Cancel == 0 {
 			fds = fds[:1]
 		}
-		n, err := unix.Poll(fds, wait)
+		n, err := unix.Poll(fds, timer.next())
 		switch {
 		case err == unix.EINTR:
 			continue
-		case err != nil || n == 0 || fds[0].Revents == 0: // the time is up, or the wait is cancelled
+		case err == nil && n == 0 && !timer.over():
+			continue
+		case err != nil || fds[0].Revents == 0: // the time is up, or the wait is cancelled
 			p.Kill()
 			st.TimedOut = st.Killed && n == 0
 			st.Left = !st.Killed
-			deadline, l.Cancel = time.Time{}, 0
+			timer, l.Cancel = &timekeeper{}, 0
 			continue
 		}
 		var word [4]byte
@@ -322,7 +323,7 @@ func (p *Process) watch(l Limits) Status {
 		}
 		st.WaitStatus, st.Killed = *(*unix.WaitStatus)(unsafe.Pointer(&word)), false
 		if l.Grace != 0 {
-			deadline = time.Now().Add(max(0, l.Grace))
+			timer = newTimer(Limits{Timeout: max(1, l.Grace)})
 		}
 	}
 }
