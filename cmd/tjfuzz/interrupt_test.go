@@ -136,23 +136,18 @@ func TestEnforcePassesSignalsOn(t *testing.T) {
 		"syscalls": [{"names": ["reboot"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}]}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	begin := func() *exec.Cmd {
-		c := exec.CommandContext(t.Context(), "tjfuzz", "enforce", "--quiet", "--policy", policy, "--",
-			"sh", "-c", `trap 'kill $!; exit 42' TERM; sleep 86394 & echo ready; wait`)
-		out, err := c.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
-		if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
-			t.Fatalf("the target says %q, %v", line, err)
-		}
-		return c
+	c := exec.CommandContext(t.Context(), "tjfuzz", "enforce", "--quiet", "--policy", policy, "--",
+		"sh", "-c", `trap 'kill $!; exit 42' TERM; sleep 86394 & echo ready; wait`)
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
 	}
-
-	c := begin()
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		t.Fatalf("the target says %q, %v", line, err)
+	}
 	if err := c.Process.Signal(unix.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
