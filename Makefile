@@ -35,7 +35,7 @@ test: ## every check and every test; as root, those that need the kernel too
 
 bench: ## run the benchmarks
 	@scripts/setup build test
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) test -run '^$$' -bench . -benchmem -timeout 2h ./...
 
 generate: ## make all generated files anew
 	@scripts/setup build generate
