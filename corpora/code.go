@@ -81,6 +81,8 @@ func codeFamilies() []family {
 			valid("select", "SELECT 1 + 2 AS x, 'a' || 'b', CASE WHEN 1 < 2 THEN 'y' ELSE 'n' END;\n"),
 			valid("transaction", "BEGIN;\nCREATE TABLE a (x);\nINSERT INTO a SELECT 1 UNION ALL SELECT 2;\nSAVEPOINT s; DELETE FROM a; ROLLBACK TO s;\nCREATE VIEW v AS SELECT x FROM a;\nSELECT * FROM v JOIN a USING (x);\nCOMMIT;\n"),
 			odd("recursive", "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 50) SELECT max(n), group_concat(n) FROM c;\nPRAGMA integrity_check;\nVACUUM;\nEXPLAIN QUERY PLAN SELECT 1;\n"),
+			odd("journals", "CREATE TABLE IF NOT EXISTS p (x);\nPRAGMA journal_mode=DELETE;\nINSERT INTO p VALUES (1);\nPRAGMA journal_mode=TRUNCATE;\nINSERT INTO p VALUES (2);\nPRAGMA journal_mode=PERSIST;\nINSERT INTO p VALUES (3);\nPRAGMA journal_mode=MEMORY;\nINSERT INTO p VALUES (4);\nPRAGMA journal_mode=OFF;\nINSERT INTO p VALUES (5);\nPRAGMA journal_mode=WAL;\nINSERT INTO p VALUES (6);\nPRAGMA wal_checkpoint(TRUNCATE);\nPRAGMA synchronous=FULL;\nPRAGMA temp_store=FILE;\nPRAGMA auto_vacuum=FULL;\nVACUUM;\nATTACH 'other' AS o;\nCREATE TABLE IF NOT EXISTS o.q AS SELECT x FROM p;\nDETACH o;\n"),
+			odd("many-rows", "CREATE TABLE IF NOT EXISTS r (x, y);\nBEGIN;\nWITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 20000) INSERT INTO r SELECT n, hex(n * 7919) FROM c;\nCOMMIT;\nCREATE INDEX IF NOT EXISTS ry ON r (y);\nDELETE FROM r WHERE x % 3;\nSELECT count(*) FROM r;\n"),
 			odd("dump", "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\nCREATE TABLE b (k TEXT, v BLOB);\nINSERT INTO b VALUES('x',X'00ff10');\nCOMMIT;\n"),
 			broken("syntax", "SELEC * FORM t WHERE (;\nSELECT * FROM nosuch;\nSELECT 'open\n"),
 		}},
