@@ -100,8 +100,8 @@ func plan(o *Options, stored []Stored) []planned {
 // second probe is made with.
 const favoured = 4
 
-// probes are single options and sub-commands: each alone, and each in all the
-// ways to give the target a seed.
+// probes are common variables unset, and single options and sub-commands: each
+// alone, and each in all the ways to give the target a seed.
 func probes(o *Options, base Scenario, add func(Scenario)) {
 	alone := base
 	alone.Argv = base.Argv[:o.Fixed]
@@ -133,6 +133,15 @@ func probes(o *Options, base Scenario, add func(Scenario)) {
 	}
 	for _, w := range []string{"--version", "--help", "-h", "--no-such-option"} {
 		try(alone, []string{w})
+	}
+	unset := func(names ...string) {
+		s := ways[0]
+		s.Env = names
+		try(s, nil)
+	}
+	unset(mutate.CommonEnv()...)
+	for _, name := range mutate.CommonEnv() {
+		unset(name)
 	}
 	for i := range o.Table.Options {
 		opt := &o.Table.Options[i]

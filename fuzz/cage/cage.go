@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -52,8 +53,9 @@ func (l *Limits) defaults() {
 // Options describes a cage.
 type Options struct {
 	Limits Limits
-	// Expose lists absolute paths of the host that stay readable although they
-	// lie below a directory that is private to the world, such as a target in /tmp.
+	// Expose lists absolute paths of the host, regular files and directories, that
+	// are seen although they lie below a directory that is private to the world, such
+	// as a target in /tmp.
 	Expose []string
 	// Dir is the host's directory in which targets start, as it is but for what
 	// runs write, which is thrown away. Empty means WorkDir.
@@ -65,14 +67,15 @@ type Options struct {
 // Cage makes worlds for one worker. Its methods, but for Remove, are called on the
 // thread that made it.
 type Cage struct {
-	limits Limits
-	mounts []mount  // of the host, what a world shows beside the root file system
-	expose []string // sorted
-	dir    string   // Options.Dir
-	hide   []string
-	locked []string // what a world's /proc shows read-only
-	group  *group
-	used   bool // the thread's network and ipc namespaces may hold something
+	limits    Limits
+	mounts    []mount  // of the host, what a world shows beside the root file system
+	expose    []string // sorted
+	exposeDir []bool   // which of them are directories
+	dir       string   // Options.Dir
+	hide      []string
+	locked    []string // what a world's /proc shows read-only
+	group     *group
+	used      bool // the thread's network and ipc namespaces may hold something
 }
 
 // ErrRights says that the process may not create namespaces or mounts.
@@ -106,6 +109,9 @@ func New(o Options) (*Cage, error) {
 	}
 	slices.Sort(c.expose)
 	c.expose = slices.Compact(c.expose)
+	for _, p := range c.expose {
+		c.exposeDir = append(c.exposeDir, isDir(p))
+	}
 	// What the OCI runtimes make read-only: these files change the host.
 	for _, p := range []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"} {
 		if exists(p) {
@@ -244,6 +250,7 @@ func (w *World) mkdirs(path string) error {
 //	root     where the overlay of the host's root is mounted
 //	upN      what the run writes over the host's N-th file system, wkN overlayfs's own
 //	tmp run shm  private directories
+//	xupN     what the run writes over the N-th exposed directory, xwkN overlayfs's own
 //	here     what the run has and writes in Options.Dir, there overlayfs's own
 func (w *World) furnish() error {
 	dirs := []string{"root", "up", "wk", "up/proc", "up/sys", "up/dev", "up/tmp", "up/run",
@@ -273,8 +280,16 @@ func (w *World) furnish() error {
 		if err := w.mkdirs(filepath.Dir(in)); err != nil {
 			return err
 		}
-		if err := mountPoint(w.scratch, in, isDir(exposed(i))); err != nil {
+		if err := mountPoint(w.scratch, in, w.cage.exposeDir[i]); err != nil {
 			return fmt.Errorf("expose %s: %w", p, err)
+		}
+		if !w.cage.exposeDir[i] {
+			continue
+		}
+		for _, d := range []string{"xup", "xwk"} {
+			if err := w.mkdirs(d + strconv.Itoa(i)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -367,23 +382,34 @@ func (w *World) build(s *spawn.Script) {
 		s.Mount("", root+p, "", readOnly|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
 	}
 	for i, p := range w.cage.expose {
+		if w.cage.exposeDir[i] {
+			s.Mount("overlay", root+p, "overlay", unix.MS_NODEV, fmt.Sprintf("lowerdir=%s,upperdir=%s/xup%d,workdir=%s/xwk%d", exposed(i), world, i, world, i))
+			continue
+		}
 		s.Mount(exposed(i), root+p, "", unix.MS_BIND, "")
 	}
 	if w.cage.dir != "" {
 		s.Mount("overlay", root+w.cage.dir, "overlay", unix.MS_NODEV, "lowerdir="+start+",upperdir="+world+"/here,workdir="+world+"/there")
 	}
-	s.Chdir(root)
+	s.Chdir(world)
 	s.Call("pivot_root", unix.SYS_PIVOT_ROOT, s.String("."), s.String("."))
 	s.Call("unmount the lobby", unix.SYS_UMOUNT2, s.String("."), unix.MNT_DETACH)
+	// Who is chrooted cannot make a user namespace, user_namespaces(7), and in one it
+	// would have the capabilities that confine takes away: to mount cgroups and kill
+	// or freeze the host's processes, to begin with. confine takes CAP_SYS_CHROOT too.
+	s.Chdir("/root")
+	s.Call("chroot", unix.SYS_CHROOT, s.String("."))
 	s.Chdir(w.Dir())
+	s.Try("join a new session keyring", unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0)
 }
 
 // kept are the capabilities that podman gives to a container (containers.conf
-// default_capabilities). Without CAP_MKNOD no device of the host can be made.
+// default_capabilities), less CAP_SYS_CHROOT, see build. Without CAP_MKNOD no
+// device of the host can be made.
 var kept = []int{
 	unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_KILL,
 	unix.CAP_NET_BIND_SERVICE, unix.CAP_SETFCAP, unix.CAP_SETGID, unix.CAP_SETPCAP,
-	unix.CAP_SETUID, unix.CAP_SYS_CHROOT,
+	unix.CAP_SETUID,
 }
 
 // confine takes from the target what a container would not have.

@@ -63,7 +63,7 @@ func (c *Cage) enter() error {
 	}
 	for i, p := range c.expose {
 		at := lobby + exposed(i)
-		if err := mountPoint(unix.AT_FDCWD, at, isDir(p)); err != nil {
+		if err := mountPoint(unix.AT_FDCWD, at, c.exposeDir[i]); err != nil {
 			return fmt.Errorf("expose %s: %w", p, err)
 		}
 		if err := bind(p, at, readOnly|unix.MS_NODEV|unix.MS_NOSUID); err != nil {

@@ -90,7 +90,7 @@ func TestTheCageLooksLikeAContainer(t *testing.T) {
 	e := shell(t, Options{Cage: &cage.Options{}})
 	for _, tt := range []struct{ name, script, want string }{
 		{"capabilities", "grep -h Cap /proc/self/status | sort -u | tr -d '\\n\\t'",
-			"CapAmb:0000000000000000CapBnd:00000000800405fbCapEff:00000000800405fbCapInh:0000000000000000CapPrm:00000000800405fb"},
+			"CapAmb:0000000000000000CapBnd:00000000800005fbCapEff:00000000800005fbCapInh:0000000000000000CapPrm:00000000800005fb"},
 		{"working directory", "pwd; ls -A | wc -l", "/tmp/work\n0\n"},
 		{"no descriptor of tjfuzz", "ls /proc/$$/fd | tr '\\n' ' '", "0 1 2 "},
 		{"own pids", "echo $$", "2\n"},
@@ -99,6 +99,8 @@ func TestTheCageLooksLikeAContainer(t *testing.T) {
 		{"devices work", "echo x >/dev/null && head -c2 /dev/zero | wc -c && head -c3 /dev/urandom | wc -c; [ -c /dev/tty ] && [ -L /dev/stdin ] && [ -d /dev/pts ] && echo ok", "2\n3\nok\n"},
 		{"no device can be made", "mknod /tmp/d b 254 0 2>/dev/null && echo made; mknod /etc/d c 1 1 2>/dev/null && echo made", ""},
 		{"the kernel cannot be set", "for f in /proc/sys/kernel/core_pattern /proc/sysrq-trigger /sys/kernel/uevent_helper; do [ -e $f ] && (echo x >$f) 2>/dev/null && echo wrote $f; done", ""},
+		{"no user namespace, and so no cgroup", "unshare -Ur true 2>/dev/null && echo unshared; chroot /tmp /bin/true 2>/dev/null && echo chrooted", ""},
+		{"nothing above the root", "ls -d /../proc /../root/../etc | wc -l; ls /.. | grep -c xup", "2\n0\n"},
 		{"no mount", "mount -t tmpfs x /mnt 2>/dev/null && echo mounted; umount /proc 2>/dev/null && echo unmounted", ""},
 	} {
 		run(t, e, script(tt.script))
@@ -124,8 +126,11 @@ func TestExposedTargetInTmpRuns(t *testing.T) {
 	}
 	defer e.Close()
 	run(t, e, &fuzz.Scenario{Argv: []string{prog}, Stdin: fuzz.StdinNull})
-	if got := string(e.Output()); got != "data\n" {
-		t.Errorf("got %q, want data", got)
+	if got := string(e.Output()); got != "data\nwrote\n" {
+		t.Errorf("got %q, want data and that it wrote", got)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("the host's directory holds %v, %v", entries, err)
 	}
 }
 
@@ -160,7 +165,13 @@ func TestTargetStartsInADirectoryOfTheHostThatItCannotChange(t *testing.T) {
 // executor still works.
 func TestVictimsHarmNothing(t *testing.T) {
 	testenv.Require(t, testenv.Root)
-	outside := filepath.Join(t.TempDir(), "outside")
+	// On a file system that worlds show.
+	dir, err := os.MkdirTemp("/var/tmp", "tjfuzz-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	outside := filepath.Join(dir, "outside")
 	if err := os.WriteFile(outside, []byte("safe"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -171,12 +182,15 @@ func TestVictimsHarmNothing(t *testing.T) {
 		{"fill the disk", "head -c 3000000000 /dev/zero >/big; head -c 3000000000 /dev/zero >/tmp/big; for i in 1 2 3 4 5 6; do head -c 60000000 /dev/zero >/var/big$i; done"},
 		{"fill the memory", "x=x; while :; do x=$x$x; done"},
 		{"fill the memory in a shared memory file", "head -c 3000000000 /dev/zero >/dev/shm/big"},
-		{"kill the parent's group and all else", "kill -9 0 -1 1 $PPID; kill -9 -1"},
+		{"kill the parent's group", "kill -9 0"},
+		{"kill the parent and all else", "kill -9 1 $PPID; kill -9 -1"},
+		{"stop the parent and all else", "kill -STOP 1 $PPID; kill -STOP -1"},
 		{"kill the init", "for s in HUP INT QUIT TERM SEGV STOP KILL; do kill -$s 1; done; sleep 0.1; exit 0"},
 		{"strangle the init", "prlimit --pid 1 --as=1 --nofile=1 --cpu=1 2>/dev/null; exit 0"},
 		{"sleep for ever", "sleep 1000000"},
 		{"sleep for ever and ignore signals", "trap '' HUP INT TERM; setsid sleep 1000000 & sleep 1000000"},
 		{"daemonize", "setsid sh -c 'setsid sleep 1000000 & exit' & exit 0"},
+		{"spoil a file outside", "rm -f " + outside + "; echo spoilt >" + outside + "; chmod 000 " + dir},
 		{"spoil the devices", "chmod 000 /dev/null /dev/zero; rm -f /dev/null; : >/dev/tty"},
 		{"write for ever", "yes"},
 	}

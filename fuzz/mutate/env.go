@@ -8,8 +8,12 @@ import (
 
 // commonNames are the variables that the C library, terminals and most tools look at.
 var commonNames = [...]string{
-	"LANG", "LC_ALL", "LC_CTYPE", "LANGUAGE", "TZ", "TERM", "HOME", "PATH", "TMPDIR", "USER", "SHELL", "COLUMNS", "LINES", "PAGER", "EDITOR", "POSIXLY_CORRECT", "NO_COLOR", "XDG_CONFIG_HOME",
+	"LANG", "LC_ALL", "LC_CTYPE", "LANGUAGE", "TZ", "TERM", "HOME", "PATH", "PWD", "OLDPWD", "TMPDIR", "USER", "LOGNAME", "SHELL", "COLUMNS", "LINES", "PAGER", "EDITOR", "POSIXLY_CORRECT", "NO_COLOR", "XDG_CONFIG_HOME",
 }
+
+// CommonEnv lists the variables that the C library, shells and most tools look
+// at. Their absence sends programs to ask the system instead.
+func CommonEnv() []string { return slices.Clone(commonNames[:]) }
 
 // maxEnv bounds how many variables a scenario changes.
 const maxEnv = 24

@@ -71,6 +71,9 @@ type (
 	}
 )
 
+// stopped is the low byte of a wait status that tells of no end, WIFSTOPPED of wait(2).
+const stopped = 0x7f
+
 const atCWD = ^uintptr(99) // AT_FDCWD, -100
 
 // plan is what the child reads; all of it is prepared before clone.
@@ -212,7 +215,8 @@ func reap(pl *plan) {
 		if e != 0 { // ECHILD: nothing is left
 			syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 0, 0, 0, 0, 0, 0)
 		}
-		if pid == main {
+		// A child that asked to be traced also reports that it stopped.
+		if pid == main && pl.wstatus&0xff != stopped {
 			syscall.RawSyscall6(unix.SYS_WRITE, 0, uintptr(unsafe.Pointer(&pl.wstatus)), unsafe.Sizeof(pl.wstatus), 0, 0, 0)
 		}
 	}
@@ -251,7 +255,7 @@ type Limits struct {
 	// Used, where there is one, is the CPU time that the target's processes have
 	// used, counted from anywhere. Then Timeout bounds that, so that a busy machine
 	// does not change how a run ends: a target that uses none for as long waits
-	// for ever, and ten times as long is too long in any case.
+	// for ever, and four times as long is too long in any case.
 	Used func() time.Duration
 }
 
@@ -273,7 +277,9 @@ func (p *Process) Wait(l Limits) (Status, error) {
 		if err != nil {
 			return st, fmt.Errorf("wait for the child: %w", err)
 		}
-		break
+		if !ws.Stopped() {
+			break
+		}
 	}
 	if !p.init {
 		st.WaitStatus = ws

@@ -110,6 +110,20 @@ func TestWhatTheTargetLeavesIsKilledAfterGrace(t *testing.T) {
 	}
 }
 
+func TestATargetThatAsksToBeTracedHasNotEnded(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	src := filepath.Join(t.TempDir(), "traceme.c")
+	text := "#include <sys/ptrace.h>\n#include <signal.h>\nint main(void) { ptrace(PTRACE_TRACEME, 0, 0, 0); raise(SIGUSR1); return 6; }\n"
+	if err := os.WriteFile(src, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	program := testenv.Compile(t, src)
+	st, err := start(t, &Spec{Init: true, Namespaces: unix.CLONE_NEWPID}, Limits{Timeout: 200 * time.Millisecond}, "exec "+program)
+	if err != nil || !st.TimedOut {
+		t.Errorf("a target that stays stopped: got %+v, %v, want a timeout", st, err)
+	}
+}
+
 func TestCancelEndsTheWait(t *testing.T) {
 	testenv.Require(t, testenv.Root)
 	var cancel [2]int

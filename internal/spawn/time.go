@@ -5,6 +5,9 @@ import "time"
 // looks is how often a running target's CPU time is looked at within its limit.
 const looks = 4
 
+// patience is how many times its limit a target may take by the clock.
+const patience = 4
+
 // timekeeper decides when a target has had its time. The zero value never does.
 type timekeeper struct {
 	l         Limits
@@ -23,7 +26,7 @@ func newTimer(l Limits) *timekeeper {
 	t.end = now.Add(l.Timeout)
 	t.look = t.end
 	if l.Used != nil {
-		t.end = now.Add(10 * l.Timeout)
+		t.end = now.Add(patience * l.Timeout)
 		t.look = now.Add(l.Timeout / looks)
 		t.first = l.Used()
 		t.last = t.first

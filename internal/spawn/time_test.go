@@ -16,7 +16,7 @@ func TestTimeIsUpByUseOrByIdleness(t *testing.T) {
 	}{
 		{"busy", func(time.Duration) float64 { return 1 }, time.Second},
 		{"on two processors", func(time.Duration) float64 { return 2 }, 500 * time.Millisecond},
-		{"busy on a busy machine", func(time.Duration) float64 { return 0.2 }, 5 * time.Second},
+		{"busy on a busy machine", func(time.Duration) float64 { return 0.4 }, 2500 * time.Millisecond},
 		{"waits for ever", func(time.Duration) float64 { return 0 }, time.Second},
 		{"works, then waits for ever", func(e time.Duration) float64 {
 			if e < 300*time.Millisecond {
@@ -24,7 +24,7 @@ func TestTimeIsUpByUseOrByIdleness(t *testing.T) {
 			}
 			return 0
 		}, 1500 * time.Millisecond},
-		{"works a little for ever", func(time.Duration) float64 { return 0.02 }, 10 * time.Second},
+		{"works a little for ever", func(time.Duration) float64 { return 0.02 }, 4 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
