@@ -17,10 +17,10 @@ import (
 )
 
 // The executor, the cage and the recorder together, as learn uses them. What the
-// cage and the launcher call must not get in. TJFUZZ_LONG makes it 20,000 runs.
+// cage and the launcher call must not get in. TJFUZZ_LONG makes it 20,000 runs each.
 func TestEveryCagedRunShowsExactlyTheProgramsOwnSyscalls(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
-	runs := 1000
+	runs := 500
 	if os.Getenv("TJFUZZ_LONG") != "" {
 		runs = 20000
 	}

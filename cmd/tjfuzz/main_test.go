@@ -16,6 +16,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// A program built with -race sleeps for a second at its end.
+	os.Setenv("GORACE", "atexit_sleep_ms=0")
 	testscript.Main(m, map[string]func(){"tjfuzz": main, "nobody": nobody})
 }
 
@@ -54,6 +56,7 @@ func scripts(t *testing.T, dir string) {
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("VICTIMS", victims)
+			e.Setenv("GORACE", os.Getenv("GORACE"))
 			tool, err := exec.LookPath("tjfuzz")
 			if err != nil {
 				return err
