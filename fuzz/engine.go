@@ -75,7 +75,9 @@ type Stats struct {
 	Phase      Phase
 	Runs       uint64
 	CleanRuns  uint64
+	Accepted   uint64 // runs that ended with exit code 0
 	TimedOut   uint64
+	Left       uint64  // runs that left processes behind, which were killed
 	Draws      uint64  // runs in PhaseExplore
 	Singletons uint64  // syscalls that a draw was first to show and that exactly one draw has shown
 	Quiet      uint64  // draws since the last new syscall
@@ -334,6 +336,12 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	st.Runs++
 	if r.Clean() {
 		st.CleanRuns++
+		if r.ExitCode == 0 {
+			st.Accepted++
+		}
+	}
+	if r.Left {
+		st.Left++
 	}
 	if r.TimedOut {
 		st.TimedOut++

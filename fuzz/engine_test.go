@@ -536,11 +536,21 @@ func TestThePlanRunsTheUsersCommandLineFirst(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			o := Options{Fixed: 1, Bases: []Scenario{c.base}, Seeds: seeds, Table: mutate.Table{Options: []mutate.Option{{Name: "-a", Arity: mutate.NoValue}}}}
 			var got []string
+			unset := map[string]bool{}
 			for _, p := range plan(&o, nil) {
+				if len(p.s.Env) > 0 {
+					unset[strings.Join(p.s.Env, " ")] = true
+					continue
+				}
 				got = append(got, fmt.Sprintf("%s %s %v %s", p.phase, p.s.Stdin, p.s.Argv[1:], p.s.Input))
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Error(diff)
+			}
+			for _, names := range append(mutate.CommonEnv(), strings.Join(mutate.CommonEnv(), " ")) {
+				if !unset[names] {
+					t.Errorf("no run without %s", names)
+				}
 			}
 		})
 	}

@@ -49,6 +49,7 @@ type Result struct {
 	ExitCode int        // valid when Signal is 0 and TimedOut is false
 	Signal   int        // the signal that ended the target, 0 for none
 	TimedOut bool       // the run was ended by the time limit
+	Left     bool       // the target ended, but processes that it had started had to be killed
 	Duration time.Duration
 }
 

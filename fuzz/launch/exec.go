@@ -216,7 +216,7 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher) (*fuzz.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &fuzz.Result{TimedOut: st.TimedOut, Duration: time.Since(began)}
+	r := &fuzz.Result{TimedOut: st.TimedOut, Left: st.Left, Duration: time.Since(began)}
 	switch {
 	case st.TimedOut:
 	case st.Killed:
