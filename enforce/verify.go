@@ -15,6 +15,7 @@ type Replayed struct {
 	Seen   []sysno.ID // calls that the filter let pass
 	Denied []sysno.ID // calls that a filter refused
 	Signal int        // what ended the target, 0 for an exit
+	Clean  bool       // it ended by itself, by exit
 }
 
 // Case is one scenario to replay.
@@ -31,11 +32,13 @@ type Violation struct {
 	ID      sysno.ID `json:"-"`
 	Syscall string   `json:"syscall"`
 	Killed  bool     `json:"killed"` // the target died of it
+	Clean   bool     `json:"clean"`  // the target ended by itself all the same
 }
 
 // Verification is the result of Verify.
 type Verification struct {
 	Replays     int
+	Clean       int // replays that ended by exit
 	Violations  []Violation
 	Exercised   int          // rules of which at least one replay made the call
 	Unexercised []synth.Rule // permitting rules of which none did, sorted
@@ -59,6 +62,9 @@ func Verify(ctx context.Context, p *synth.Policy, cases []Case, progress func(do
 			return nil, err
 		}
 		v.Replays++
+		if r.Clean {
+			v.Clean++
+		}
 		for _, id := range r.Seen {
 			seen[id] = true
 		}
@@ -69,7 +75,7 @@ func Verify(ctx context.Context, p *synth.Policy, cases []Case, progress func(do
 				continue
 			}
 			found = true
-			v.Violations = append(v.Violations, Violation{c.ID, c.Command, id, id.String(), r.Signal == sigsys})
+			v.Violations = append(v.Violations, Violation{c.ID, c.Command, id, id.String(), r.Signal == sigsys, r.Clean})
 		}
 		if r.Signal == sigsys && !found && len(r.Denied) == 0 {
 			return nil, &UnseenError{Case: c.ID, Command: c.Command}

@@ -66,7 +66,8 @@ func poissonCDF(k uint64, mean float64) float64 {
 // drawn nothing new since. Along one run that can be true of one set only, since
 // a larger set has a smaller m and so an earlier date; and for each the chance
 // of the silence is at most (1-m)^(3/m) < 5 %. This needs draws from one
-// distribution: the engine changes its own only when it learns something.
+// distribution. The engine shifts its own on new combinations and on timeouts too,
+// and checks the bound again and again: for a session it is an approximation.
 func chance(singletons, draws, quiet uint64) float64 {
 	return max(UpperBound(singletons, draws, confidenceLevel), UpperBound(0, quiet, confidenceLevel))
 }

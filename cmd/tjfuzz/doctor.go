@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tjfuzz/tjfuzz/enforce/filter"
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
 	"github.com/tjfuzz/tjfuzz/trace/rawtp"
 )
@@ -102,12 +102,17 @@ func examineCage() finding {
 }
 
 func examineFilter() finding {
-	p := &synth.Policy{Default: synth.Verdict{Action: synth.KillProcess}}
-	_ = p
-	if _, err := filter.Compile(p); errors.Is(err, filter.ErrNoCgo) {
-		return finding{"filter", false, err.Error(), ""}
+	native := sysno.Native()
+	exec, _ := sysno.Lookup(native, "execve")
+	p := &synth.Policy{
+		Default: synth.Verdict{Action: synth.KillProcess},
+		Archs:   []sysno.Arch{native},
+		Groups:  synth.Arrange([]synth.Rule{{ID: exec, Verdict: synth.Verdict{Action: synth.Allow}, Tier: synth.Manual}}),
 	}
-	return finding{"filter", true, "libseccomp is linked in", ""}
+	if _, err := compile(p); err != nil {
+		return finding{"filter", false, err.Error() + "; enforce, verify and learn cannot run", "install a build with libseccomp"}
+	}
+	return finding{"filter", true, "libseccomp compiles policies to what they say", ""}
 }
 
 func examineLog() finding {

@@ -48,7 +48,7 @@ every rule of the policy is explained.`,
 			for _, word := range args[1:] {
 				id, err := sysno.Parse(t.Arch, word)
 				if err != nil {
-					return err
+					return hinted(err, "'tjfuzz groups' lists all by group")
 				}
 				ids = append(ids, id)
 			}
@@ -84,6 +84,17 @@ func explained(path, program string, t *trace.Trace) (*synth.Policy, error) {
 	known := map[sysno.ID]synth.Rule{}
 	for _, r := range generated.Rules() {
 		known[r.ID] = r
+	}
+	for _, runtime := range synth.Runtimes() {
+		with, err := synth.Generate(t, synth.Options{AllowIncomplete: true, Runtime: runtime})
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range with.Rules() {
+			if _, ok := known[r.ID]; !ok {
+				known[r.ID] = r
+			}
+		}
 	}
 	for _, g := range p.Groups {
 		for i := range g.Rules {

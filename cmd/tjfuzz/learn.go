@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -101,6 +102,9 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if o.output == "" {
 		o.output = defaultProfile(args[0])
 	}
+	if o.output == "-" && o.asJSON {
+		return usage(c, errors.New("--json and -o - both write to standard output"))
+	}
 	s, err := newSession(args, o.runFlags)
 	if err != nil {
 		return err
@@ -121,7 +125,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if err != nil {
 		return err
 	}
-	rec, err := openRecorder(rawtp.Options{Slots: o.jobs})
+	rec, err := openRecorder(rawtp.Options{Slots: o.jobs, Denials: true})
 	if err != nil {
 		return err
 	}
@@ -136,6 +140,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if o.noCage {
 		v.warn("no cage: the target runs in this very system and can change and destroy things")
 	}
+	v.say("asking %s what it understands", args[0])
 	found, ranked, err := s.study(ctx, pack)
 	if err != nil {
 		return err
@@ -282,9 +287,10 @@ func complete(obs []trace.Observation, seen []sysno.ID) []trace.Observation {
 // what no run had shown before.
 const provings = 4
 
-// prove generates the policy and replays every witness under it. A call that is
-// refused then is one that the target makes now and then: it becomes evidence,
-// and the policy is generated again.
+// prove generates the policy and replays every scenario under it. A call that is
+// refused then and that no run had shown is one that the target makes now and
+// then: it becomes evidence, and the policy is generated again. What else is
+// refused disproves the policy, unless the user asked for it.
 func prove(ctx context.Context, v voice, s *session, state *fuzz.State, t *trace.Trace, o synth.Options) (*synth.Policy, *verified, error) {
 	for range provings {
 		p, err := generate(t, o)
@@ -295,21 +301,40 @@ func prove(ctx context.Context, v voice, s *session, state *fuzz.State, t *trace
 		if err != nil {
 			return nil, nil, fmt.Errorf("prove the policy: %w", err)
 		}
-		fresh := 0
+		if !check.Lost.Complete() && !o.AllowIncomplete {
+			return nil, nil, &failure{err: errors.New("the proof is incomplete: the recorder lost processes"), code: exitIncomplete,
+				hint: "learn again with fewer --jobs"}
+		}
+		fresh := false
+		var refused []string
 		for _, x := range check.Violations {
-			if slices.ContainsFunc(t.Observations, func(o trace.Observation) bool { return o.ID == x.ID }) {
-				continue
+			i := slices.IndexFunc(t.Observations, func(o trace.Observation) bool { return o.ID == x.ID })
+			switch {
+			case i < 0:
+				fresh = true
+				v.say("the replay of a scenario made a new call: %s", x.Syscall)
+				obs := trace.Observation{ID: x.ID, Runs: 1, Witness: trace.Witness{ID: x.Case, Command: x.Command + fuzz.Unconfirmed}}
+				if x.Clean {
+					obs.CleanRuns = 1
+				}
+				t.Observations = append(t.Observations, obs)
+			case o.DenyErrorPath && t.Observations[i].CleanRuns == 0: // as asked
+			default:
+				refused = append(refused, x.Syscall)
 			}
-			v.say("the replay of a scenario made a new call: %s", x.Syscall)
-			t.Observations = append(t.Observations, trace.Observation{ID: x.ID, Runs: 1,
-				Witness: trace.Witness{ID: x.Case, Command: x.Command + fuzz.Unconfirmed}})
-			fresh++
 		}
-		if fresh == 0 {
-			return p, check, nil
+		if fresh {
+			t.Runs += uint64(check.Replays)
+			t.CleanRuns += uint64(check.Clean)
+			t.Observations = complete(t.Observations, nil)
+			continue
 		}
-		t.Runs += uint64(check.Replays)
-		t.Observations = complete(t.Observations, nil)
+		if len(refused) > 0 {
+			slices.Sort(refused)
+			return nil, nil, &failure{err: fmt.Errorf("the policy refuses what the program was seen to call: %s; no profile was written",
+				strings.Join(slices.Compact(refused), " ")), code: exitViolation, hint: "a call of a number without a name cannot be allowed; use --default errno"}
+		}
+		return p, check, nil
 	}
 	return nil, nil, hinted(errors.New("every replay shows calls that no run had shown"), "give it more time: --duration")
 }

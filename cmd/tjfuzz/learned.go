@@ -84,6 +84,12 @@ func (r *learned) text(v voice, program string) {
 	if n := len(r.outcome.Hangs); n > 0 {
 		v.say("the target hung in %s; scenarios are in %s/hangs", ways(n), r.state)
 	}
+	if st.Left > 0 {
+		v.warn("%d runs left processes behind, which were ended; what a daemon does later is not in the policy", st.Left)
+	}
+	if st.Accepted == 0 {
+		v.warn("no run ended with exit code 0; give the program arguments with which it works, or --seeds it accepts")
+	}
 	allowed, groups := 0, 0
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
@@ -103,7 +109,7 @@ func (r *learned) text(v voice, program string) {
 	if st.Chance < 1 {
 		v.say("confidence: the chance that one more such run needs another syscall is below %s (95 %%)", percent(st.Chance))
 	} else {
-		v.say("confidence: none yet, there were too few random runs; give it more time with --duration")
+		v.say("confidence: none yet, the last new syscall was found only %d random runs ago; give it more time with --duration", st.Quiet)
 	}
 	v.say("proof: %d scenarios replayed under the policy, %d violations", r.check.Replays, len(r.check.Violations))
 	v.say("wrote %s; evidence is in %s", r.profile, r.state)

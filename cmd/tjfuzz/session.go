@@ -15,6 +15,7 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch"
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/trace/rawtp"
 )
 
@@ -29,7 +30,7 @@ type runFlags struct {
 func (r *runFlags) add(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&r.state, "state", "", "the state `directory` with scenarios and evidence (default "+stateRoot+"/PROGRAM)")
-	f.DurationVar(&r.timeout, "timeout", 0, "end a single run after this `time` (default: by how long the first runs take)")
+	f.DurationVar(&r.timeout, "timeout", 0, "end a single run when it has used this CPU `time`, or none for as long (default: by how long the first runs take)")
 	f.BoolVar(&r.noCage, "no-cage", false, "run the target in this very system; it can change and destroy things")
 }
 
@@ -159,8 +160,10 @@ func (s *session) executor(rec *rawtp.Recorder, slot int, filter []byte) (*launc
 	if rec != nil {
 		o.Watch = func() (launch.Watcher, error) {
 			var err error
-			watched, err = rec.Launcher(slot)
-			return watched, err
+			if watched, err = rec.Launcher(slot); err != nil || filter != nil {
+				return watched, err
+			}
+			return attempts{watched}, nil
 		}
 	}
 	e, err := launch.New(o)
@@ -168,6 +171,16 @@ func (s *session) executor(rec *rawtp.Recorder, slot int, filter []byte) (*launc
 		err = hinted(err, "run as root; --no-cage runs the target without protection")
 	}
 	return e, watched, err
+}
+
+// attempts is a slot whose set also has the calls that a filter of the target's
+// own refused: the target makes them, so the policy must let them get that far.
+type attempts struct{ *rawtp.Slot }
+
+func (a attempts) Seen() []sysno.ID {
+	ids := append(a.Slot.Seen(), a.Denied()...)
+	slices.SortFunc(ids, sysno.ID.Compare)
+	return slices.Compact(ids)
 }
 
 // fixture is what a target finds in its working directory beside its input, so

@@ -87,7 +87,7 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	}
 	seeds, formats, err := s.accepted(try, seeds)
 	if s.runs.timeout == 0 {
-		s.runs.timeout = min(max(time.Second, 10*slowest), 10*time.Second)
+		s.runs.timeout = limit(slowest)
 	}
 	for _, f := range formats {
 		found.Dictionary = append(found.Dictionary, corpora.Dictionary(f)...)
@@ -118,6 +118,18 @@ func texts(seeds []corpora.Seed) []string {
 
 func printable(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) && !unicode.IsSpace(r) })
+}
+
+// limit is ten times what the slowest of the first runs took, in coarse steps: how
+// fast the machine was just then is not to decide what the session finds.
+func limit(slowest time.Duration) time.Duration {
+	steps := []time.Duration{time.Second, 3 * time.Second, 10 * time.Second}
+	for _, s := range steps {
+		if 10*slowest <= s {
+			return s
+		}
+	}
+	return steps[len(steps)-1]
 }
 
 // maxAsked bounds how many sub-commands are asked for help.

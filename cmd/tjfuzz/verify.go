@@ -152,7 +152,7 @@ func verify(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy,
 				if err != nil {
 					return enforce.Replayed{}, runError(err, s.args[0])
 				}
-				return enforce.Replayed{Seen: r.Seen, Denied: slot.Denied(), Signal: r.Signal}, nil
+				return enforce.Replayed{Seen: r.Seen, Denied: slot.Denied(), Signal: r.Signal, Clean: r.Clean()}, nil
 			},
 		}
 	}
