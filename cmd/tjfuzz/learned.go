@@ -106,9 +106,12 @@ func (r *learned) text(v voice, program string) {
 		fmt.Fprint(v.w, table.String())
 	}
 	v.say("%s, and %d more that any program may need", r.tiers(), r.count(synth.Always))
-	if st.Chance < 1 {
+	switch {
+	case st.Draws == 0:
+		v.say("confidence: none, there was no time for random runs; give it more with --duration")
+	case st.Chance < 1:
 		v.say("confidence: the chance that one more such run needs another syscall is below %s (95 %%)", percent(st.Chance))
-	} else {
+	default:
 		v.say("confidence: none yet, the last new syscall was found only %d random runs ago; give it more time with --duration", st.Quiet)
 	}
 	v.say("proof: %d scenarios replayed under the policy, %d violations", r.check.Replays, len(r.check.Violations))

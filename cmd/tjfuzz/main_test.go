@@ -34,7 +34,10 @@ func nobody() {
 }
 
 // What needs no rights: refusals, help, groups, profiles from stored evidence.
-func TestCommands(t *testing.T) { scripts(t, "testdata/any") }
+func TestCommands(t *testing.T) {
+	testenv.Program(t, "jq")
+	scripts(t, "testdata/any", "")
+}
 
 // What records or applies.
 func TestRecordingCommands(t *testing.T) {
@@ -42,12 +45,11 @@ func TestRecordingCommands(t *testing.T) {
 	for _, program := range []string{"jq", "sort"} {
 		testenv.Program(t, program)
 	}
-	scripts(t, "testdata/recorded")
+	scripts(t, "testdata/recorded", compiled(t))
 }
 
-// scripts runs the txtar scripts of a folder, with the victims of testdata in $VICTIMS.
-func scripts(t *testing.T, dir string) {
-	victims := compiled(t)
+// scripts runs the txtar scripts of a folder. $VICTIMS is a directory of programs.
+func scripts(t *testing.T, dir, victims string) {
 	testscript.Run(t, testscript.Params{
 		Dir: dir,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
