@@ -13,10 +13,10 @@ linking := $(if $(filter static,$(LINK)),$(static))
 stamp   := -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo test bench generate release clean
+.PHONY: help setup build demo test test-long bench generate release clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install what building, the demo and the tests need
 	@scripts/setup build demo test
@@ -32,6 +32,10 @@ demo: build ## learn a policy for jq, enforce it, verify it (half a minute)
 test: ## every check and every test; as root, those that need the kernel too
 	@scripts/setup build test generate
 	@scripts/check
+
+test-long: ## the tests that learn, at full length: 14 programs a minute each, 20,000 runs (half an hour)
+	@scripts/setup build test
+	TJFUZZ_LONG=1 TJFUZZ_LEARN=60s $(GO) test -v -count=1 -timeout 90m ./trace/rawtp ./cmd/tjfuzz ./benchmarks/acceptance
 
 bench: ## run the benchmarks
 	@scripts/setup build test

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -23,18 +25,38 @@ type Command struct {
 	Dir    string // working directory, empty for the caller's
 	Filter []byte // cBPF in the layout of struct sock_filter[]; nil runs unfiltered
 
+	Files   uint64        // soft limit of open files, 0 for the caller's
+	Ignored []unix.Signal // are ignored by the program, and by the caller from now on where they would be passed on
+
+	// Adopt makes what the program leaves behind a child of the caller, so that
+	// Status.Left can tell of it. While the program runs, what it has left behind
+	// and has ended is waited for, and so is any other child of the caller.
+	Adopt bool
+
 	// Watch, when not nil, is called on the thread that starts the program,
 	// right before; the function that it returns, when all is over.
 	Watch func() (release func() error, err error)
 }
 
+// Status tells how a program ended.
+type Status struct {
+	unix.WaitStatus
+	Left bool // with Command.Adopt: processes of the program go on
+}
+
+// passed are the signals that people and supervisors send to a program.
+var passed = []unix.Signal{
+	unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGABRT, unix.SIGALRM, unix.SIGTERM,
+	unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH,
+}
+
 // Run runs the command with the caller's standard streams and waits for it. No
-// system call is made between the load of the filter and execve. SIGTERM, SIGHUP
-// and the like are passed on; what the terminal sends reaches the program by
-// itself. Unless the caller has CAP_SYS_ADMIN, the program runs with no_new_privs.
-func Run(c Command) (unix.WaitStatus, error) {
+// system call is made between the load of the filter and execve. SIGTERM, SIGINT
+// and the like are passed on, unless the terminal has sent them to the program too.
+// Unless the caller has CAP_SYS_ADMIN, a filtered program runs with no_new_privs.
+func Run(c Command) (Status, error) {
 	type end struct {
-		status unix.WaitStatus
+		status Status
 		err    error
 	}
 	done := make(chan end)
@@ -48,11 +70,11 @@ func Run(c Command) (unix.WaitStatus, error) {
 	return e.status, e.err
 }
 
-func run(c Command) (_ unix.WaitStatus, err error) {
+func run(c Command) (_ Status, err error) {
 	if c.Watch != nil {
 		release, err := c.Watch()
 		if err != nil {
-			return 0, err
+			return Status{}, err
 		}
 		defer func() {
 			if e := release(); err == nil {
@@ -60,41 +82,135 @@ func run(c Command) (_ unix.WaitStatus, err error) {
 			}
 		}()
 	}
-	spec := &spawn.Spec{}
-	spec.Target.DieWithParent()
-	if c.Dir != "" {
-		spec.Target.Chdir(c.Dir)
+	spec, err := c.spec()
+	if err != nil {
+		return Status{}, err
 	}
-	if c.Filter != nil && needsNoNewPrivs() {
-		spec.Target.NoNewPrivs()
+	signals, children := make(chan os.Signal, 16), make(chan os.Signal, 1)
+	for _, s := range passed {
+		if slices.Contains(c.Ignored, s) {
+			signal.Ignore(s)
+		} else {
+			signal.Notify(signals, s)
+		}
 	}
-	spec.Target.Exec(c.Path, c.Argv, c.Env, c.Filter)
-
-	// A terminal signals its whole foreground group, so the program has those
-	// signals already; this process must merely survive them.
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH)
 	defer signal.Stop(signals)
+	if c.Adopt {
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return Status{}, fmt.Errorf("become the parent of orphans: %w", err)
+		}
+		defer unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+		signal.Notify(children, unix.SIGCHLD)
+		defer signal.Stop(children)
+	}
 	p, err := spawn.Start(spec)
 	if err != nil {
-		return 0, err
+		return Status{}, err
 	}
-	stop := make(chan struct{})
-	defer close(stop)
+	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(stopped)
 		for {
 			select {
 			case s := <-signals:
-				if s != unix.SIGINT && s != unix.SIGQUIT && s != unix.SIGWINCH {
+				if !terminalSent(s, p.Pid) {
 					_ = unix.Kill(p.Pid, s.(unix.Signal))
 				}
+			case <-children:
+				reap(p.Pid)
 			case <-stop:
 				return
 			}
 		}
 	}()
 	st, err := p.Wait(spawn.Limits{})
-	return st.WaitStatus, err
+	close(stop)
+	<-stopped
+	return Status{WaitStatus: st.WaitStatus, Left: c.Adopt && reap(0)}, err
+}
+
+func (c *Command) spec() (*spawn.Spec, error) {
+	s := &spawn.Spec{}
+	s.Target.DieWithParent()
+	if c.Dir != "" {
+		s.Target.Chdir(c.Dir)
+	}
+	if c.Files != 0 {
+		var now unix.Rlimit
+		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &now); err != nil {
+			return nil, fmt.Errorf("get the limit of open files: %w", err)
+		}
+		s.Target.Rlimit(unix.RLIMIT_NOFILE, min(c.Files, now.Max), now.Max)
+	}
+	for _, sig := range c.Ignored {
+		s.Target.Ignore(sig)
+	}
+	if c.Filter != nil && needsNoNewPrivs() {
+		s.Target.NoNewPrivs()
+	}
+	s.Target.Exec(c.Path, c.Argv, c.Env, c.Filter)
+	return s, nil
+}
+
+// terminalSent reports whether a signal probably came from the terminal, which
+// sends to all of its foreground group, and so has reached the program as well. A
+// program that gets one twice may take the second for impatience. SIGHUP does not
+// count: when it comes, the terminal is gone and cannot be asked, and shells send
+// it a second time anyway.
+func terminalSent(s os.Signal, program int) bool {
+	if s != unix.SIGINT && s != unix.SIGQUIT && s != unix.SIGWINCH {
+		return false
+	}
+	tty, err := unix.Open("/dev/tty", unix.O_RDONLY|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(tty)
+	foreground, err := unix.IoctlGetInt(tty, unix.TIOCGPGRP)
+	if err != nil || foreground != unix.Getpgrp() {
+		return false
+	}
+	group, err := unix.Getpgid(program)
+	return err == nil && group == foreground
+}
+
+// reap waits for children that have ended, until it comes upon the program, and
+// reports whether there are others. Without it, a program that waits for the end of
+// what it has left behind would see it stay for ever.
+func reap(program int) bool {
+	for {
+		var info unix.Siginfo
+		err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+		if err != nil { // ECHILD
+			return false
+		}
+		// si_pid, the first of the fields that depend on the signal (sigaction(2)).
+		pid := int(*(*int32)(unsafe.Add(unsafe.Pointer(&info), 16)))
+		if pid == 0 || pid == program {
+			return true
+		}
+		_, _ = unix.Wait4(pid, nil, 0, nil)
+	}
+}
+
+// Forfeits says which rights the file at path gives to who executes it, and which
+// a filtered program will not get because Run sets no_new_privs; "" for none.
+func Forfeits(path string) string {
+	var st unix.Stat_t
+	if !needsNoNewPrivs() || unix.Stat(path, &st) != nil {
+		return ""
+	}
+	// Without the group's x bit, setgid marks a file for locking (inode(7)).
+	const setgid = unix.S_ISGID | unix.S_IXGRP
+	switch size, _ := unix.Getxattr(path, "security.capability", nil); {
+	case st.Mode&unix.S_ISUID != 0 && int(st.Uid) != os.Geteuid():
+		return "setuid"
+	case st.Mode&setgid == setgid && int(st.Gid) != os.Getegid():
+		return "setgid"
+	case size > 0 && os.Geteuid() != 0:
+		return "file capabilities"
+	}
+	return ""
 }
 
 // needsNoNewPrivs reports whether seccomp(2) demands no_new_privs of us.

@@ -44,6 +44,7 @@ all the same.`,
 		Args: targetArgs,
 		RunE: func(c *cobra.Command, args []string) error { return runEnforce(c, o, args) },
 	}
+	c.Flags().SetInterspersed(false)
 	c.Flags().StringVar(&o.policy, "policy", "", "the OCI `profile` to apply (default PROGRAM.seccomp.json)")
 	c.Flags().BoolVar(&o.quiet, "quiet", false, "show errors only")
 	return c
@@ -63,7 +64,11 @@ func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	cmd := enforce.Command{Path: executable(args[0], prog), Argv: args, Env: os.Environ(), Filter: code}
+	if rights := enforce.Forfeits(prog); rights != "" {
+		v.warn("%s has rights by %s; under a policy it runs without them (no_new_privs), unless root starts it", args[0], rights)
+	}
+	cmd := commandAsIs(args, prog)
+	cmd.Filter = code
 
 	report := enforce.NewReport(policy)
 	watch, finish, err := watchDenials(v, policy, report)
@@ -77,16 +82,25 @@ func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 		return runError(err, args[0])
 	}
 	if s := report.Summary(); s != "" {
-		v.say("%s; %s", s, enforce.Describe(status))
+		v.say("%s; %s", s, enforce.Describe(status.WaitStatus))
 		v.hint("if the program was right to call it: tjfuzz learn --resume -- %s, on inputs that lead there", fuzz.Quote(args[0]))
 	}
 	if lost > 0 {
 		v.warn("%d refused calls could not be shown", lost)
 	}
-	if code := enforce.ExitCode(status); code != 0 {
+	if code := enforce.ExitCode(status.WaitStatus); code != 0 {
 		return exitStatus(code)
 	}
 	return nil
+}
+
+// commandAsIs is a program, found at path, to run as if no tjfuzz stood in between.
+func commandAsIs(args []string, path string) enforce.Command {
+	c := enforce.Command{Path: executable(args[0], path), Argv: args, Env: os.Environ()}
+	if files, ignored, ok := filter.Inherited(); ok {
+		c.Files, c.Ignored = files, ignored
+	}
+	return c
 }
 
 // loadPolicy reads the profile at path or, without one, that of the program.

@@ -27,7 +27,8 @@ func TestLearnSurvivesHostileTargets(t *testing.T) {
 		{"removes-everything", "unlinkat", "", `rm -rf --no-preserve-root / /tmp/* /var/tmp/* "$0" 2>/dev/null; exit 0`},
 		{"forks-without-end", "clone", "", `f() { f | f & f; }; f`},
 		{"fills-the-disk", "write", "", `for d in . / /tmp /var/tmp /home /root /dev/shm /run; do cat /dev/zero >$d/filled-by-a-victim & done; wait`},
-		{"kills-its-parents", "kill", "", `kill -9 0 -1 1 $PPID; kill -STOP 1; kill -9 -1`},
+		{"kills-its-group", "kill", "", `kill -9 0`},
+		{"kills-its-parents", "kill", "", `kill -9 1 $PPID; kill -STOP 1 $PPID; kill -9 -1; kill -STOP -1`},
 		{"sleeps-for-ever", "clock_nanosleep", "\x0086391\x00", `trap '' HUP INT TERM; sleep 86391`},
 		{"daemonizes", "setsid", "\x0086390\x00", `setsid sh -c 'setsid sleep 86390 & exit' & exit 0`},
 		{"writes-for-ever", "write", "", `yes`},
@@ -37,7 +38,12 @@ func TestLearnSurvivesHostileTargets(t *testing.T) {
 		text := fmt.Sprintf("[ \"$(readlink /proc/self/ns/mnt)\" != '%s' ] || exit\n%s", here, v.script)
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			dir, outside := t.TempDir(), t.TempDir()
+			dir := t.TempDir()
+			outside, err := os.MkdirTemp("/var/tmp", "tjfuzz-test-") // a place that the cage shows
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { os.RemoveAll(outside) })
 			target := script(t, dir, v.name, text)
 			marker := filepath.Join(outside, "marker")
 			if err := os.WriteFile(marker, []byte("safe"), 0o644); err != nil {

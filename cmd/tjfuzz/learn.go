@@ -73,6 +73,7 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
 	o.runFlags.add(c)
 	o.policyFlags.add(c)
 	f := c.Flags()
+	f.SetInterspersed(false)
 	f.StringVarP(&o.output, "output", "o", "", "write the profile to this `file`, - for standard output (default PROGRAM.seccomp.json)")
 	f.StringVar(&o.seeds, "seeds", "", "use the files in this `directory` as seeds instead of the built-in ones")
 	f.StringVarP(&o.dictionary, "dictionary", "x", "", "also use the tokens in this `file`, in AFL's format")

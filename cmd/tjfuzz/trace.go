@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -39,6 +38,7 @@ program's own.`,
 		Args: targetArgs,
 		RunE: func(c *cobra.Command, args []string) error { return runTrace(c, o, args) },
 	}
+	c.Flags().SetInterspersed(false)
 	c.Flags().StringVarP(&o.output, "output", "o", "", "write the evidence to this `file`, - for standard output (default: list the syscalls on standard error)")
 	c.Flags().BoolVar(&o.quiet, "quiet", false, "show errors only")
 	return c
@@ -66,17 +66,17 @@ func runTrace(c *cobra.Command, o traceOptions, args []string) error {
 	}
 	defer rec.Close()
 	var seen []sysno.ID
-	status, err := enforce.Run(enforce.Command{
-		Path: executable(args[0], path), Argv: args, Env: os.Environ(),
-		Watch: func() (func() error, error) {
-			slot, err := rec.Launcher(0)
-			if err != nil {
-				return nil, err
-			}
-			slot.Begin()
-			return func() error { seen = slot.Seen(); return slot.Release() }, nil
-		},
-	})
+	cmd := commandAsIs(args, path)
+	cmd.Adopt = true
+	cmd.Watch = func() (func() error, error) {
+		slot, err := rec.Launcher(0)
+		if err != nil {
+			return nil, err
+		}
+		slot.Begin()
+		return func() error { seen = slot.Seen(); return slot.Release() }, nil
+	}
+	status, err := enforce.Run(cmd)
 	if err != nil {
 		return runError(err, args[0])
 	}
@@ -101,14 +101,14 @@ func runTrace(c *cobra.Command, o traceOptions, args []string) error {
 	} else {
 		v.say("%d syscalls: %s", len(seen), names(seen))
 	}
-	if t.Lost.Late > 0 {
-		v.warn("processes of the program outlived it; what they do from now on is not recorded")
+	if status.Left {
+		v.warn("the program left processes behind; what they do from now on is not recorded")
 	}
 	if !t.Lost.Complete() {
 		return &failure{err: errors.New("the recording is incomplete"), code: exitIncomplete,
 			hint: "run it again; if it happens again, the machine is short of memory"}
 	}
-	if code := enforce.ExitCode(status); code != 0 {
+	if code := enforce.ExitCode(status.WaitStatus); code != 0 {
 		return exitStatus(code)
 	}
 	return nil

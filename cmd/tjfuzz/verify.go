@@ -40,6 +40,7 @@ The exit code is 5 when a call was refused.`,
 		RunE: func(c *cobra.Command, args []string) error { return runVerify(c.Context(), c, o, args) },
 	}
 	o.runFlags.add(c)
+	c.Flags().SetInterspersed(false)
 	c.Flags().StringVar(&o.policy, "policy", "", "the OCI `profile` to verify (default PROGRAM.seccomp.json)")
 	c.Flags().BoolVar(&o.quiet, "quiet", false, "show errors only")
 	c.Flags().BoolVar(&o.asJSON, "json", false, "write the result as JSON to standard output")

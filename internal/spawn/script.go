@@ -1,6 +1,7 @@
 package spawn
 
 import (
+	"fmt"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -107,6 +108,14 @@ func (s *Script) Dup(from, to int) {
 func (s *Script) Rlimit(resource int, cur, limit uint64) {
 	s.Call("setrlimit", unix.SYS_PRLIMIT64, 0, uintptr(resource),
 		Struct(s, &unix.Rlimit{Cur: cur, Max: limit}), 0)
+}
+
+// Ignore appends rt_sigaction(2), which makes the program ignore a signal. A child
+// starts with the default action for every signal.
+func (s *Script) Ignore(sig unix.Signal) {
+	const ignore = 1 // SIG_IGN
+	s.Call(fmt.Sprintf("ignore signal %d", sig), unix.SYS_RT_SIGACTION, uintptr(sig),
+		Struct(s, &sigaction{handler: ignore}), 0, unsafe.Sizeof(sigset(0)))
 }
 
 // NoNewPrivs appends prctl(PR_SET_NO_NEW_PRIVS).
