@@ -131,6 +131,8 @@ type Outcome struct {
 // Unconfirmed is what Witness.Command ends in for an unstable observation.
 const Unconfirmed = " # not in every run"
 
+const sigkill = 9
+
 const (
 	replays      = 5  // of a scenario with a new syscall
 	confirming   = 3  // of them must show it
@@ -386,7 +388,8 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 			}
 		}
 		c.corpus.credit(j.dims, gain)
-		c.corpus.blame(&j.s, r.TimedOut)
+		// What is killed had mostly used all the memory that it may, which takes as long.
+		c.corpus.blame(&j.s, r.TimedOut || r.Signal == sigkill)
 	}
 	switch {
 	case r.TimedOut:
