@@ -60,7 +60,7 @@ func runTrace(c *cobra.Command, o traceOptions, args []string) error {
 	if err != nil {
 		return err
 	}
-	rec, err := openRecorder(rawtp.Options{Slots: 1})
+	rec, err := openRecorder(rawtp.Options{Slots: 1, Denials: true})
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func runTrace(c *cobra.Command, o traceOptions, args []string) error {
 			return nil, err
 		}
 		slot.Begin()
-		return func() error { seen = slot.Seen(); return slot.Release() }, nil
+		return func() error { seen = attempts{slot}.Seen(); return slot.Release() }, nil
 	}
 	status, err := enforce.Run(cmd)
 	if err != nil {
