@@ -1,0 +1,157 @@
+package fuzz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+)
+
+// worker makes runs with one executor.
+type worker struct {
+	c    *coordinator
+	rng  *rand.Rand
+	exec Executor
+}
+
+func (w *worker) work(ctx context.Context, i int) (err error) {
+	if w.exec, err = w.c.o.NewExecutor(i); err != nil {
+		return fmt.Errorf("start executor %d: %w", i, err)
+	}
+	defer func() {
+		if e := w.exec.Close(); e != nil {
+			err = errors.Join(err, fmt.Errorf("close executor %d: %w", i, e))
+		}
+	}()
+	for err == nil {
+		j := w.c.choose(w.rng)
+		var r *Result
+		var fresh []sysno.ID
+		if r, fresh, err = w.run(ctx, &j); err == nil && len(fresh) > 0 {
+			err = w.pursue(ctx, discovery{j.s, fresh, r.TimedOut})
+		}
+	}
+	if err == errStop {
+		err = nil
+	}
+	return err
+}
+
+// run makes one run and books it. The error is errStop when no run may be made
+// any more.
+func (w *worker) run(ctx context.Context, j *job) (*Result, []sysno.ID, error) {
+	if !w.c.claim(ctx, j.phase) {
+		return nil, nil, errStop
+	}
+	r, err := w.exec.Run(ctx, &j.s)
+	if err != nil && ctx.Err() == nil { // once more: what failed may be a full table or a busy file
+		r, err = w.exec.Run(ctx, &j.s)
+	}
+	if ctx.Err() != nil && (err != nil || !r.Clean()) {
+		w.c.interrupt() // how the target ended may be our own doing
+		return nil, nil, errStop
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("run %s: %w", j.s.Command(j.s.ID()), err)
+	}
+	fresh, keep := w.c.report(j, r)
+	if w.c.o.State != nil {
+		for _, f := range keep {
+			if err := w.c.o.State.Save(f, &j.s); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	return r, fresh, nil
+}
+
+func (c *coordinator) interrupt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stop == StopNone {
+		c.stop = StopInterrupted
+	}
+}
+
+// discovery is a scenario with the syscalls that it was first to show.
+type discovery struct {
+	s    Scenario
+	ids  []sysno.ID
+	hung bool
+}
+
+// pursue confirms and minimizes a discovery, and those made on the way.
+func (w *worker) pursue(ctx context.Context, d discovery) error {
+	for todo := []discovery{d}; len(todo) > 0; todo = todo[1:] {
+		more, err := w.pursueOne(ctx, todo[0])
+		if err != nil {
+			return err
+		}
+		todo = append(todo, more...)
+	}
+	return nil
+}
+
+func (w *worker) pursueOne(ctx context.Context, d discovery) (more []discovery, err error) {
+	replay := func(s *Scenario) []sysno.ID {
+		var r *Result
+		var fresh []sysno.ID
+		if r, fresh, err = w.run(ctx, &job{s: *s, phase: PhaseReplay}); err != nil {
+			return nil
+		}
+		if len(fresh) > 0 {
+			more = append(more, discovery{*s, fresh, r.TimedOut})
+		}
+		return r.Seen
+	}
+	shown := make(map[sysno.ID]int)
+	open := func(done int) bool { // is any syscall neither confirmed nor beyond it?
+		return slices.ContainsFunc(d.ids, func(id sysno.ID) bool {
+			return shown[id] < confirming && shown[id]+replays-done >= confirming
+		})
+	}
+	for done := 0; done < replays && open(done) && err == nil; done++ {
+		for _, id := range replay(&d.s) {
+			shown[id]++
+		}
+	}
+	budget := minimizeRuns
+	if d.hung || len(d.s.Input) >= heavy {
+		budget = costlyRuns
+	}
+	// The syscalls of one discovery mostly have one cause: what was run for one of
+	// them is not run again for the next.
+	memory := make(map[string][]sysno.ID)
+	for _, id := range d.ids {
+		confirmed := shown[id] >= confirming
+		best := d.s
+		if confirmed {
+			best = minimize(d.s, min(w.c.o.Fixed, len(d.s.Argv)), tries, func(s *Scenario) bool {
+				key := s.ID()
+				seen, ok := memory[key]
+				if !ok {
+					if budget <= 0 || err != nil {
+						return false
+					}
+					budget--
+					if seen = replay(s); err != nil {
+						return false
+					}
+					memory[key] = seen
+				}
+				_, found := slices.BinarySearchFunc(seen, id, sysno.ID.Compare)
+				return found
+			})
+		}
+		w.c.settle(id, best, confirmed, d.hung)
+		if w.c.o.State != nil {
+			if e := w.c.o.State.Save(Witnesses, &best); e != nil {
+				return more, e
+			}
+		}
+	}
+	return more, err
+}
