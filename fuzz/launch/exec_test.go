@@ -223,6 +223,24 @@ func TestVictimsHarmNothing(t *testing.T) {
 	}
 }
 
+func TestLimitsAreInForce(t *testing.T) {
+	e := shell(t, Options{Cage: &cage.Options{Limits: cage.Limits{Memory: 64 << 20, Processes: 24, Scratch: 1 << 20, FileSize: 1 << 19}}, Timeout: 5 * time.Second})
+	if w := e.Warnings(); len(w) > 0 {
+		t.Fatalf("cgroups cannot bound targets here: %s", strings.Join(w, "; "))
+	}
+	for _, tt := range []struct{ name, script, want string }{
+		{"memory", "head -c 200000000 /dev/zero | tail -n 1 >/dev/null; echo $?", "137"},
+		{"processes", "i=0; while [ $i -lt 60 ]; do sleep 0.2 & i=$((i + 1)); done; echo all", "Cannot fork"},
+		{"file size", "head -c 600000 /dev/zero >f; echo $?; stat -c %s f", "524288"},
+		{"scratch", "for i in 1 2 3 4; do head -c 500000 /dev/zero >$i; done; for i in 5 6; do head -c 500000 /dev/zero >/etc/$i; done", "No space left"},
+	} {
+		run(t, e, script(tt.script))
+		if got := string(e.Output()); !strings.Contains(got, tt.want) {
+			t.Errorf("%s: got %q, want %q in it", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestWithoutACageTheTreeIsStillKilled(t *testing.T) {
 	e := shell(t, Options{Timeout: 200 * time.Millisecond})
 	r := run(t, e, script("setsid sleep 86396 & sleep 86396"))
