@@ -1,0 +1,237 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
+)
+
+// permissive writes a profile that refuses next to nothing.
+func permissive(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "p.json")
+	if err := os.WriteFile(path, []byte(`{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"],
+		"syscalls": [{"names": ["reboot"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}]}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// passThrough are the commands that run a program in the world of their caller,
+// for a shell to execute.
+func passThrough(t *testing.T) map[string]string {
+	return map[string]string{
+		"enforce": "tjfuzz enforce --quiet --policy " + permissive(t) + " --",
+		"trace":   "tjfuzz trace --quiet --",
+	}
+}
+
+// talk is a program with somebody at the other end of its streams.
+type talk struct {
+	*exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+// begin starts a shell command in a session of its own and waits for its first
+// line, which is "ready".
+func begin(t *testing.T, command string) *talk {
+	t.Helper()
+	c := &talk{Cmd: exec.CommandContext(t.Context(), "sh", "-c", command)}
+	c.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+	c.Stderr = os.Stderr
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.in, c.out = in, bufio.NewReader(out)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c.hear(t, "ready")
+	return c
+}
+
+func (c *talk) hear(t *testing.T, want string) {
+	t.Helper()
+	if got, err := c.out.ReadString('\n'); strings.TrimRight(got, "\r\n") != want {
+		t.Fatalf("the program says %q, %v, want %q", got, err, want)
+	}
+}
+
+func (c *talk) signal(t *testing.T, s unix.Signal) {
+	t.Helper()
+	if err := c.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// end waits for the end and demands the exit code.
+func (c *talk) end(t *testing.T, want int) {
+	t.Helper()
+	if _ = c.Wait(); c.ProcessState.ExitCode() != want {
+		t.Errorf("%v, want exit status %d", c.ProcessState, want)
+	}
+}
+
+// Go raises the limit, and sets handlers for most signals.
+func TestAProgramInheritsLimitsAndIgnoredSignalsAsWithoutTjfuzz(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	setting := `ulimit -Sn 512; exec env --ignore-signal=HUP,QUIT,PIPE,USR1,CHLD,TSTP,RTMIN,RTMAX `
+	look := ` grep -h '^Max open files\|^Sig[BIC]' /proc/self/limits /proc/self/status`
+	want, err := exec.Command("sh", "-c", setting+look).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`(?s)open files +512 .*SigIgn:\t8000000200091205\n`).Match(want) {
+		t.Fatalf("the shell did not do its part:\n%s", want)
+	}
+	for name, command := range passThrough(t) {
+		got, err := exec.Command("sh", "-c", setting+command+look).CombinedOutput()
+		if err != nil || string(got) != string(want) {
+			t.Errorf("%s: %v\n%swant\n%s", name, err, got, want)
+		}
+	}
+}
+
+func TestIgnoredSignalsEndNeitherTjfuzzNorTheProgram(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	for name, command := range passThrough(t) {
+		t.Run(name, func(t *testing.T) {
+			c := begin(t, `trap '' HUP INT QUIT TERM; exec `+command+` sh -c 'echo ready; read code; exit $code'`)
+			for _, s := range []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM} {
+				c.signal(t, s)
+			}
+			if _, err := io.WriteString(c.in, "7\n"); err != nil {
+				t.Fatal(err)
+			}
+			c.end(t, 7)
+		})
+	}
+}
+
+func TestSignalsSentToTjfuzzAloneReachTheProgram(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	for name, command := range passThrough(t) {
+		for signal, s := range map[string]unix.Signal{
+			"HUP": unix.SIGHUP, "INT": unix.SIGINT, "QUIT": unix.SIGQUIT, "ABRT": unix.SIGABRT, "ALRM": unix.SIGALRM,
+			"TERM": unix.SIGTERM, "USR1": unix.SIGUSR1, "USR2": unix.SIGUSR2, "WINCH": unix.SIGWINCH,
+		} {
+			t.Run(name+" "+signal, func(t *testing.T) {
+				t.Parallel()
+				c := begin(t, fmt.Sprintf(`exec %s sh -c 'trap "exit 42" %s; echo ready; read never'`, command, signal))
+				c.signal(t, s)
+				c.end(t, 42)
+			})
+		}
+	}
+}
+
+func TestWhatTheTerminalSendsReachesTheProgramOnce(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	for name, command := range passThrough(t) {
+		t.Run(name, func(t *testing.T) {
+			keyboard, screen := terminal(t)
+			c := &talk{Cmd: exec.CommandContext(t.Context(), "sh", "-c",
+				`exec `+command+` sh -c 'trap "echo interrupted" INT; trap "exit 42" TERM; echo ready; while :; do read never; done'`)}
+			c.Stdin, c.Stdout, c.Stderr = screen, screen, screen
+			c.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}
+			c.out = bufio.NewReader(keyboard)
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			c.hear(t, "ready")
+			if _, err := keyboard.Write([]byte{3}); err != nil { // ctrl-C
+				t.Fatal(err)
+			}
+			c.hear(t, "interrupted")
+			// It would arrive before this: signals are passed on in order.
+			c.signal(t, unix.SIGTERM)
+			c.end(t, 42)
+			if err := screen.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if rest, _ := io.ReadAll(c.out); len(rest) > 0 { // EIO: nobody has the terminal open
+				t.Errorf("and then it says %q", rest)
+			}
+		})
+	}
+}
+
+// terminal opens a pseudoterminal that does not echo (pty(7)).
+func terminal(t *testing.T) (keyboard, screen *os.File) {
+	t.Helper()
+	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { keyboard.Close() })
+	number, err := unix.IoctlGetInt(int(keyboard.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(keyboard.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	screen, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { screen.Close() })
+	mode, err := unix.IoctlGetTermios(int(screen.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mode.Lflag &^= unix.ECHO
+	if err := unix.IoctlSetTermios(int(screen.Fd()), unix.TCSETS, mode); err != nil {
+		t.Fatal(err)
+	}
+	return keyboard, screen
+}
+
+func TestTraceTellsOfProcessesThatGoOn(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	const warning = "tjfuzz: warning: the program left processes behind; what they do from now on is not recorded\n"
+	for _, c := range []struct {
+		name, script, want string
+	}{
+		{"a daemon", "exec >/dev/null 2>&1; setsid cat <fifo & exit 3", warning},
+		{"a child that is waited for", "cat </dev/null & wait; exit 3", ""},
+		// The loop ends when somebody has waited for the orphan.
+		{"an orphan that has ended", "(cat <fifo & echo $! >pid); : >fifo; read pid <pid; while kill -0 $pid; do :; done 2>/dev/null; exit 3", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			fifo := filepath.Join(dir, "fifo")
+			if err := unix.Mkfifo(fifo, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			p := start(t, dir, "trace", "--quiet", "--", "sh", "-c", c.script)
+			p.wait(t, 3)
+			if got := p.stderr.String(); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+			if c.want == "" {
+				return
+			}
+			// This waits until somebody reads, who then comes to the end.
+			if err := os.WriteFile(fifo, nil, 0); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
