@@ -12,10 +12,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/enforce/filter"
 )
 
 // version is set by the linker.
@@ -55,7 +58,18 @@ func main() {
 
 // run is main without the process around it, so that script tests can call it.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	// To ask for a signal that was ignored at the start would end that: a job in the
+	// background of a script is not to be interrupted from the terminal.
+	var ends []os.Signal
+	for _, s := range []unix.Signal{unix.SIGINT, unix.SIGTERM} {
+		if _, ignored, _ := filter.Inherited(); !slices.Contains(ignored, s) {
+			ends = append(ends, s)
+		}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	if len(ends) > 0 { // NotifyContext without signals means all of them
+		ctx, stop = signal.NotifyContext(ctx, ends...)
+	}
 	defer stop()
 	root := newRoot()
 	root.SetArgs(args)
