@@ -30,10 +30,11 @@ func newVerify() *cobra.Command {
 	var o verifyOptions
 	c := &cobra.Command{
 		Use:   "verify [flags] -- PROGRAM [ARGS...]",
-		Short: "Replay everything that was learned, under the policy",
+		Short: "Replay what was learned, under the policy",
 		Long: `Replay every scenario of the state directory under the profile, in the cage,
-and report each call that the profile refuses and each rule that no replay needed.
-The exit code is 5 when a call was refused.`,
+and report each call that the profile refuses and each rule that no replay
+exercised. Scenarios that hung are left out, but for those that are witnesses. The
+exit code is 5 when a call was refused.`,
 		Example: `  tjfuzz verify -- jq .
   tjfuzz verify --policy edited.json --state .tjfuzz/jq -- jq`,
 		Args: targetArgs,
