@@ -112,7 +112,7 @@ applies it. The program needs no source, no recompilation and no configuration.`
   # run it under that policy, and see what the policy refuses
   tjfuzz enforce -- ./target --some-option file
 
-  # replay everything that was learned, under the policy
+  # replay what was learned, under the policy
   tjfuzz verify -- ./target`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
