@@ -4,9 +4,11 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -18,7 +20,22 @@ import (
 func TestMain(m *testing.M) {
 	// A program built with -race sleeps for a second at its end.
 	os.Setenv("GORACE", "atexit_sleep_ms=0")
+	if strings.HasSuffix(os.Args[0], ".test") { // and not as one of the commands
+		heedSignals()
+	}
 	testscript.Main(m, map[string]func(){"tjfuzz": main, "nobody": nobody})
+}
+
+// heedSignals keeps the programs under test from inheriting that HUP and INT are
+// ignored, as they are under nohup and in the background of a script: those
+// programs are sent both. To be asked for is not to be ignored, and what is asked
+// for is the default again after exec.
+func heedSignals() {
+	for _, s := range []os.Signal{unix.SIGHUP, unix.SIGINT} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 }
 
 // nobody COMMAND... runs a command as a user without rights.
