@@ -83,7 +83,7 @@ var ErrRights = errors.New("the cage needs CAP_SYS_ADMIN")
 
 // New makes a cage around the calling thread, which must be locked for good and
 // is the one that starts the targets: it leaves the host's file system for a small
-// tree that worlds are made from, see lobby. Needs Linux 5.11.
+// tree that worlds are made from, see lobby. Needs Linux 5.12.
 func New(o Options) (*Cage, error) {
 	if os.Geteuid() != 0 {
 		return nil, ErrRights
@@ -372,7 +372,7 @@ func (w *World) build(s *spawn.Script) {
 		s.Mount(host+m.point, root+m.point, "", unix.MS_BIND, "")
 	}
 	s.Mount("/dev", root+"/dev", "", unix.MS_BIND|unix.MS_REC, "")
-	s.Mount("/sys", root+"/sys", "", unix.MS_BIND, "")
+	s.Mount("/sys", root+"/sys", "", unix.MS_BIND|unix.MS_REC, "")
 	s.Mount(world+"/shm", root+"/dev/shm", "", unix.MS_BIND, "")
 	s.Mount(world+"/tmp", root+"/tmp", "", unix.MS_BIND, "")
 	s.Mount(world+"/run", root+"/run", "", unix.MS_BIND, "")

@@ -78,6 +78,9 @@ func (c *Cage) enter() error {
 	if err := unix.Mount("sysfs", lobby+"/sys", "sysfs", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mount /sys: %w", err)
 	}
+	if err := showCgroups(lobby + "/sys/fs/cgroup"); err != nil {
+		return fmt.Errorf("show cgroups: %w", err)
+	}
 	if err := mountDev(lobby + "/dev"); err != nil {
 		return fmt.Errorf("make /dev: %w", err)
 	}
@@ -104,6 +107,20 @@ func bind(from, to string, remount uintptr) error {
 		}
 	}
 	return nil
+}
+
+// showCgroups shows the host's cgroups, read-only: language runtimes read there how
+// much of the machine is theirs.
+func showCgroups(at string) error {
+	if !exists(cgroups) || !exists(at) {
+		return nil
+	}
+	if err := unix.Mount(cgroups, at, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	return unix.MountSetattr(unix.AT_FDCWD, at, unix.AT_RECURSIVE, &unix.MountAttr{
+		Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC,
+	})
 }
 
 // devices are the nodes of a container's /dev (OCI runtime specification,
