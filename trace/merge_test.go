@@ -60,7 +60,7 @@ func TestMergeAddsCountsAndForgetsNoLoss(t *testing.T) {
 		t.Fatalf("got %d observations, want 5", len(m.Observations))
 	}
 	want := Observation{ID: sysno.ID{Arch: sysno.AMD64, NR: 257}, Runs: 107, CleanRuns: 104, Witness: Witness{"w0", "jq"}}
-	if m.Observations[2] != want {
+	if !reflect.DeepEqual(m.Observations[2], want) {
 		t.Errorf("openat: got %+v, want %+v", m.Observations[2], want)
 	}
 	if diff := cmp.Diff(sample(), a); diff != "" {

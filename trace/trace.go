@@ -16,7 +16,9 @@ type Trace struct {
 	Kernel       string     // release of the kernel that recorded, as in uname -r
 	Runs         uint64     // recorded runs, whatever their end
 	CleanRuns    uint64     // runs that ended by exit, without an injected fault
+	AtLeast      bool       // the recorder looks for a syscall only until it knows it: counts of runs are lower bounds
 	Observations []Observation
+	Operations   []Operation // of io_uring, sorted
 	Lost         Lost
 }
 
@@ -40,7 +42,58 @@ type Observation struct {
 	ID        sysno.ID
 	Runs      uint64  // runs in which it was seen at least once (incidence, not calls)
 	CleanRuns uint64  // of these, runs that ended by exit, without an injected fault
+	Phases    Phase   // when it was seen, PhaseUnknown where that was not recorded
+	Returns   Returns // what came of it
+	Args      []Arg   // of its typed enum and flag arguments, sorted by index; nil where they were not recorded
+	Sites     []Site  // where it was called from, sorted, at most MaxSites
+	MoreSites bool    // there are others beside Sites
 	Witness   Witness // the smallest run known to make it
+}
+
+// Phase is a set of the parts of a program's life.
+type Phase uint8
+
+// The parts. A program that another one of the target's has executed, and one that
+// was running when the recording began, is in the main phase at once.
+const (
+	PhaseUnknown Phase = 0
+	PhaseStartup Phase = 1 << (iota - 1) // from execve until the target's entry point, in the dynamic loader
+	PhaseMain
+)
+
+// Returns is what came of an observation's calls. The zero value says that it was
+// not recorded.
+type Returns struct {
+	Success bool
+	Errnos  []uint16 // positive, sorted
+	Refused bool     // a seccomp filter of the target's own refused it
+}
+
+// MaxValues is how many values of an argument are told apart.
+const MaxValues = 32
+
+// Arg is what is known of an enum or flag argument.
+type Arg struct {
+	Index  int      // counted from 0
+	Values []uint64 // sorted; as the kernel sees them: 32 bits of an int
+	Any    bool     // more than MaxValues, or a value was lost; Values is nil then
+}
+
+// MaxSites is how many call sites of a syscall are kept.
+const MaxSites = 16
+
+// Site is the instruction after a system call instruction.
+type Site struct {
+	Module  string // path of the file that holds it, empty where unknown
+	BuildID string // hex, empty when the file has none
+	Offset  uint64 // in the file
+	Symbol  string // "function+0x12", empty where unknown
+}
+
+// Operation is an io_uring operation: it is no syscall, and seccomp does not see it.
+type Operation struct {
+	Code uint8
+	Name string // such as "READV", empty for an unknown one
 }
 
 // Witness names a run that can be replayed.
@@ -54,8 +107,12 @@ type Lost struct {
 	Tasks  uint64 // processes or threads that could not be followed
 	Beyond uint64 // syscall numbers that did not fit the table of unknown numbers
 	Late   uint64 // calls made by a process that outlived its run: counted for the trace, not for that run
+
+	// Details counts values, results and call sites that did not fit. No syscall is
+	// missing because of them.
+	Details uint64
 }
 
 // Complete reports whether no syscall can be missing from the trace. Late calls
-// are in the trace, only their run is unknown.
+// are in the trace, only their run is unknown; lost details are of known syscalls.
 func (l Lost) Complete() bool { return l.Tasks == 0 && l.Beyond == 0 }

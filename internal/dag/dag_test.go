@@ -50,11 +50,14 @@ var table = []row{
 	{pkg: "internal/sysno/gen"},
 	{pkg: "internal/image"},
 	{pkg: "internal/spawn"},
+	{pkg: "internal/locate"},
+	{pkg: "internal/symbol"},
 	{pkg: "corpora"},
 
 	{pkg: "trace", own: []string{"internal/sysno"}},
 	{pkg: "trace/rawtp", own: []string{"trace", "internal/sysno"}, foreign: []string{ebpf}},
-	{pkg: "trace/userland", own: []string{"trace", "internal/sysno"}},
+	{pkg: "trace/userland", own: []string{"trace", "internal/spawn", "internal/sysno"}},
+	{pkg: "trace/foreign", own: []string{"trace", "internal/sysno"}},
 	{pkg: "trace/static", own: []string{"trace", "internal/sysno", "internal/image"}},
 
 	{pkg: "synth", own: []string{"trace", "internal/sysno"}},
