@@ -60,8 +60,8 @@ func TestMergeAddsCountsAndForgetsNoLoss(t *testing.T) {
 		t.Fatalf("got %d observations, want 5", len(m.Observations))
 	}
 	want := Observation{ID: sysno.ID{Arch: sysno.AMD64, NR: 257}, Runs: 107, CleanRuns: 104, Witness: Witness{"w0", "jq"}}
-	if !reflect.DeepEqual(m.Observations[2], want) {
-		t.Errorf("openat: got %+v, want %+v", m.Observations[2], want)
+	if diff := cmp.Diff(want, m.Observations[2]); diff != "" {
+		t.Errorf("openat:\n%s", diff)
 	}
 	if diff := cmp.Diff(sample(), a); diff != "" {
 		t.Errorf("merge changed its argument\n%s", diff)
