@@ -5,6 +5,7 @@
 package enforce
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
 
 // Command is a program to run in the world of the caller.
@@ -33,15 +35,24 @@ type Command struct {
 	// and has ended is waited for, and so is any other child of the caller.
 	Adopt bool
 
-	// Watch, when not nil, is called on the thread that starts the program,
-	// right before; the function that it returns, when all is over.
-	Watch func() (release func() error, err error)
+	// Watch, when not nil, is called on the thread that starts the program, and so
+	// are the methods of what it returns.
+	Watch func() (Watcher, error)
+}
+
+// Watcher observes one run of a program.
+type Watcher interface {
+	Begin(*spawn.Spec) error      // the run is about to start; it may change how
+	Started(*spawn.Process) error // it has started; with Spec.Hold, nothing of it has run
+	Seen() []sysno.ID             // the syscalls of the run, which has ended; called whenever Started was
+	Release() error               // there will be no further run
 }
 
 // Status tells how a program ended.
 type Status struct {
 	unix.WaitStatus
-	Left bool // with Command.Adopt: processes of the program go on
+	Left bool       // with Command.Adopt: processes of the program go on
+	Seen []sysno.ID // what the Watcher saw
 }
 
 // passed are the signals that people and supervisors send to a program.
@@ -71,13 +82,13 @@ func Run(c Command) (Status, error) {
 }
 
 func run(c Command) (_ Status, err error) {
+	var watch Watcher
 	if c.Watch != nil {
-		release, err := c.Watch()
-		if err != nil {
+		if watch, err = c.Watch(); err != nil {
 			return Status{}, err
 		}
 		defer func() {
-			if e := release(); err == nil {
+			if e := watch.Release(); err == nil {
 				err = e
 			}
 		}()
@@ -103,9 +114,20 @@ func run(c Command) (_ Status, err error) {
 		signal.Notify(children, unix.SIGCHLD)
 		defer signal.Stop(children)
 	}
+	if watch != nil {
+		if err := watch.Begin(spec); err != nil {
+			return Status{}, err
+		}
+	}
 	p, err := spawn.Start(spec)
 	if err != nil {
 		return Status{}, err
+	}
+	var unwatched error
+	if watch != nil {
+		if unwatched = watch.Started(p); unwatched != nil {
+			p.Kill()
+		}
 	}
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -126,7 +148,11 @@ func run(c Command) (_ Status, err error) {
 	st, err := p.Wait(spawn.Limits{})
 	close(stop)
 	<-stopped
-	return Status{WaitStatus: st.WaitStatus, Left: c.Adopt && reap(0)}, err
+	status := Status{WaitStatus: st.WaitStatus, Left: c.Adopt && reap(0)}
+	if watch != nil {
+		status.Seen = watch.Seen()
+	}
+	return status, errors.Join(unwatched, err)
 }
 
 func (c *Command) spec() (*spawn.Spec, error) {

@@ -140,7 +140,7 @@ func compile(p *synth.Policy) ([]byte, error) {
 // watchDenials arranges that refused calls are reported. finish waits for the
 // last of them and returns how many were lost. Without the rights it says so and
 // watches nothing.
-func watchDenials(v voice, p *synth.Policy, report *enforce.Report) (watch func() (func() error, error), finish func() uint64, err error) {
+func watchDenials(v voice, p *synth.Policy, report *enforce.Report) (watch func() (enforce.Watcher, error), finish func() uint64, err error) {
 	rec, err := rawtp.Open(rawtp.Options{Slots: 1, Denials: true, Events: true})
 	var pre *rawtp.PreflightError
 	if errors.As(err, &pre) {
@@ -166,13 +166,12 @@ func watchDenials(v voice, p *synth.Policy, report *enforce.Report) (watch func(
 			}
 		})
 	})
-	watch = func() (func() error, error) {
+	watch = func() (enforce.Watcher, error) {
 		slot, err := rec.Launcher(0)
 		if err != nil {
 			return nil, err
 		}
-		slot.Begin()
-		return slot.Release, nil
+		return watcher{slot}, nil
 	}
 	return watch, func() uint64 {
 		cancel()

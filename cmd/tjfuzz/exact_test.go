@@ -48,7 +48,10 @@ func TestEveryCagedRunShowsExactlyTheProgramsOwnSyscalls(t *testing.T) {
 					e, err := launch.New(launch.Options{
 						Program: program,
 						Cage:    &cage.Options{Expose: []string{program}},
-						Watch:   func() (launch.Watcher, error) { return rec.Launcher(slot) },
+						Watch: func() (launch.Watcher, error) {
+							s, err := rec.Launcher(slot)
+							return watcher{s}, err
+						},
 					})
 					if err != nil {
 						t.Error(err)

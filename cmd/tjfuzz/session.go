@@ -15,7 +15,6 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch"
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
-	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/trace/rawtp"
 )
 
@@ -160,10 +159,13 @@ func (s *session) executor(rec *rawtp.Recorder, slot int, filter []byte) (*launc
 	if rec != nil {
 		o.Watch = func() (launch.Watcher, error) {
 			var err error
-			if watched, err = rec.Launcher(slot); err != nil || filter != nil {
-				return watched, err
+			if watched, err = rec.Launcher(slot); err != nil {
+				return nil, err
 			}
-			return attempts{watched}, nil
+			if filter != nil {
+				return watcher{watched}, nil
+			}
+			return attempts{watcher{watched}}, nil
 		}
 	}
 	e, err := launch.New(o)
@@ -171,16 +173,6 @@ func (s *session) executor(rec *rawtp.Recorder, slot int, filter []byte) (*launc
 		err = hinted(err, "run as root; --no-cage runs the target without protection")
 	}
 	return e, watched, err
-}
-
-// attempts is a slot whose set also has the calls that a filter of the target's
-// own refused: the target makes them, so the policy must let them get that far.
-type attempts struct{ *rawtp.Slot }
-
-func (a attempts) Seen() []sysno.ID {
-	ids := append(a.Slot.Seen(), a.Denied()...)
-	slices.SortFunc(ids, sysno.ID.Compare)
-	return slices.Compact(ids)
 }
 
 // fixture is what a target finds in its working directory beside its input, so

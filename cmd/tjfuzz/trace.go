@@ -65,16 +65,14 @@ func runTrace(c *cobra.Command, o traceOptions, args []string) error {
 		return err
 	}
 	defer rec.Close()
-	var seen []sysno.ID
 	cmd := commandAsIs(args, path)
 	cmd.Adopt = true
-	cmd.Watch = func() (func() error, error) {
+	cmd.Watch = func() (enforce.Watcher, error) {
 		slot, err := rec.Launcher(0)
 		if err != nil {
 			return nil, err
 		}
-		slot.Begin()
-		return func() error { seen = attempts{slot}.Seen(); return slot.Release() }, nil
+		return attempts{watcher{slot}}, nil
 	}
 	status, err := enforce.Run(cmd)
 	if err != nil {
@@ -88,7 +86,7 @@ func runTrace(c *cobra.Command, o traceOptions, args []string) error {
 	if !status.Signaled() {
 		t.CleanRuns = 1
 	}
-	for _, id := range seen {
+	for _, id := range status.Seen {
 		t.Observations = append(t.Observations, trace.Observation{
 			ID: id, Runs: 1, CleanRuns: t.CleanRuns,
 			Witness: trace.Witness{Command: strings.Join(words, " ")},
@@ -99,7 +97,7 @@ func runTrace(c *cobra.Command, o traceOptions, args []string) error {
 			return fmt.Errorf("write the evidence: %w", err)
 		}
 	} else {
-		v.say("%d syscalls: %s", len(seen), names(seen))
+		v.say("%d syscalls: %s", len(status.Seen), names(status.Seen))
 	}
 	if status.Left {
 		v.warn("the program left processes behind; what they do from now on is not recorded")
@@ -121,17 +119,4 @@ func names(ids []sysno.ID) string {
 		words[i] = id.String()
 	}
 	return strings.Join(words, " ")
-}
-
-// openRecorder opens the recorder, without which nothing can be recorded.
-func openRecorder(o rawtp.Options) (*rawtp.Recorder, error) {
-	rec, err := rawtp.Open(o)
-	var pre *rawtp.PreflightError
-	if errors.As(err, &pre) {
-		return nil, hinted(fmt.Errorf("cannot record: %s", pre.Missing), "%s", pre.Mend)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open the recorder: %w", err)
-	}
-	return rec, nil
 }

@@ -26,9 +26,10 @@ import (
 
 // Watcher observes the runs of one worker.
 type Watcher interface {
-	Begin()           // a run is about to start
-	Seen() []sysno.ID // the syscalls of the run that has just ended
-	Release() error   // there will be no further run
+	Begin(*spawn.Spec) error      // a run is about to start; it may change how
+	Started(*spawn.Process) error // it has started; with Spec.Hold, nothing of it has run
+	Seen() []sysno.ID             // the syscalls of the run, which has ended; called whenever Started was
+	Release() error               // there will be no further run
 }
 
 // Options describes an Exec executor.
@@ -201,22 +202,33 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher) (*fuzz.Result, error) {
 	spec.Target.Exec(e.opts.Program, argv, environ(e.opts.Env, s.Env), e.opts.Filter)
 
 	if watch != nil {
-		watch.Begin()
+		if err := watch.Begin(spec); err != nil {
+			return nil, err
+		}
 	}
 	began := time.Now()
 	p, err := spawn.Start(spec)
 	if err != nil {
 		return nil, err
 	}
+	var unwatched error
+	if watch != nil {
+		if unwatched = watch.Started(p); unwatched != nil {
+			p.Kill()
+		}
+	}
 	limits := spawn.Limits{Timeout: e.opts.Timeout, Grace: e.opts.Grace, Cancel: e.cancel}
 	if e.cage != nil {
 		limits.Used = e.cage.CPUTime()
 	}
 	st, err := p.Wait(limits)
-	if err != nil {
+	r := &fuzz.Result{TimedOut: st.TimedOut, Left: st.Left, Duration: time.Since(began)}
+	if watch != nil {
+		r.Seen = watch.Seen()
+	}
+	if err := errors.Join(unwatched, err); err != nil {
 		return nil, err
 	}
-	r := &fuzz.Result{TimedOut: st.TimedOut, Left: st.Left, Duration: time.Since(began)}
 	switch {
 	case st.TimedOut:
 	case st.Killed:
@@ -225,9 +237,6 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher) (*fuzz.Result, error) {
 		r.Signal = int(st.Signal())
 	default:
 		r.ExitCode = st.ExitStatus()
-	}
-	if watch != nil {
-		r.Seen = watch.Seen()
 	}
 	if e.cage != nil && (watch == nil || leaving(r.Seen)) {
 		e.cage.Used()

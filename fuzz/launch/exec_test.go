@@ -14,6 +14,7 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
+	"github.com/tjfuzz/tjfuzz/internal/spawn"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
 )
@@ -306,9 +307,10 @@ func TestNothingIsLeftOnTheHost(t *testing.T) {
 // blind is a watcher that sees nothing.
 type blind struct{}
 
-func (blind) Begin()           {}
-func (blind) Seen() []sysno.ID { return nil }
-func (blind) Release() error   { return nil }
+func (blind) Begin(*spawn.Spec) error      { return nil }
+func (blind) Started(*spawn.Process) error { return nil }
+func (blind) Seen() []sysno.ID             { return nil }
+func (blind) Release() error               { return nil }
 
 func BenchmarkRun(b *testing.B) {
 	for _, c := range []struct {
