@@ -129,6 +129,11 @@ func run(c Command) (_ Status, err error) {
 			p.Kill()
 		}
 	}
+	if p.Delegated() {
+		// Who traces the program's processes waits for them too, and gets a SIGCHLD
+		// at each of their calls.
+		signal.Stop(children)
+	}
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)

@@ -21,6 +21,7 @@ import (
 type Spec struct {
 	Namespaces uintptr // CLONE_NEW* flags
 	Cgroup     int     // descriptor of a cgroup v2 directory to be born in, 0 for none
+	Hold       bool    // the first child does nothing until Process.Resume
 
 	// With Init, the first child carries out World, stays as the parent of the
 	// target, reaps all orphans and ends when nothing is left; in a new pid
@@ -37,8 +38,15 @@ type Process struct {
 	init   bool
 	shared *shared
 	status int // read end of the status pipe, with Init
+	hold   int // write end of the pipe that a held child reads from
 	spec   *Spec
+
+	pidfd int                  // once it is delegated
+	ended chan unix.WaitStatus // from whom it is delegated to
 }
+
+// ErrNotResumed says that a held child was waited for without having been resumed.
+var ErrNotResumed = errors.New("the child was never resumed")
 
 // Status tells how a target ended.
 type Status struct {
@@ -85,6 +93,10 @@ type plan struct {
 	init            bool
 	statusWrite     uintptr
 	wstatus         int32
+	hold            bool
+	holdRead        uintptr
+	holdWrite       uintptr
+	held            byte
 }
 
 // Start starts a child. The calling goroutine must be locked to its thread until
@@ -97,26 +109,33 @@ func Start(spec *Spec) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("map the page shared with the child: %w", err)
 	}
-	p := &Process{init: spec.Init, spec: spec, status: -1, shared: (*shared)(page)}
-	var pipe [2]int
+	p := &Process{init: spec.Init, spec: spec, status: -1, hold: -1, pidfd: -1, shared: (*shared)(page)}
+	var pipe, hold [2]int
 	if spec.Init {
 		if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
 			p.release()
 			return nil, fmt.Errorf("make the status pipe: %w", err)
 		}
 		p.status = pipe[0]
+		defer unix.Close(pipe[1])
+	}
+	if spec.Hold {
+		if err := unix.Pipe2(hold[:], unix.O_CLOEXEC); err != nil {
+			p.release()
+			return nil, fmt.Errorf("make the pipe that holds the child: %w", err)
+		}
+		p.hold = hold[1]
+		defer unix.Close(hold[0])
 	}
 	pl := &plan{
 		target: unsafe.SliceData(spec.Target.calls), nTarget: uintptr(len(spec.Target.calls)),
 		world: unsafe.SliceData(spec.World.calls), nWorld: uintptr(len(spec.World.calls)),
 		shared: p.shared, defaults: new(sigaction), init: spec.Init, statusWrite: uintptr(pipe[1]),
+		hold: spec.Hold, holdRead: uintptr(hold[0]), holdWrite: uintptr(hold[1]),
 	}
 	pid, errno := clone(pl, spec.Namespaces, uint64(spec.Cgroup))
 	runtime.KeepAlive(spec)
 	runtime.KeepAlive(pl)
-	if spec.Init {
-		unix.Close(pipe[1])
-	}
 	if errno != 0 {
 		p.release()
 		return nil, fmt.Errorf("clone: %w", errno)
@@ -176,6 +195,9 @@ func forkInto(pl *plan, args *cloneArgs) (uintptr, syscall.Errno) {
 //go:norace
 //go:nosplit
 func child(pl *plan) {
+	if pl.hold {
+		await(pl)
+	}
 	for sig := uintptr(1); sig <= 64; sig++ {
 		syscall.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(pl.defaults)), 0, unsafe.Sizeof(sigset(0)), 0, 0)
 	}
@@ -186,6 +208,26 @@ func child(pl *plan) {
 		carryOut(pl, pl.target, pl.nTarget, pl.nWorld)
 	}
 	for {
+		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 127, 0, 0, 0, 0, 0)
+	}
+}
+
+// await returns when the parent has written a byte. The child's own copy of the
+// write end is closed, so that the parent's death ends the wait.
+//
+//go:norace
+//go:nosplit
+func await(pl *plan) {
+	syscall.RawSyscall6(unix.SYS_CLOSE, pl.holdWrite, 0, 0, 0, 0, 0)
+	for {
+		n, _, e := syscall.RawSyscall6(unix.SYS_READ, pl.holdRead, uintptr(unsafe.Pointer(&pl.held)), 1, 0, 0, 0)
+		if e == unix.EINTR {
+			continue
+		}
+		if n == 1 && e == 0 {
+			syscall.RawSyscall6(unix.SYS_CLOSE, pl.holdRead, 0, 0, 0, 0, 0)
+			return
+		}
 		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 127, 0, 0, 0, 0, 0)
 	}
 }
@@ -242,9 +284,49 @@ func carryOut(pl *plan, calls *call, n, base uintptr) bool {
 	return true
 }
 
+// Resume lets a held child go. It is called once, and not at all where nothing of
+// the child is to run.
+func (p *Process) Resume() error {
+	if p.hold < 0 {
+		return errors.New("resume the child: it is not held")
+	}
+	// The child may have been killed: then Wait tells, and nobody reads.
+	if _, err := unix.Write(p.hold, []byte{1}); err != nil && err != unix.EPIPE {
+		return fmt.Errorf("resume the child: %w", err)
+	}
+	unix.Close(p.hold)
+	p.hold = -1
+	return nil
+}
+
+// Delegate makes another thread of this process the one that waits for the child,
+// for a tracer of it is told of its end in the parent's place when both belong to
+// one process, and what the parent waits for would take from the tracer what is
+// the tracer's (ptrace(2); wait_consider_task in kernel/exit.c). The child is one that
+// is held. Wait then takes the child's end from the function that Delegate returns,
+// which must be called once, with the status. Needs Linux 5.3.
+func (p *Process) Delegate() (ended func(unix.WaitStatus), err error) {
+	// After its end the number of the child may be another's before Wait knows.
+	p.pidfd, err = unix.PidfdOpen(p.Pid, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open the child: %w", err)
+	}
+	p.ended = make(chan unix.WaitStatus, 1)
+	return func(ws unix.WaitStatus) { p.ended <- ws }, nil
+}
+
+// Delegated reports whether another thread waits for the child.
+func (p *Process) Delegated() bool { return p.ended != nil }
+
 // Kill sends SIGKILL to the child; with Init in a pid namespace that ends all
 // that lives there.
-func (p *Process) Kill() { _ = unix.Kill(p.Pid, unix.SIGKILL) }
+func (p *Process) Kill() {
+	if p.ended != nil {
+		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
+		return
+	}
+	_ = unix.Kill(p.Pid, unix.SIGKILL)
+}
 
 // Limits bounds a Wait. Zero values do not bound.
 type Limits struct {
@@ -261,25 +343,25 @@ type Limits struct {
 
 // Wait waits until the target and, with Init, all that descends from it have
 // ended, and kills what exceeds the limits. The error is a *StepError when the
-// target never came to run.
+// target never came to run. A held child that was not resumed ends, with
+// ErrNotResumed.
 func (p *Process) Wait(l Limits) (Status, error) {
 	defer p.release()
+	held := p.hold >= 0
+	if held {
+		unix.Close(p.hold)
+		p.hold = -1
+	}
 	var st Status
 	if p.init {
 		st = p.watch(l)
 	}
-	var ws unix.WaitStatus
-	for {
-		_, err := unix.Wait4(p.Pid, &ws, unix.WALL, nil)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return st, fmt.Errorf("wait for the child: %w", err)
-		}
-		if !ws.Stopped() {
-			break
-		}
+	ws, err := p.collect()
+	if err != nil {
+		return st, fmt.Errorf("wait for the child: %w", err)
+	}
+	if held {
+		return st, ErrNotResumed
 	}
 	if !p.init {
 		st.WaitStatus = ws
@@ -288,6 +370,22 @@ func (p *Process) Wait(l Limits) (Status, error) {
 		return st, &StepError{Step: p.stepName(int(step) - 1), Errno: syscall.Errno(p.shared.errno)}
 	}
 	return st, nil
+}
+
+// collect returns how the child has ended.
+func (p *Process) collect() (ws unix.WaitStatus, err error) {
+	if p.ended != nil {
+		return <-p.ended, nil
+	}
+	for {
+		_, err := unix.Wait4(p.Pid, &ws, unix.WALL, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || !ws.Stopped() {
+			return ws, err
+		}
+	}
 }
 
 func (p *Process) stepName(i int) string {
@@ -338,6 +436,14 @@ func (p *Process) release() {
 	if p.status >= 0 {
 		unix.Close(p.status)
 		p.status = -1
+	}
+	if p.hold >= 0 {
+		unix.Close(p.hold)
+		p.hold = -1
+	}
+	if p.pidfd >= 0 {
+		unix.Close(p.pidfd)
+		p.pidfd = -1
 	}
 	if p.shared != nil {
 		_ = unix.MunmapPtr(unsafe.Pointer(p.shared), unsafe.Sizeof(shared{}))
