@@ -1,13 +1,18 @@
 // Package trace decides what evidence is: which syscalls were seen, in how many
 // runs, shown by which witness, and what the recorder knows that it missed. It is
 // pure data: it knows neither BPF nor processes. Its main hazard is a merge or a
-// codec that forgets a loss.
+// codec that forgets a loss, or makes a detail that was not recorded look known.
 package trace
 
-import "github.com/tjfuzz/tjfuzz/internal/sysno"
+import (
+	"cmp"
+	"slices"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+)
 
 // Version is the version of the evidence file that this package writes.
-const Version = 1
+const Version = 2
 
 // Trace is everything known from running one target.
 type Trace struct {
@@ -18,7 +23,7 @@ type Trace struct {
 	CleanRuns    uint64     // runs that ended by exit, without an injected fault
 	AtLeast      bool       // the recorder looks for a syscall only until it knows it: counts of runs are lower bounds
 	Observations []Observation
-	Operations   []Operation // of io_uring, sorted
+	Operations   []Operation // of io_uring, sorted by code
 	Lost         Lost
 }
 
@@ -69,6 +74,9 @@ type Returns struct {
 	Refused bool     // a seccomp filter of the target's own refused it
 }
 
+// known reports whether it was recorded.
+func (r Returns) known() bool { return r.Success || len(r.Errnos) > 0 || r.Refused }
+
 // MaxValues is how many values of an argument are told apart.
 const MaxValues = 32
 
@@ -88,6 +96,11 @@ type Site struct {
 	BuildID string // hex, empty when the file has none
 	Offset  uint64 // in the file
 	Symbol  string // "function+0x12", empty where unknown
+}
+
+// Compare orders sites by module, build id and offset, which together identify one.
+func (s Site) Compare(o Site) int {
+	return cmp.Or(cmp.Compare(s.Module, o.Module), cmp.Compare(s.BuildID, o.BuildID), cmp.Compare(s.Offset, o.Offset))
 }
 
 // Operation is an io_uring operation: it is no syscall, and seccomp does not see it.
@@ -116,3 +129,28 @@ type Lost struct {
 // Complete reports whether no syscall can be missing from the trace. Late calls
 // are in the trace, only their run is unknown; lost details are of known syscalls.
 func (l Lost) Complete() bool { return l.Tasks == 0 && l.Beyond == 0 }
+
+// sorted is a copy in canonical order, which shares no list with t.
+func (t *Trace) sorted() *Trace {
+	c := *t
+	c.Target.Libraries = slices.Clone(t.Target.Libraries)
+	slices.SortFunc(c.Target.Libraries, Library.compare)
+	c.Target.Libraries = slices.Compact(c.Target.Libraries)
+	c.Operations = slices.Clone(t.Operations)
+	c.Observations = slices.Clone(t.Observations)
+	for i := range c.Observations {
+		o := &c.Observations[i]
+		o.Returns.Errnos = slices.Clone(o.Returns.Errnos)
+		o.Sites = slices.Clone(o.Sites)
+		o.Args = slices.Clone(o.Args)
+		for j := range o.Args {
+			o.Args[j].Values = slices.Clone(o.Args[j].Values)
+		}
+	}
+	slices.SortFunc(c.Observations, func(a, b Observation) int { return a.ID.Compare(b.ID) })
+	return &c
+}
+
+func (l Library) compare(o Library) int {
+	return cmp.Or(cmp.Compare(l.Path, o.Path), cmp.Compare(l.BuildID, o.BuildID))
+}
