@@ -91,7 +91,7 @@ func (s System) Container(ctx context.Context, name string) (Place, error) {
 	if len(groups) > 1 {
 		return Place{}, ambiguous(name, groups)
 	}
-	return s.place(name, groups[0])
+	return s.place(want, groups[0])
 }
 
 // matches are the containers that a name may stand for. What is on disk comes
@@ -186,9 +186,6 @@ func (s System) place(name string, g []container) (Place, error) {
 	p := Place{Name: g[0].runtime + " container " + name}
 	if g[0].isOfPod(name) {
 		p.Name = "pod " + g[0].pod
-	}
-	if before, after, ok := strings.Cut(name, ":"); ok && before == g[0].runtime {
-		p.Name = before + " container " + after
 	}
 	hierarchies, err := s.hierarchies()
 	if err != nil {

@@ -1,8 +1,10 @@
 package locate
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -107,7 +109,7 @@ func bundle(t *testing.T, runtime, busybox, cgroups string) string {
 	}
 	process := spec["process"].(map[string]any)
 	process["terminal"] = false
-	process["args"] = []string{"/bin/busybox", "sleep", "1000"}
+	process["args"] = []string{"/bin/busybox", "sh", "-c", "echo started; read never"}
 	if cgroups != "" {
 		spec["linux"].(map[string]any)["cgroupsPath"] = cgroups
 	}
@@ -131,16 +133,27 @@ func start(t *testing.T, runtime, dir, id string) {
 		}
 	})
 	cmd := exec.Command("unshare", "-m", "sh", "-c", script, runtime, dir, id)
-	// The container keeps them open: they may not be pipes that somebody reads to the end.
-	said, err := os.Create(filepath.Join(dir, "said"))
+	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer said.Close()
-	cmd.Stdout, cmd.Stderr = said, said
-	if err := cmd.Run(); err != nil {
-		out, _ := os.ReadFile(said.Name())
-		t.Fatalf("%s run: %v\n%s", runtime, err, out)
+	defer r.Close()
+	in, hold, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { hold.Close() })
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, w, w
+	err = cmd.Run()
+	in.Close()
+	w.Close()
+	if err != nil {
+		said, _ := io.ReadAll(r)
+		t.Fatalf("%s run: %v\n%s", runtime, err, said)
+	}
+	// The runtime may be gone before the program has taken its place.
+	if said, err := bufio.NewReader(r).ReadString('\n'); said != "started\n" {
+		t.Fatalf("%s run said %q, %v", runtime, said, err)
 	}
 }
 
