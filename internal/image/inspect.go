@@ -24,6 +24,7 @@ type content struct {
 	kind        Kind
 	abi         abi // zero if the file is not ELF
 	entry       uint64
+	entryOffset uint64 // where in the file that is, 0 if nowhere
 	buildID     string
 	interpreter string
 	args        []string
@@ -65,7 +66,7 @@ func inspect(r *io.SectionReader) (*content, error) {
 		return nil, err
 	}
 	x := elfFile{f, r}
-	c := &content{abi: abi{f.Machine, f.Class, f.Data}, entry: f.Entry}
+	c := &content{abi: abi{f.Machine, f.Class, f.Data}, entry: f.Entry, entryOffset: x.entryOffset()}
 	if err := x.whole(); err != nil {
 		return nil, err
 	}

@@ -46,7 +46,8 @@ struct bpf_raw_tracepoint_args {
 #define ERESTARTSYS 512 /* include/linux/errno.h: never reaches user space */
 
 #define SIGSYS 31
-#define CLONE_THREAD 0x00010000   /* include/uapi/linux/sched.h */
+#define CLONE_VM 0x00000100       /* include/uapi/linux/sched.h */
+#define CLONE_THREAD 0x00010000
 #define SIGNAL_GROUP_EXIT 0x4     /* include/linux/sched/signal.h */
 #define SECCOMP_MODE_DEAD 3       /* kernel/seccomp.c, since Linux 5.17 */
 
@@ -75,10 +76,24 @@ struct seccomp {
 	int mode;
 };
 
+struct mm_struct {
+	unsigned long start_code;
+};
+
+struct inode;
+
+struct file {
+	struct inode *f_inode;
+};
+
+struct vm_area_struct {
+	struct file *vm_file;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	int exit_code;
-	void *mm; /* struct mm_struct: whether there is one */
+	struct mm_struct *mm;
 	struct signal_struct *signal;
 	struct sigpending pending;
 	struct seccomp seccomp;

@@ -59,6 +59,14 @@ type Options struct {
 
 	// Events also delivers the first sighting of each syscall as an Event.
 	Events bool
+
+	// Entry makes the Recorder tell the startup of this program from all else that
+	// the recorded processes do. A process is in its startup from the execve of this
+	// very file until its entry point, and any other is in the main phase; so are
+	// threads that a library starts before. It needs Linux 5.17 and
+	// perf_event_open(2); where that is missing, see NoPhases, nothing is told apart.
+	// The program has a breakpoint at its entry point then, which it can see.
+	Entry *Entry
 }
 
 // bounds are the sizes of the kernel's tables. A test makes them small.
@@ -72,11 +80,12 @@ type bounds struct {
 // may be called from any goroutine. After Close, what it has seen, lost and dropped
 // stays as it was then.
 type Recorder struct {
-	denials bool
-	cookie  uint64
-	coll    *ebpf.Collection
-	links   []link.Link
-	reader  *ringbuf.Reader // nil where there are no events
+	denials  bool
+	noPhases error
+	cookie   uint64
+	coll     *ebpf.Collection
+	links    []link.Link
+	reader   *ringbuf.Reader // nil where there are no events
 
 	mu       sync.RWMutex // Close, which unmaps, excludes all else
 	taken    map[int]bool
@@ -124,9 +133,10 @@ func open(o Options, b bounds) (_ *Recorder, err error) {
 		return nil, fmt.Errorf("open recorder: %w", err)
 	}
 	r := &Recorder{
-		denials: o.Denials,
-		cookie:  binary.NativeEndian.Uint64(cookie[:]),
-		taken:   map[int]bool{},
+		denials:  o.Denials,
+		noPhases: canPhase(o.Entry),
+		cookie:   binary.NativeEndian.Uint64(cookie[:]),
+		taken:    map[int]bool{},
 	}
 	defer func() {
 		if err != nil {
@@ -147,6 +157,9 @@ func open(o Options, b bounds) (_ *Recorder, err error) {
 		if r.reader, err = ringbuf.NewReader(r.coll.Maps["events"]); err != nil {
 			return nil, fmt.Errorf("open the recorder's events: %w", err)
 		}
+	}
+	if r.noPhases == nil {
+		r.noPhases = r.watchEntry(o.Entry)
 	}
 	if err := r.attach(); err != nil {
 		return nil, fmt.Errorf("attach recorder: %w", err)
@@ -170,6 +183,11 @@ func (r *Recorder) load(o Options, b bounds) error {
 		delete(spec.Programs, "sys_exit")
 		delete(spec.Programs, "sched_process_exit")
 		delete(spec.Maps, "denials")
+	}
+	if r.noPhases != nil {
+		for _, name := range []string{"sched_process_exec_phases", "entry_file", "entry_point"} {
+			delete(spec.Programs, name)
+		}
 	}
 	if !o.Denials && !o.Events {
 		spec.Maps["events"].MaxEntries = uint32(os.Getpagesize())
@@ -218,6 +236,9 @@ func (r *Recorder) attach() error {
 	r.links = append(r.links, l)
 	for _, point := range []string{"sched_process_exec", "sched_process_exit", "emulate_vsyscall", "sys_exit", "sys_enter"} {
 		program := r.coll.Programs[point]
+		if point == "sched_process_exec" && r.noPhases == nil {
+			program = r.coll.Programs["sched_process_exec_phases"]
+		}
 		if program == nil { // not of this architecture, or not asked for
 			continue
 		}
@@ -249,7 +270,7 @@ func (r *Recorder) Close() error {
 	detached := r.detach()
 	denials, unread := r.denialTable()
 	r.final = &record{
-		seen:    r.sessionSet(recorderKindSEEN),
+		seen:    r.sessionSet(r.sightings()...),
 		denied:  r.sessionSet(recorderKindDENIED),
 		denials: denials,
 		lost:    r.countLost(),
@@ -293,7 +314,7 @@ func (r *Recorder) Seen() []sysno.ID {
 	if r.final != nil {
 		return slices.Clone(r.final.seen)
 	}
-	return r.sessionSet(recorderKindSEEN)
+	return r.sessionSet(r.sightings()...)
 }
 
 // Denied is every syscall that a seccomp filter has refused any recorded process

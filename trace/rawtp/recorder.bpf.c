@@ -9,16 +9,17 @@
  *   LAUNCHER --clone--> PENDING --exec--> ARMED --clone--> ARMED
  *                       PENDING --clone--> PENDING
  *
- * What an ARMED task calls is a byte set in two sets: that of its slot (one
- * worker's current run) and that of the session. Nothing queues, so nothing
- * drops; events only tell of a byte that has just been set.
+ * What an ARMED task calls is a byte set in three sets: that of its slot's current
+ * run, that of all runs of the slot, and that of the session. Nothing queues, so
+ * nothing drops; events only tell of a byte that has just been set.
  */
 #include "kernel.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 
 enum abi { NATIVE, I386, X32, ABIS, FOREIGN = ABIS };
-enum kind { SEEN, DENIED, KINDS };
+/* What was seen is of one of three kinds: SEEN where the part of life is not known. */
+enum kind { SEEN, STARTUP, MAIN, DENIED, KINDS };
 enum state { NONE, LAUNCHER, PENDING, ARMED };
 /* INSIDE: the next sys_exit of this thread needs no sys_enter before it. */
 enum phase { OUTSIDE, INSIDE, KILLED };
@@ -33,7 +34,8 @@ struct mark {
 	__u32 slot;
 	__u8 state;
 	__u8 phase;
-	__u16 pad;
+	__u8 kind; /* of what it calls: SEEN, STARTUP or MAIN */
+	__u8 pad;
 };
 
 struct set {
@@ -47,10 +49,12 @@ struct set {
  */
 struct slot {
 	__u64 gen;
+	__u64 since;    /* the first generation of the slot's present owner */
 	__u64 odd;      /* the generation that last made a call of an odd number */
 	__u64 launcher; /* thread id of the marked launcher, 0 without */
-	__u64 pad[5];
+	__u64 pad[4];
 	struct set half[2];
+	struct set all; /* of the generations from since on */
 };
 
 struct session {
@@ -61,7 +65,7 @@ struct session {
 	__u64 late;
 	__u64 events_dropped;
 	__u64 denials_dropped;
-	__u64 pad;
+	__u64 entry; /* the inode of the file whose startup is told apart */
 	struct set set;
 };
 
@@ -338,6 +342,8 @@ static __always_inline int keep(struct session *all, struct mark *mark, enum kin
 			return 0;
 		*cell = 1;
 	}
+	if (mark->gen >= slot->since)
+		slot->all.cell[kind][abi * NRS + nr] = 1;
 	cell = &all->set.cell[kind][abi * NRS + nr];
 	if (*cell)
 		return 0;
@@ -406,17 +412,32 @@ static __always_inline void send(struct session *all, struct event *e)
 		add(&all->events_dropped);
 }
 
+/* Whether the session has seen the number in the other part of life. */
+static __always_inline int seen_otherwise(struct session *all, enum kind other, enum abi abi, __u32 nr)
+{
+	struct odd key = { .slot = SESSION, .kind = other, .abi = abi, .nr = nr };
+
+	if (abi >= ABIS)
+		return 0;
+	if (nr < NRS)
+		return all->set.cell[other][abi * NRS + nr];
+	return bpf_map_lookup_elem(&odds, &key) != 0;
+}
+
 static __always_inline void see(struct mark *mark, struct pt_regs *regs, enum abi abi, __u32 nr)
 {
 	struct session *all = session();
+	enum kind kind = mark->kind;
 	struct event *e;
 
-	if (!all || !keep(all, mark, SEEN, abi, nr) || !all->first_sightings)
+	if (!all || kind >= DENIED || !keep(all, mark, kind, abi, nr) || !all->first_sightings)
+		return;
+	if (kind != SEEN && seen_otherwise(all, kind == MAIN ? STARTUP : MAIN, abi, nr))
 		return;
 	e = draft();
 	if (!e)
 		return;
-	describe(e, mark, regs, SEEN, abi, nr);
+	describe(e, mark, regs, kind, abi, nr);
 	if (regs)
 		read_texts(e, abi, nr);
 	send(all, e);
@@ -565,6 +586,12 @@ int task_newtask(__u64 *ctx)
 		fresh.state = PENDING;
 		fresh.gen = slot->gen;
 	}
+	/*
+	 * Of those that share a memory only one comes to the entry point. In doubt it
+	 * is the main part: that has more then, never less.
+	 */
+	if (fresh.kind == STARTUP && flags & CLONE_VM)
+		fresh.kind = MAIN;
 	/* The child's first sys_exit is that of the clone which it did not enter. */
 	fresh.phase = INSIDE;
 	if (bpf_task_storage_get(&marks, child, &fresh, BPF_LOCAL_STORAGE_GET_F_CREATE))
@@ -581,18 +608,26 @@ int task_newtask(__u64 *ctx)
  * always kept as the native execve that a runtime will use. An exec by a thread
  * other than the leader keeps the thread's task_struct, hence its mark.
  */
+static __always_inline void arm(struct mark *mark)
+{
+	if (mark->state != PENDING)
+		return;
+	mark->state = ARMED;
+	mark->phase = INSIDE;
+	see(mark, 0, NATIVE, NR_EXECVE);
+}
+
 SEC("raw_tracepoint/sched_process_exec")
 int sched_process_exec(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct mark *mark = mark_of(bpf_get_current_task_btf());
 
-	if (!mark || mark->state != PENDING)
-		return 0;
-	mark->state = ARMED;
-	mark->phase = INSIDE;
-	see(mark, 0, NATIVE, NR_EXECVE);
+	if (mark)
+		arm(mark);
 	return 0;
 }
+
+#include "phase.h"
 
 /*
  * Seccomp decides before sys_enter is traced, so a sys_exit without a sys_enter

@@ -52,9 +52,11 @@ type recorderEvent struct {
 type recorderKind uint32
 
 const (
-	recorderKindSEEN   recorderKind = 0
-	recorderKindDENIED recorderKind = 1
-	recorderKindKINDS  recorderKind = 2
+	recorderKindSEEN    recorderKind = 0
+	recorderKindSTARTUP recorderKind = 1
+	recorderKindMAIN    recorderKind = 2
+	recorderKindDENIED  recorderKind = 3
+	recorderKindKINDS   recorderKind = 4
 )
 
 type recorderMark struct {
@@ -63,7 +65,8 @@ type recorderMark struct {
 	Slot  uint32
 	State uint8
 	Phase uint8
-	Pad   uint16
+	Kind  uint8
+	Pad   uint8
 }
 
 type recorderOdd struct {
@@ -83,22 +86,24 @@ type recorderSession struct {
 	Late           uint64
 	EventsDropped  uint64
 	DenialsDropped uint64
-	Pad            uint64
+	Entry          uint64
 	Set            recorderSet
 }
 
 type recorderSet struct {
 	_    structs.HostLayout
-	Cell [2][1536]uint8
+	Cell [4][1536]uint8
 }
 
 type recorderSlot struct {
 	_        structs.HostLayout
 	Gen      uint64
+	Since    uint64
 	Odd      uint64
 	Launcher uint64
-	Pad      [5]uint64
+	Pad      [4]uint64
 	Half     [2]recorderSet
+	All      recorderSet
 }
 
 type recorderStrings struct {
@@ -117,19 +122,22 @@ type recorderText struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	recorderMapDenials           = "denials"
-	recorderMapDrafts            = "drafts"
-	recorderMapEvents            = "events"
-	recorderMapMarks             = "marks"
-	recorderMapOdds              = "odds"
-	recorderMapSessions          = "sessions"
-	recorderMapSlots             = "slots"
-	recorderMapStringArgs        = "string_args"
-	recorderProgSchedProcessExec = "sched_process_exec"
-	recorderProgSchedProcessExit = "sched_process_exit"
-	recorderProgSysEnter         = "sys_enter"
-	recorderProgSysExit          = "sys_exit"
-	recorderProgTaskNewtask      = "task_newtask"
+	recorderMapDenials                 = "denials"
+	recorderMapDrafts                  = "drafts"
+	recorderMapEvents                  = "events"
+	recorderMapMarks                   = "marks"
+	recorderMapOdds                    = "odds"
+	recorderMapSessions                = "sessions"
+	recorderMapSlots                   = "slots"
+	recorderMapStringArgs              = "string_args"
+	recorderProgEntryFile              = "entry_file"
+	recorderProgEntryPoint             = "entry_point"
+	recorderProgSchedProcessExec       = "sched_process_exec"
+	recorderProgSchedProcessExecPhases = "sched_process_exec_phases"
+	recorderProgSchedProcessExit       = "sched_process_exit"
+	recorderProgSysEnter               = "sys_enter"
+	recorderProgSysExit                = "sys_exit"
+	recorderProgTaskNewtask            = "task_newtask"
 )
 
 // loadRecorder returns the embedded CollectionSpec for recorder.
@@ -174,11 +182,14 @@ type recorderSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type recorderProgramSpecs struct {
-	SchedProcessExec *ebpf.ProgramSpec `ebpf:"sched_process_exec"`
-	SchedProcessExit *ebpf.ProgramSpec `ebpf:"sched_process_exit"`
-	SysEnter         *ebpf.ProgramSpec `ebpf:"sys_enter"`
-	SysExit          *ebpf.ProgramSpec `ebpf:"sys_exit"`
-	TaskNewtask      *ebpf.ProgramSpec `ebpf:"task_newtask"`
+	EntryFile              *ebpf.ProgramSpec `ebpf:"entry_file"`
+	EntryPoint             *ebpf.ProgramSpec `ebpf:"entry_point"`
+	SchedProcessExec       *ebpf.ProgramSpec `ebpf:"sched_process_exec"`
+	SchedProcessExecPhases *ebpf.ProgramSpec `ebpf:"sched_process_exec_phases"`
+	SchedProcessExit       *ebpf.ProgramSpec `ebpf:"sched_process_exit"`
+	SysEnter               *ebpf.ProgramSpec `ebpf:"sys_enter"`
+	SysExit                *ebpf.ProgramSpec `ebpf:"sys_exit"`
+	TaskNewtask            *ebpf.ProgramSpec `ebpf:"task_newtask"`
 }
 
 // recorderMapSpecs contains maps before they are loaded into the kernel.
@@ -254,16 +265,22 @@ type recorderVariables struct {
 //
 // It can be passed to loadRecorderObjects or ebpf.CollectionSpec.LoadAndAssign.
 type recorderPrograms struct {
-	SchedProcessExec *ebpf.Program `ebpf:"sched_process_exec"`
-	SchedProcessExit *ebpf.Program `ebpf:"sched_process_exit"`
-	SysEnter         *ebpf.Program `ebpf:"sys_enter"`
-	SysExit          *ebpf.Program `ebpf:"sys_exit"`
-	TaskNewtask      *ebpf.Program `ebpf:"task_newtask"`
+	EntryFile              *ebpf.Program `ebpf:"entry_file"`
+	EntryPoint             *ebpf.Program `ebpf:"entry_point"`
+	SchedProcessExec       *ebpf.Program `ebpf:"sched_process_exec"`
+	SchedProcessExecPhases *ebpf.Program `ebpf:"sched_process_exec_phases"`
+	SchedProcessExit       *ebpf.Program `ebpf:"sched_process_exit"`
+	SysEnter               *ebpf.Program `ebpf:"sys_enter"`
+	SysExit                *ebpf.Program `ebpf:"sys_exit"`
+	TaskNewtask            *ebpf.Program `ebpf:"task_newtask"`
 }
 
 func (p *recorderPrograms) Close() error {
 	return _RecorderClose(
+		p.EntryFile,
+		p.EntryPoint,
 		p.SchedProcessExec,
+		p.SchedProcessExecPhases,
 		p.SchedProcessExit,
 		p.SysEnter,
 		p.SysExit,

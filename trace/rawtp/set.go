@@ -1,6 +1,7 @@
 package rawtp
 
 import (
+	"encoding/binary"
 	"slices"
 	"sync/atomic"
 	"unsafe"
@@ -15,19 +16,24 @@ const cells = len(recorderSet{}.Cell[0]) / int(recorderAbiABIS)
 // session is where the table of odd numbers keeps what any slot has seen.
 const session = ^uint32(0)
 
-// ids lists what the kernel has marked. It reads eight cells at a time: nearly
-// all are empty, and this runs once a run.
-func (s *recorderSet) ids(kind recorderKind) []sysno.ID {
+// ids lists what the kernel has marked as any of the kinds, sorted. It reads eight
+// cells at a time: nearly all are empty, and this runs once a run.
+func (s *recorderSet) ids(kinds ...recorderKind) []sysno.ID {
 	var ids []sysno.ID
-	row := &s.Cell[kind]
-	for at := 0; at < len(row); at += 8 {
-		// The kernel aligns values of arrays, and the C struct the rows, to 8.
-		if atomic.LoadUint64((*uint64)(unsafe.Pointer(&row[at]))) == 0 {
+	for at := 0; at < len(s.Cell[0]); at += 8 {
+		var marked uint64
+		for _, kind := range kinds {
+			// The kernel aligns values of arrays, and the C struct the rows, to 8.
+			marked |= atomic.LoadUint64((*uint64)(unsafe.Pointer(&s.Cell[kind][at])))
+		}
+		if marked == 0 {
 			continue
 		}
-		for i := at; i < at+8; i++ {
-			if row[i] != 0 {
-				ids = append(ids, sysno.ID{Arch: archOf(recorderAbi(i / cells)), NR: uint32(i % cells)})
+		var cell [8]byte
+		binary.NativeEndian.PutUint64(cell[:], marked)
+		for i := range cell {
+			if cell[i] != 0 {
+				ids = append(ids, sysno.ID{Arch: archOf(recorderAbi((at + i) / cells)), NR: uint32((at + i) % cells)})
 			}
 		}
 	}
@@ -35,9 +41,10 @@ func (s *recorderSet) ids(kind recorderKind) []sysno.ID {
 }
 
 // oddIDs lists the numbers outside the sets that a slot, or the session, has seen
-// in a generation that want accepts. A table that cannot be read is counted as a
-// loss, since its numbers are then missing.
-func (r *Recorder) oddIDs(slot uint32, kind recorderKind, want func(gen uint64) bool) []sysno.ID {
+// as any of the kinds in a generation that want accepts. A number of several kinds
+// is there several times. A table that cannot be read is counted as a loss, since
+// its numbers are then missing.
+func (r *Recorder) oddIDs(slot uint32, kinds []recorderKind, want func(gen uint64) bool) []sysno.ID {
 	var (
 		ids []sysno.ID
 		key recorderOdd
@@ -45,7 +52,7 @@ func (r *Recorder) oddIDs(slot uint32, kind recorderKind, want func(gen uint64) 
 	)
 	entries := r.coll.Maps["odds"].Iterate()
 	for entries.Next(&key, &gen) {
-		if key.Slot == slot && key.Kind == kind && want(gen) {
+		if key.Slot == slot && slices.Contains(kinds, key.Kind) && want(gen) {
 			ids = append(ids, sysno.ID{Arch: archOf(key.Abi), NR: key.Nr})
 		}
 	}
@@ -55,10 +62,10 @@ func (r *Recorder) oddIDs(slot uint32, kind recorderKind, want func(gen uint64) 
 	return ids
 }
 
-func (r *Recorder) sessionSet(kind recorderKind) []sysno.ID {
-	ids := append(r.session.Set.ids(kind), r.oddIDs(session, kind, func(uint64) bool { return true })...)
+func (r *Recorder) sessionSet(kinds ...recorderKind) []sysno.ID {
+	ids := append(r.session.Set.ids(kinds...), r.oddIDs(session, kinds, func(uint64) bool { return true })...)
 	slices.SortFunc(ids, sysno.ID.Compare)
-	return ids
+	return slices.Compact(ids)
 }
 
 func (r *Recorder) countLost() trace.Lost {

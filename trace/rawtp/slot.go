@@ -23,6 +23,7 @@ type Slot struct {
 	r        *Recorder
 	index    int
 	gen      uint64
+	since    uint64 // the first generation
 	released bool
 }
 
@@ -48,7 +49,9 @@ func (r *Recorder) Launcher(slot int) (*Slot, error) {
 		return nil, errors.New("mark launcher: the kernel refused the mark; the thread is a launcher already, or there is no memory")
 	}
 	r.taken[slot] = true
-	s := &Slot{r: r, index: slot, gen: shared.Gen}
+	s := &Slot{r: r, index: slot, gen: shared.Gen, since: shared.Gen + 1}
+	atomic.StoreUint64(&shared.Since, s.since)
+	clear(shared.All.Cell[:])
 	s.begin(shared)
 	return s, nil
 }
@@ -72,7 +75,9 @@ func (s *Slot) Begin() {
 // task can carry it.
 func (s *Slot) begin(shared *recorderSlot) {
 	s.gen++
-	clear(shared.Half[s.gen&1].Cell[recorderKindSEEN][:])
+	for _, kind := range s.r.sightings() {
+		clear(shared.Half[s.gen&1].Cell[kind][:])
+	}
 	clear(shared.Half[s.gen&1].Cell[recorderKindDENIED][:])
 	atomic.StoreUint64(&shared.Gen, s.gen)
 }
@@ -80,23 +85,24 @@ func (s *Slot) begin(shared *recorderSlot) {
 // Seen is every syscall that the processes of the current run have made, sorted;
 // those that a seccomp filter refused are not among them. It is complete once
 // these processes have been waited for.
-func (s *Slot) Seen() []sysno.ID { return s.set(recorderKindSEEN) }
+func (s *Slot) Seen() []sysno.ID { return s.set(s.r.sightings()...) }
 
 // Denied is every syscall that a seccomp filter refused the processes of the
 // current run, sorted. It needs Options.Denials.
 func (s *Slot) Denied() []sysno.ID { return s.set(recorderKindDENIED) }
 
-func (s *Slot) set(kind recorderKind) []sysno.ID {
+func (s *Slot) set(kinds ...recorderKind) []sysno.ID {
 	s.r.mu.RLock()
 	defer s.r.mu.RUnlock()
 	if s.r.final != nil {
 		return nil
 	}
 	shared := s.r.slots[s.index]
-	ids := shared.Half[s.gen&1].ids(kind)
+	ids := shared.Half[s.gen&1].ids(kinds...)
 	if atomic.LoadUint64(&shared.Odd) == s.gen {
-		ids = append(ids, s.r.oddIDs(uint32(s.index), kind, func(gen uint64) bool { return gen == s.gen })...)
+		ids = append(ids, s.r.oddIDs(uint32(s.index), kinds, func(gen uint64) bool { return gen == s.gen })...)
 		slices.SortFunc(ids, sysno.ID.Compare)
+		ids = slices.Compact(ids)
 	}
 	return ids
 }

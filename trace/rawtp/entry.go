@@ -1,0 +1,112 @@
+package rawtp
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/features"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/trace"
+)
+
+// Entry is the place where a program's startup ends.
+type Entry struct {
+	Path   string // of the ELF file; for a script, that of its interpreter
+	Offset uint64 // of the entry point, in the file
+}
+
+// phaseOf is what the kind of a sighting says about the part of life.
+func phaseOf(kind recorderKind) trace.Phase {
+	switch kind {
+	case recorderKindSTARTUP:
+		return trace.PhaseStartup
+	case recorderKindMAIN:
+		return trace.PhaseMain
+	}
+	return trace.PhaseUnknown
+}
+
+// sightings are the kinds of which a set can hold something.
+func (r *Recorder) sightings() []recorderKind {
+	if r.noPhases != nil {
+		return []recorderKind{recorderKindSEEN}
+	}
+	return []recorderKind{recorderKindSEEN, recorderKindSTARTUP, recorderKindMAIN}
+}
+
+// NoPhases says why the Recorder does not tell startup from main, nil when it does.
+func (r *Recorder) NoPhases() error { return r.noPhases }
+
+// canPhase says what of the kernel is missing to tell startup from main. Without
+// the perf device a uprobe would be made through tracefs, and stay there when this
+// process is killed.
+func canPhase(e *Entry) error {
+	if e == nil {
+		return errors.New("no entry point was named")
+	}
+	const device = "/sys/bus/event_source/devices/uprobe"
+	if _, err := os.Stat(device); err != nil {
+		return fmt.Errorf("no uprobes: %w", err)
+	}
+	if err := features.HaveProgramHelper(ebpf.RawTracepoint, asm.FnFindVma); err != nil {
+		return fmt.Errorf("bpf_find_vma, of Linux 5.17: %w", err)
+	}
+	return nil
+}
+
+// watchEntry tells the programs which file the entry is in, and puts a uprobe on
+// it. The mapping shows whether the kernel could do that: a task that waited for a
+// breakpoint that is not there would stay in startup for ever. It stays mapped so
+// that the inode, by which the programs know the file, is not another's one day.
+func (r *Recorder) watchEntry(e *Entry) error {
+	f, err := os.Open(e.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	page := uint64(os.Getpagesize())
+	const word = 8 // no breakpoint is longer
+	if !info.Mode().IsRegular() || e.Offset == 0 || e.Offset+word > uint64(info.Size()) {
+		return fmt.Errorf("%s has no entry point at %#x", e.Path, e.Offset)
+	}
+	start := e.Offset / page * page
+	mem, err := unix.Mmap(int(f.Fd()), int64(start), int(2*page), unix.PROT_READ, unix.MAP_PRIVATE)
+	if err != nil {
+		return fmt.Errorf("map %s: %w", e.Path, err)
+	}
+	r.mapped = append(r.mapped, mem)
+	code := mem[e.Offset-start:][:word]
+	before := bytes.Clone(code)
+
+	address := uint64(uintptr(unsafe.Pointer(&code[0])))
+	if _, err := r.coll.Programs["entry_file"].Run(&ebpf.RunOptions{Context: []uint64{address}}); err != nil {
+		return fmt.Errorf("find the file behind a mapping: %w", err)
+	}
+	if r.session.Entry == 0 {
+		return fmt.Errorf("the kernel shows no file behind a mapping of %s", e.Path)
+	}
+	executable, err := link.OpenExecutable(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	if err != nil {
+		return err
+	}
+	probe, err := executable.Uprobe("", r.coll.Programs["entry_point"], &link.UprobeOptions{Address: e.Offset})
+	if err != nil {
+		return fmt.Errorf("put a probe on the entry point: %w", err)
+	}
+	if bytes.Equal(code, before) {
+		return errors.Join(fmt.Errorf("the kernel puts no probe on the entry point of %s", e.Path), probe.Close())
+	}
+	r.links = append(r.links, probe)
+	return nil
+}

@@ -1,0 +1,45 @@
+package rawtp
+
+import (
+	"maps"
+	"slices"
+	"sync/atomic"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/trace"
+)
+
+// Observations is what is known of each syscall that the slot's processes have
+// made, or that a filter has refused them, since Launcher: in all runs together,
+// late calls included. Runs, CleanRuns and Witness are empty: the Recorder does not
+// know what runs are. The result is sorted, and the caller's. After the Recorder's
+// Close it is empty.
+func (s *Slot) Observations() []trace.Observation {
+	s.r.mu.RLock()
+	defer s.r.mu.RUnlock()
+	if s.r.final != nil {
+		return nil
+	}
+	shared := s.r.slots[s.index]
+	found := map[sysno.ID]*trace.Observation{}
+	for _, kind := range append(s.r.sightings(), recorderKindDENIED) {
+		ids := shared.All.ids(kind)
+		if atomic.LoadUint64(&shared.Odd) >= s.since {
+			ids = append(ids, s.r.oddIDs(uint32(s.index), []recorderKind{kind}, func(gen uint64) bool { return gen >= s.since })...)
+		}
+		for _, id := range ids {
+			if found[id] == nil {
+				found[id] = &trace.Observation{ID: id}
+			}
+			found[id].Phases |= phaseOf(kind)
+			if kind == recorderKindDENIED {
+				found[id].Returns.Refused = true
+			}
+		}
+	}
+	var all []trace.Observation
+	for _, id := range slices.SortedFunc(maps.Keys(found), sysno.ID.Compare) {
+		all = append(all, *found[id])
+	}
+	return all
+}
