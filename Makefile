@@ -37,8 +37,9 @@ test-long: ## the tests that learn, at full length: 14 programs a minute each, 2
 	@scripts/setup build test
 	TJFUZZ_LONG=1 TJFUZZ_LEARN=60s $(GO) test -v -count=1 -timeout 90m ./trace/rawtp ./cmd/tjfuzz ./benchmarks/acceptance
 
-bench: ## run the benchmarks
-	@scripts/setup build test
+bench: ## what recording costs, beside other tools (as root; half an hour), then the other benchmarks
+	@scripts/setup build test bench
+	$(GO) run ./benchmarks/overhead
 	$(GO) test -run '^$$' -bench . -benchmem -timeout 2h ./...
 
 generate: ## make all generated files anew

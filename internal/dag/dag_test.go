@@ -75,6 +75,7 @@ var table = []row{
 	{pkg: "cmd/tjfuzz", own: []string{anything}, foreign: []string{cobra}},
 	{pkg: "benchmarks", own: []string{anything}},
 	{pkg: "benchmarks/acceptance"},
+	{pkg: "benchmarks/overhead"},
 	{pkg: "benchmarks/targets/gofuzz"},
 }
 
