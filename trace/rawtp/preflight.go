@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -24,7 +25,9 @@ func (e *PreflightError) Error() string {
 // Preflight reports as a *PreflightError what keeps Open from working here, or nil
 // when nothing is known to. It looks at the kernel's release and BTF, at the
 // capabilities of the calling thread and its user namespace, at lockdown, and at
-// whether bpf(2) is answered at all. Another error says that these could not be read.
+// whether bpf(2) is answered at all. RLIMIT_MEMLOCK does not matter: since Linux
+// 5.11 it does not bound what BPF uses. Another error says that these could not be
+// read.
 func Preflight() error {
 	h, err := readHost()
 	if err != nil {
@@ -40,8 +43,10 @@ func Preflight() error {
 // host is what check knows of a machine and of this process on it.
 type host struct {
 	release      string // as in uname -r
-	btf          bool   // the kernel describes its types
+	btf          error  // why the kernel's description of its types cannot be read
 	caps         uint64 // effective, a bit each
+	bounding     uint64 // those that a program file could give
+	noNewPrivs   bool   // program files give none
 	initialUser  bool   // the user namespace is the initial one
 	unprivileged string // kernel.unprivileged_bpf_disabled, empty without the sysctl
 	lockdown     string // the active mode, empty without lockdown
@@ -58,15 +63,18 @@ func readHost() (host, error) {
 		return h, fmt.Errorf("uname: %w", err)
 	}
 	h.release = unix.ByteSliceToString(uts.Release[:])
-	_, err := os.Stat(btfPath)
-	h.btf = err == nil
-
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var caps [2]unix.CapUserData
-	if err := unix.Capget(&header, &caps[0]); err != nil {
-		return h, fmt.Errorf("capget: %w", err)
+	btf, err := os.Open(btfPath)
+	if h.btf = err; err == nil {
+		btf.Close()
 	}
-	h.caps = uint64(caps[1].Effective)<<32 | uint64(caps[0].Effective)
+
+	status, err := os.ReadFile("/proc/thread-self/status")
+	if err != nil {
+		return h, err
+	}
+	if err := h.readStatus(string(status)); err != nil {
+		return h, fmt.Errorf("read /proc/thread-self/status: %w", err)
+	}
 
 	// The initial user namespace has a fixed inode (PROC_USER_INIT_INO).
 	var ns unix.Stat_t
@@ -84,12 +92,6 @@ func readHost() (host, error) {
 	}
 	h.lockdown = activeMode(modes)
 
-	status, err := os.ReadFile("/proc/thread-self/status")
-	if err != nil {
-		return h, err
-	}
-	h.filtered = strings.Contains(string(status), "\nSeccomp:\t2")
-
 	// No command has this number. The kernel answers EINVAL, or EPERM where
 	// unprivileged_bpf_disabled keeps the process out.
 	const noCommand = 1 << 30
@@ -97,6 +99,28 @@ func readHost() (host, error) {
 		h.bpf = errno
 	}
 	return h, nil
+}
+
+// readStatus takes what a thread may do from its status in /proc.
+func (h *host) readStatus(status string) (err error) {
+	for line := range strings.Lines(status) {
+		key, value, _ := strings.Cut(line, ":")
+		value = strings.TrimSpace(value)
+		switch key {
+		case "CapEff":
+			h.caps, err = strconv.ParseUint(value, 16, 64)
+		case "CapBnd":
+			h.bounding, err = strconv.ParseUint(value, 16, 64)
+		case "NoNewPrivs":
+			h.noNewPrivs = value == "1"
+		case "Seccomp":
+			h.filtered = value == "2"
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readOptional reads a file of one line that not every kernel has, or shows.
@@ -129,26 +153,31 @@ func (h host) check() *PreflightError {
 			Missing: "the kernel was built without bpf(2)",
 			Mend:    "use a kernel with CONFIG_BPF_SYSCALL and CONFIG_BPF_EVENTS",
 		}
-	case !h.btf:
+	case errors.Is(h.btf, os.ErrNotExist):
 		return &PreflightError{
 			Missing: "the kernel describes no types (BTF): there is no " + btfPath,
 			Mend:    "use a kernel with CONFIG_DEBUG_INFO_BTF, or mount /sys if this is a container",
+		}
+	case h.btf != nil:
+		return &PreflightError{
+			Missing: fmt.Sprintf("the kernel's types (BTF) cannot be read: %v", h.btf),
+			Mend:    "let this process read " + btfPath,
 		}
 	case h.lockdown == "confidentiality":
 		return &PreflightError{
 			Missing: "kernel lockdown is at confidentiality, which forbids tracing programs to read kernel memory",
 			Mend:    "boot with lockdown=integrity or lower",
 		}
+	case !h.initialUser:
+		return &PreflightError{
+			Missing: "the process is in a user namespace, as in a rootless container, and capabilities do not reach out of it",
+			Mend:    "run outside of it, as root of the host",
+		}
 	}
 	if missing := h.missingCaps(); missing != "" {
 		return &PreflightError{Missing: missing, Mend: h.capsMend()}
 	}
 	switch {
-	case !h.initialUser:
-		return &PreflightError{
-			Missing: "the capabilities hold only inside a user namespace, as in a rootless container",
-			Mend:    "run outside of it, as root of the host",
-		}
 	case h.bpf != nil && h.filtered:
 		return &PreflightError{
 			Missing: fmt.Sprintf("a seccomp filter refuses bpf(2) (%v), probably the container runtime's profile", h.bpf),
@@ -189,11 +218,20 @@ func (h host) missingCaps() string {
 }
 
 // capsMend says that the sysctl is no way out where a person may try it: it opens
-// bpf(2) for socket filters, not for tracing.
+// bpf(2) for socket filters, not for tracing. setcap is one only where a program
+// file can give capabilities.
 func (h host) capsMend() string {
-	mend := "run as root, or give the program both with: setcap cap_bpf,cap_perfmon+ep"
+	var mend string
+	switch both := uint64(1<<unix.CAP_BPF | 1<<unix.CAP_PERFMON); {
+	case h.bounding&both != both:
+		mend = "start the container with --cap-add BPF --cap-add PERFMON; nothing inside of it can get them"
+	case h.noNewPrivs:
+		mend = "run as root where no_new_privs is not set; under it no program file gives capabilities"
+	default:
+		mend = "run as root, or give the program both: setcap cap_bpf,cap_perfmon+ep $(command -v tjfuzz)"
+	}
 	if h.unprivileged != "" && h.unprivileged != "0" {
-		mend += fmt.Sprintf(" (kernel.unprivileged_bpf_disabled is %s, and setting it to 0 would not help)", h.unprivileged)
+		mend += fmt.Sprintf(" (kernel.unprivileged_bpf_disabled is %s; setting it to 0 would not help)", h.unprivileged)
 	}
 	return mend
 }
