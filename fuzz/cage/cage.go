@@ -30,7 +30,7 @@ const WorkDir = "/tmp/work"
 // mean the defaults.
 type Limits struct {
 	Memory    int64 // bytes, default 1 GiB; needs a memory cgroup
-	Processes int   // processes and threads, default 512; needs a pids cgroup
+	Processes int   // processes and threads, default 512; needs a pids cgroup, or an ordinary user
 	Scratch   int64 // bytes in all files that a run writes, default 256 MiB
 	FileSize  int64 // bytes in one file, default 64 MiB
 }
@@ -74,18 +74,21 @@ type Cage struct {
 	dir       string   // Options.Dir
 	hide      []string
 	locked    []string // what a world's /proc shows read-only
+	points    []mount  // of the host, all, sorted
+	ordinary  bool     // made in a user namespace, see Admission
 	group     *group
 	used      bool // the thread's network and ipc namespaces may hold something
 }
 
-// ErrRights says that the process may not create namespaces or mounts.
+// ErrRights says that the process may not make namespaces or mounts.
 var ErrRights = errors.New("the cage needs CAP_SYS_ADMIN")
 
 // New makes a cage around the calling thread, which must be locked for good and
 // is the one that starts the targets: it leaves the host's file system for a small
-// tree that worlds are made from, see lobby. Needs Linux 5.12.
+// tree that worlds are made from, see lobby. Needs Linux 5.12, and CAP_SYS_ADMIN,
+// which an ordinary user has in a process started with Admission; then Linux 5.14.
 func New(o Options) (*Cage, error) {
-	if os.Geteuid() != 0 {
+	if !Permitted() {
 		return nil, ErrRights
 	}
 	o.Limits.defaults()
@@ -97,14 +100,23 @@ func New(o Options) (*Cage, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cage{limits: o.Limits, dir: o.Dir, hide: o.Hide, expose: slices.DeleteFunc(slices.Clone(o.Expose), func(p string) bool { return !hidden(p) })}
-	for _, m := range mounts {
-		if !m.shown() {
-			continue
+	c := &Cage{limits: o.Limits, dir: o.Dir, hide: o.Hide, points: mounts, expose: slices.DeleteFunc(slices.Clone(o.Expose), func(p string) bool { return !hidden(p) })}
+	if c.ordinary, err = inUserNamespace(); err != nil {
+		return nil, err
+	}
+	if c.ordinary {
+		if err := c.checkOrdinary(); err != nil {
+			return nil, err
 		}
-		if st, err := os.Stat(m.point); err == nil {
-			m.dir = st.IsDir()
-			c.mounts = append(c.mounts, m)
+		c.mounts = c.writable()
+	} else {
+		for _, m := range mounts {
+			if !m.shown() {
+				continue
+			}
+			if m.look() == nil {
+				c.mounts = append(c.mounts, m)
+			}
 		}
 	}
 	slices.Sort(c.expose)
@@ -118,7 +130,9 @@ func New(o Options) (*Cage, error) {
 			c.locked = append(c.locked, p)
 		}
 	}
-	if c.group, err = newGroup(o.Limits); err != nil {
+	if c.ordinary {
+		c.group = &group{warnings: []string{"running as an ordinary user: the memory of a target is bounded by time only"}}
+	} else if c.group, err = newGroup(o.Limits); err != nil {
 		return nil, err
 	}
 	if err := c.enter(); err != nil {
@@ -270,6 +284,13 @@ func (w *World) furnish() error {
 			return fmt.Errorf("chmod %s: %w", d, err)
 		}
 	}
+	for i, m := range w.cage.mounts {
+		if m.overlay() {
+			if err := unix.Fchmodat(w.scratch, fmt.Sprintf("up%d", i), m.mode, 0); err != nil {
+				return fmt.Errorf("chmod of what lies over %s: %w", m.point, err)
+			}
+		}
+	}
 	if w.cage.dir != "" {
 		if err := w.furnishDir(); err != nil {
 			return err
@@ -352,7 +373,7 @@ func (w *World) Spec() *spawn.Spec {
 		Cgroup:     w.cage.group.fd,
 	}
 	w.build(&s.World)
-	confine(&s.Target, w.cage.limits)
+	w.cage.confine(&s.Target)
 	return s
 }
 
@@ -362,11 +383,14 @@ func (w *World) build(s *spawn.Script) {
 	s.DieWithParent()
 	s.Call("mount the scratch file system", unix.SYS_MOVE_MOUNT, uintptr(w.scratch), s.String(""),
 		^uintptr(99), s.String(world), unix.MOVE_MOUNT_F_EMPTY_PATH)
-	s.Mount("overlay", root, "overlay", unix.MS_NODEV, "lowerdir="+host+",upperdir="+world+"/up,workdir="+world+"/wk")
+	if w.cage.ordinary {
+		s.Mount(host, root, "", unix.MS_BIND|unix.MS_REC, "")
+	} else {
+		w.cage.overlay(s, host, root, "up", "wk")
+	}
 	for i, m := range w.cage.mounts {
 		if m.overlay() {
-			s.Mount("overlay", root+m.point, "overlay", unix.MS_NODEV,
-				fmt.Sprintf("lowerdir=%s,upperdir=%s/up%d,workdir=%s/wk%d", host+m.point, world, i, world, i))
+			w.cage.overlay(s, host+m.point, root+m.point, fmt.Sprintf("up%d", i), fmt.Sprintf("wk%d", i))
 			continue
 		}
 		s.Mount(host+m.point, root+m.point, "", unix.MS_BIND, "")
@@ -383,17 +407,20 @@ func (w *World) build(s *spawn.Script) {
 	}
 	for i, p := range w.cage.expose {
 		if w.cage.exposeDir[i] {
-			s.Mount("overlay", root+p, "overlay", unix.MS_NODEV, fmt.Sprintf("lowerdir=%s,upperdir=%s/xup%d,workdir=%s/xwk%d", exposed(i), world, i, world, i))
+			w.cage.overlay(s, exposed(i), root+p, fmt.Sprintf("xup%d", i), fmt.Sprintf("xwk%d", i))
 			continue
 		}
 		s.Mount(exposed(i), root+p, "", unix.MS_BIND, "")
 	}
 	if w.cage.dir != "" {
-		s.Mount("overlay", root+w.cage.dir, "overlay", unix.MS_NODEV, "lowerdir="+start+",upperdir="+world+"/here,workdir="+world+"/there")
+		w.cage.overlay(s, start, root+w.cage.dir, "here", "there")
 	}
 	s.Chdir(world)
 	s.Call("pivot_root", unix.SYS_PIVOT_ROOT, s.String("."), s.String("."))
 	s.Call("unmount the lobby", unix.SYS_UMOUNT2, s.String("."), unix.MNT_DETACH)
+	if w.cage.ordinary {
+		bound(s)
+	}
 	// Who is chrooted cannot make a user namespace, user_namespaces(7), and in one it
 	// would have the capabilities that confine takes away: to mount cgroups and kill
 	// or freeze the host's processes, to begin with. confine takes CAP_SYS_CHROOT too.
@@ -401,6 +428,16 @@ func (w *World) build(s *spawn.Script) {
 	s.Call("chroot", unix.SYS_CHROOT, s.String("."))
 	s.Chdir(w.Dir())
 	s.Try("join a new session keyring", unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0)
+}
+
+// overlay mounts what lies at lower, and over it what a run writes to the directory
+// upper of the scratch file system, at a path; work is overlayfs's own.
+func (c *Cage) overlay(s *spawn.Script, lower, at, upper, work string) {
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s/%s,workdir=%s/%s", lower, world, upper, world, work)
+	if c.ordinary {
+		options += ",userxattr" // it may not set those that it otherwise uses
+	}
+	s.Mount("overlay", at, "overlay", unix.MS_NODEV, options)
 }
 
 // kept are the capabilities that podman gives to a container (containers.conf
@@ -412,22 +449,30 @@ var kept = []int{
 	unix.CAP_SETUID,
 }
 
-// confine takes from the target what a container would not have.
-func confine(s *spawn.Script, l Limits) {
+// confine takes from the target what a container would not have, and from an
+// ordinary user's what he has not.
+func (c *Cage) confine(s *spawn.Script) {
+	kept := kept
+	if c.ordinary {
+		kept = leftTo(os.Geteuid())
+	}
 	s.Call("setsid", unix.SYS_SETSID)
 	s.Rlimit(unix.RLIMIT_CORE, 0, 0)
 	s.Rlimit(unix.RLIMIT_NOFILE, 1024, 4096)
-	s.Rlimit(unix.RLIMIT_FSIZE, uint64(l.FileSize), uint64(l.FileSize))
+	if c.ordinary {
+		s.Rlimit(unix.RLIMIT_NPROC, uint64(c.limits.Processes), uint64(c.limits.Processes))
+	}
+	s.Rlimit(unix.RLIMIT_FSIZE, uint64(c.limits.FileSize), uint64(c.limits.FileSize))
 	s.Call("close the descriptors of tjfuzz at exec", unix.SYS_CLOSE_RANGE, 3, ^uintptr(0)>>32, unix.CLOSE_RANGE_CLOEXEC)
-	for c := range unix.CAP_LAST_CAP + 1 {
-		if !slices.Contains(kept, c) {
+	for k := range unix.CAP_LAST_CAP + 1 {
+		if !slices.Contains(kept, k) {
 			// EINVAL: a kernel older than this capability.
-			s.Try("drop a capability", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(c))
+			s.Try("drop a capability", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(k))
 		}
 	}
 	var set [2]unix.CapUserData
-	for _, c := range kept {
-		set[c/32].Effective |= 1 << (c % 32)
+	for _, k := range kept {
+		set[k/32].Effective |= 1 << (k % 32)
 	}
 	for i := range set {
 		set[i].Permitted = set[i].Effective

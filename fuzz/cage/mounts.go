@@ -5,13 +5,26 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // mount is one mount of the host.
 type mount struct {
 	point  string
 	fstype string
-	dir    bool // the mount point is a directory, not a file
+	dir    bool   // the mount point is a directory, not a file
+	mode   uint32 // of the directory, as in chmod(2)
+}
+
+// look finds out what is at the mount point.
+func (m *mount) look() error {
+	var st unix.Stat_t
+	if err := unix.Stat(m.point, &st); err != nil {
+		return err
+	}
+	m.dir, m.mode = st.Mode&unix.S_IFMT == unix.S_IFDIR, st.Mode&^unix.S_IFMT
+	return nil
 }
 
 // overlaid are file systems of which overlayfs is known to take any as a lower

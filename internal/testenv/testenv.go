@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // Need is a right or a tool that a test asks for.
@@ -20,6 +22,7 @@ type Need string
 const (
 	Root Need = "root" // effective uid 0 with CAP_SYS_ADMIN
 	BPF  Need = "bpf"  // root and a kernel with BTF: the recorder loads
+	Cage Need = "cage" // CAP_SYS_ADMIN, if only in a user namespace: targets can be caged
 )
 
 // Require skips or fails t unless every need is met.
@@ -71,6 +74,12 @@ func Compile(t testing.TB, src string, flags ...string) string {
 }
 
 func missing(n Need) string {
+	if n == Cage {
+		if !hasAdmin() {
+			return "needs CAP_SYS_ADMIN, and users may not make user namespaces"
+		}
+		return ""
+	}
 	if os.Geteuid() != 0 {
 		return "needs root"
 	}
@@ -80,6 +89,12 @@ func missing(n Need) string {
 		}
 	}
 	return ""
+}
+
+func hasAdmin() bool {
+	var caps [2]unix.CapUserData
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	return unix.Capget(&head, &caps[0]) == nil && caps[0].Effective&(1<<unix.CAP_SYS_ADMIN) != 0
 }
 
 func lack(t testing.TB, need, why string) {
