@@ -217,8 +217,8 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher) (*fuzz.Result, error) {
 			p.Kill()
 		}
 	}
-	limits := spawn.Limits{Timeout: e.opts.Timeout, Grace: e.opts.Grace, Cancel: e.cancel}
-	if e.cage != nil {
+	limits := spawn.Limits{Timeout: e.opts.Timeout, Grace: e.opts.Grace, Cancel: e.cancel, Used: p.CPUTime}
+	if e.cage != nil && e.cage.CPUTime() != nil {
 		limits.Used = e.cage.CPUTime()
 	}
 	st, err := p.Wait(limits)

@@ -1,0 +1,100 @@
+package spawn
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"time"
+)
+
+// task is what /proc says of a process, see proc_pid_stat(5).
+type task struct {
+	pid, parent, session int
+	used                 time.Duration // by it and by what it has waited for
+}
+
+// parseTask reads a line of /proc/PID/stat.
+func parseTask(stat []byte) (t task, ok bool) {
+	// The name stands in parentheses and may have any bytes.
+	before, _, ok := bytes.Cut(stat, []byte(" ("))
+	end := bytes.LastIndexByte(stat, ')')
+	if !ok || end < 0 {
+		return t, false
+	}
+	fields := bytes.Fields(stat[end+1:])
+	if len(fields) < 15 {
+		return t, false
+	}
+	number := func(b []byte) int {
+		n, err := strconv.Atoi(string(b))
+		ok = ok && err == nil
+		return n
+	}
+	t = task{pid: number(before), parent: number(fields[1]), session: number(fields[3])}
+	const tick = time.Second / 100    // USER_HZ
+	for _, f := range fields[11:15] { // utime stime cutime cstime
+		t.used += time.Duration(number(f)) * tick
+	}
+	return t, ok
+}
+
+// tasks lists the processes that /proc shows.
+func tasks() ([]task, error) {
+	names, err := readNames("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var all []task
+	for _, name := range names {
+		if name[0] < '1' || name[0] > '9' {
+			continue
+		}
+		stat, err := os.ReadFile("/proc/" + name + "/stat")
+		if err != nil {
+			continue // it has ended
+		}
+		if t, ok := parseTask(stat); ok {
+			all = append(all, t)
+		}
+	}
+	return all, nil
+}
+
+func readNames(dir string) ([]string, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
+}
+
+// descend returns those of the processes that descend from one of them.
+func descend(all []task, from int) []task {
+	children := map[int][]task{}
+	for _, t := range all {
+		children[t.parent] = append(children[t.parent], t)
+	}
+	found := children[from]
+	for i := 0; i < len(found); i++ {
+		found = append(found, children[found[i].pid]...)
+	}
+	return found
+}
+
+// CPUTime is what the child and all that descends from it have used so far, for
+// Limits.Used where nothing better counts it. Each call looks at all processes of the
+// machine.
+func (p *Process) CPUTime() time.Duration {
+	all, _ := tasks()
+	var sum time.Duration
+	for _, t := range all {
+		if t.pid == p.Pid {
+			sum += t.used
+		}
+	}
+	for _, t := range descend(all, p.Pid) {
+		sum += t.used
+	}
+	return sum
+}
