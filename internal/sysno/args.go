@@ -100,6 +100,40 @@ func (id ID) ArgsOf(values [6]uint64) []Arg {
 	return slices.Clone(c.args)
 }
 
+// Choices lists the arguments, counted from 0, that are a choice among named values
+// whatever the others are: enums, flags and signals. One that is a number to some
+// calls and a choice to others is one too, such as the option of setsockopt; one that
+// is an address or a descriptor to some is not, such as the third argument of fcntl.
+func (id ID) Choices() []int {
+	c := calls()[id]
+	var choices []int
+	for i, arg := range c.args {
+		chosen, possible := arg.choice()
+		for _, v := range c.variants {
+			if i < len(v.args) {
+				isChoice, may := v.args[i].choice()
+				chosen, possible = chosen || isChoice, possible && may
+			}
+		}
+		if chosen && possible {
+			choices = append(choices, i)
+		}
+	}
+	return choices
+}
+
+// choice reports whether the argument is a choice, and whether a call could see it
+// as one.
+func (a Arg) choice() (is, may bool) {
+	switch a.Kind {
+	case KindEnum, KindFlags, KindSignal:
+		return true, true
+	case KindInt, KindUint:
+		return false, true
+	}
+	return false, false
+}
+
 //go:embed args.txt
 var argsText string
 

@@ -55,6 +55,11 @@ func canPhase(e *Entry) error {
 	if _, err := os.Stat(device); err != nil {
 		return fmt.Errorf("no uprobes: %w", err)
 	}
+	return canFindFiles()
+}
+
+// canFindFiles says why the programs cannot see which file is mapped where.
+func canFindFiles() error {
 	if err := features.HaveProgramHelper(ebpf.RawTracepoint, asm.FnFindVma); err != nil {
 		return fmt.Errorf("bpf_find_vma, of Linux 5.17: %w", err)
 	}

@@ -114,7 +114,7 @@ func (r *Recorder) Denials() ([]Event, error) {
 }
 
 func (r *Recorder) denialTable() ([]Event, error) {
-	if !r.denials {
+	if !r.want.Denials {
 		return nil, nil
 	}
 	var (

@@ -36,14 +36,30 @@ enum {
 	BPF_F_NO_PREALLOC = 1 << 0,
 	BPF_F_MMAPABLE = 1 << 10,
 	BPF_LOCAL_STORAGE_GET_F_CREATE = 1 << 0,
+	BPF_F_USER_STACK = 1 << 8,
+	BPF_F_USER_BUILD_ID = 1 << 11,
+};
+
+struct bpf_stack_build_id {
+	__s32 status; /* 1: build_id and offset are valid */
+	unsigned char build_id[20];
+	union {
+		__u64 offset;
+		__u64 ip;
+	};
 };
 
 struct bpf_raw_tracepoint_args {
 	__u64 args[0];
 };
 
+#define ENOENT 2
 #define EEXIST 17
-#define ERESTARTSYS 512 /* include/linux/errno.h: never reaches user space */
+/* include/linux/errno.h: these never reach user space. */
+#define ERESTARTSYS 512
+#define ERESTARTNOINTR 513
+#define ERESTARTNOHAND 514
+#define ERESTART_RESTARTBLOCK 516
 
 #define SIGSYS 31
 #define CLONE_VM 0x00000100       /* include/uapi/linux/sched.h */
@@ -76,18 +92,42 @@ struct seccomp {
 	int mode;
 };
 
+typedef struct {
+	void *vdso;
+} mm_context_t;
+
 struct mm_struct {
 	unsigned long start_code;
+	mm_context_t context;
 };
 
 struct inode;
 
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct qstr d_name;
+};
+
+struct path {
+	struct dentry *dentry;
+};
+
 struct file {
 	struct inode *f_inode;
+	struct path f_path;
 };
 
 struct vm_area_struct {
+	unsigned long vm_start;
+	unsigned long vm_pgoff; /* in pages */
 	struct file *vm_file;
+};
+
+struct io_kiocb {
+	__u8 opcode;
 };
 
 struct task_struct {

@@ -37,8 +37,10 @@ func (s *Slot) Observations() []trace.Observation {
 			}
 		}
 	}
+	describe := s.describer()
 	var all []trace.Observation
 	for _, id := range slices.SortedFunc(maps.Keys(found), sysno.ID.Compare) {
+		describe(found[id])
 		all = append(all, *found[id])
 	}
 	return all

@@ -27,6 +27,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -60,6 +61,15 @@ type Options struct {
 	// Events also delivers the first sighting of each syscall as an Event.
 	Events bool
 
+	// Returns, Args and Sites add to Observations what came of the calls, values of
+	// those arguments that are a choice among named ones, and where the calls were
+	// made. Of Sites those of one syscall that have the lower 12 bits of their address
+	// in common are taken for one, and numbers that no table has room for have none.
+	// They need Linux 5.17; where that is missing, see NoDetails, none is kept. Returns
+	// costs every task of the machine a second tracepoint on each syscall, as Denials
+	// does.
+	Returns, Args, Sites bool
+
 	// Entry makes the Recorder tell the startup of this program from all else that
 	// the recorded processes do. A process is in its startup from the execve of this
 	// very file until its entry point, and any other is in the main phase; so are
@@ -74,25 +84,36 @@ type bounds struct {
 	events  uint32 // bytes of the ring buffer, a power of two and of pages
 	odds    uint32 // entries, one a slot and one for the session for each number
 	denials uint32 // entries, one for each (process, syscall, arguments)
+	values  uint32 // entries, one for each (slot, syscall, argument, value)
+	sites   uint32 // entries, one for each (slot, syscall, site)
+
+	fault func(*ebpf.CollectionSpec) // makes the programs fail, nil outside tests
+}
+
+func defaultBounds() bounds {
+	return bounds{events: 1 << 20, odds: 4096, denials: 8192, values: 16384, sites: 8192}
 }
 
 // Recorder is a set of loaded and attached programs with their maps. Its methods
 // may be called from any goroutine. After Close, what it has seen, lost and dropped
 // stays as it was then.
 type Recorder struct {
-	denials  bool
-	noPhases error
-	cookie   uint64
-	coll     *ebpf.Collection
-	links    []link.Link
-	reader   *ringbuf.Reader // nil where there are no events
+	want      Options
+	noPhases  error
+	noDetails error
+	cookie    uint64
+	coll      *ebpf.Collection
+	links     []link.Link
+	reader    *ringbuf.Reader // nil where there are no events
 
 	mu       sync.RWMutex // Close, which unmaps, excludes all else
 	taken    map[int]bool
 	mapped   [][]byte
 	slots    []*recorderSlot
+	details  []*recorderDetail // of each slot; nil where none are kept
 	session  *recorderSession
 	unread   atomic.Uint64 // failed reads of the table of odd numbers
+	unlisted atomic.Uint64 // failed reads of the tables of details
 	final    *record       // nil until Close
 	closeErr error
 }
@@ -103,6 +124,7 @@ type record struct {
 	denials      []Event
 	lost         trace.Lost
 	dropped      Dropped
+	operations   []trace.Operation
 }
 
 // Dropped counts details that did not fit. No syscall is missing from a set
@@ -115,7 +137,7 @@ type Dropped struct {
 // Open loads the programs and attaches them. The error is a *PreflightError where
 // a right or a feature of the kernel is known to be missing.
 func Open(o Options) (*Recorder, error) {
-	return open(o, bounds{events: 1 << 20, odds: 4096, denials: 8192})
+	return open(o, defaultBounds())
 }
 
 func open(o Options, b bounds) (_ *Recorder, err error) {
@@ -128,15 +150,22 @@ func open(o Options, b bounds) (_ *Recorder, err error) {
 	if err := Preflight(); err != nil {
 		return nil, err
 	}
+	var noDetails error
+	if o.detailed() {
+		if noDetails = canFindFiles(); noDetails != nil {
+			o.Returns, o.Args, o.Sites = false, false, false
+		}
+	}
 	var cookie [8]byte
 	if _, err := rand.Read(cookie[:]); err != nil {
 		return nil, fmt.Errorf("open recorder: %w", err)
 	}
 	r := &Recorder{
-		denials:  o.Denials,
-		noPhases: canPhase(o.Entry),
-		cookie:   binary.NativeEndian.Uint64(cookie[:]),
-		taken:    map[int]bool{},
+		want:      o,
+		noPhases:  canPhase(o.Entry),
+		noDetails: noDetails,
+		cookie:    binary.NativeEndian.Uint64(cookie[:]),
+		taken:     map[int]bool{},
 	}
 	defer func() {
 		if err != nil {
@@ -150,8 +179,19 @@ func open(o Options, b bounds) (_ *Recorder, err error) {
 		return nil, fmt.Errorf("map the recorder's tables: %w", err)
 	}
 	r.session.Cookie = r.cookie
-	if o.Events {
-		r.session.FirstSightings = 1
+	for _, flag := range []struct {
+		set  bool
+		word *uint64
+	}{
+		{o.Events, &r.session.FirstSightings},
+		{o.Denials, &r.session.Denials},
+		{o.Returns, &r.session.Returns},
+		{o.Args, &r.session.Args},
+		{o.Sites, &r.session.Sites},
+	} {
+		if flag.set {
+			*flag.word = 1
+		}
 	}
 	if o.Events || o.Denials {
 		if r.reader, err = ringbuf.NewReader(r.coll.Maps["events"]); err != nil {
@@ -175,14 +215,43 @@ func (r *Recorder) load(o Options, b bounds) error {
 		return err
 	}
 	spec.Maps["slots"].MaxEntries = uint32(o.Slots)
+	spec.Maps["details"].MaxEntries = uint32(o.Slots)
 	spec.Maps["odds"].MaxEntries = b.odds
-	spec.Maps["denials"].MaxEntries = b.denials
+	spec.Maps["denials"].MaxEntries = 1
 	spec.Maps["events"].MaxEntries = b.events
+	spec.Maps["values"].MaxEntries = 1
+	spec.Maps["sites"].MaxEntries = 1
+	if o.Denials {
+		spec.Maps["denials"].MaxEntries = b.denials
+	}
+	if o.Args {
+		spec.Maps["values"].MaxEntries = b.values
+	}
+	if o.Sites {
+		spec.Maps["sites"].MaxEntries = b.sites
+	}
 	spec.Maps["string_args"].Contents = []ebpf.MapKV{{Key: uint32(0), Value: stringArgs()}}
-	if !o.Denials {
+	spec.Maps["choice_args"].Contents = []ebpf.MapKV{{Key: uint32(0), Value: choiceArgs()}}
+	if !o.refusals() {
 		delete(spec.Programs, "sys_exit")
+		delete(spec.Programs, "sys_exit_details")
 		delete(spec.Programs, "sched_process_exit")
 		delete(spec.Maps, "denials")
+	}
+	for _, point := range []string{"sys_enter", "sys_exit", "emulate_vsyscall"} {
+		if o.detailed() {
+			delete(spec.Programs, point)
+		} else {
+			delete(spec.Programs, point+"_details")
+		}
+	}
+	if !o.detailed() {
+		for _, name := range []string{"details", "values", "sites", "choice_args"} {
+			delete(spec.Maps, name)
+		}
+	}
+	if submission() == "" {
+		delete(spec.Programs, "io_uring_submit")
 	}
 	if r.noPhases != nil {
 		for _, name := range []string{"sched_process_exec_phases", "entry_file", "entry_point"} {
@@ -192,9 +261,25 @@ func (r *Recorder) load(o Options, b bounds) error {
 	if !o.Denials && !o.Events {
 		spec.Maps["events"].MaxEntries = uint32(os.Getpagesize())
 	}
+	// Names by which an administrator knows the kernel's objects, in 15 bytes.
+	for name, p := range spec.Programs {
+		p.Name = "tjf_" + name
+	}
+	for name, m := range spec.Maps {
+		m.Name = "tjf_" + name
+	}
+	if b.fault != nil {
+		b.fault(spec)
+	}
 	r.coll, err = ebpf.NewCollection(spec)
 	return err
 }
+
+// detailed reports whether the programs keep more of a call than its number.
+func (o Options) detailed() bool { return o.Returns || o.Args || o.Sites }
+
+// refusals reports whether the programs see the ends of calls.
+func (o Options) refusals() bool { return o.Denials || o.Returns }
 
 // share maps the tables that user space reads and writes without a syscall. The
 // Go types are generated from the C ones.
@@ -212,6 +297,16 @@ func (r *Recorder) share(slots int) error {
 		return err
 	}
 	r.session = (*recorderSession)(unsafe.Pointer(&mem[0]))
+	if !r.want.detailed() {
+		return nil
+	}
+	size = int(unsafe.Sizeof(recorderDetail{}))
+	if mem, err = r.mmap("details", slots*size); err != nil {
+		return err
+	}
+	for i := range slots {
+		r.details = append(r.details, (*recorderDetail)(unsafe.Pointer(&mem[i*size])))
+	}
 	return nil
 }
 
@@ -234,13 +329,20 @@ func (r *Recorder) attach() error {
 		return fmt.Errorf("task_newtask: %w", err)
 	}
 	r.links = append(r.links, l)
-	for _, point := range []string{"sched_process_exec", "sched_process_exit", "emulate_vsyscall", "sys_exit", "sys_enter"} {
-		program := r.coll.Programs[point]
-		if point == "sched_process_exec" && r.noPhases == nil {
-			program = r.coll.Programs["sched_process_exec_phases"]
-		}
+	for _, name := range []string{
+		"sched_process_exec", "sched_process_exec_phases", "sched_process_exit", "io_uring_submit",
+		"emulate_vsyscall", "emulate_vsyscall_details", "sys_exit", "sys_exit_details", "sys_enter", "sys_enter_details",
+	} {
+		program := r.coll.Programs[name]
 		if program == nil { // not of this architecture, or not asked for
 			continue
+		}
+		if name == "sched_process_exec" && r.noPhases == nil || name == "sched_process_exec_phases" && r.noPhases != nil {
+			continue
+		}
+		point := strings.TrimSuffix(strings.TrimSuffix(name, "_details"), "_phases")
+		if name == "io_uring_submit" {
+			point = submission()
 		}
 		l, err := link.AttachRawTracepoint(link.RawTracepointOptions{Name: point, Program: program})
 		if point == "emulate_vsyscall" && errors.Is(err, os.ErrNotExist) {
@@ -275,6 +377,8 @@ func (r *Recorder) Close() error {
 		denials: denials,
 		lost:    r.countLost(),
 		dropped: r.countDropped(),
+
+		operations: r.operationSet(),
 	}
 	if err := errors.Join(detached, unread, r.dismantle()); err != nil {
 		r.closeErr = fmt.Errorf("close recorder: %w", err)
@@ -299,7 +403,7 @@ func (r *Recorder) dismantle() error {
 	for _, mem := range r.mapped {
 		errs = append(errs, unix.Munmap(mem))
 	}
-	r.mapped, r.slots, r.session = nil, nil, nil
+	r.mapped, r.slots, r.details, r.session = nil, nil, nil, nil
 	if r.coll != nil {
 		r.coll.Close()
 	}
@@ -318,7 +422,7 @@ func (r *Recorder) Seen() []sysno.ID {
 }
 
 // Denied is every syscall that a seccomp filter has refused any recorded process
-// since Open, sorted. It needs Options.Denials.
+// since Open, sorted. It needs Options.Denials or Options.Returns.
 func (r *Recorder) Denied() []sysno.ID {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -337,6 +441,21 @@ func (r *Recorder) Lost() trace.Lost {
 	}
 	return r.countLost()
 }
+
+// Operations lists the io_uring operations that recorded processes have submitted
+// since Open, sorted. It needs a kernel from Linux 5.19 on, else it is empty.
+func (r *Recorder) Operations() []trace.Operation {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.final != nil {
+		return slices.Clone(r.final.operations)
+	}
+	return r.operationSet()
+}
+
+// NoDetails says why the Recorder keeps none of the Returns, Args and Sites that were
+// asked for, nil when it does.
+func (r *Recorder) NoDetails() error { return r.noDetails }
 
 // Dropped counts the details that did not fit since Open.
 func (r *Recorder) Dropped() Dropped {

@@ -24,7 +24,7 @@ enum state { NONE, LAUNCHER, PENDING, ARMED };
 /* INSIDE: the next sys_exit of this thread needs no sys_enter before it. */
 enum phase { OUTSIDE, INSIDE, KILLED };
 
-#define NRS 512
+#define NRS 576    /* x32 has numbers from 512 on */
 #define TEXTS 2    /* strings kept of a call */
 #define TEXT 256   /* bytes kept of a string */
 #define SESSION 0xffffffff /* in place of a slot's number */
@@ -35,7 +35,9 @@ struct mark {
 	__u8 state;
 	__u8 phase;
 	__u8 kind; /* of what it calls: SEEN, STARTUP or MAIN */
-	__u8 pad;
+	__u8 abi;  /* of the call that it is in, for the _details programs, with nr */
+	__u32 nr;
+	__u32 pad;
 };
 
 struct set {
@@ -60,16 +62,22 @@ struct slot {
 struct session {
 	__u64 cookie;          /* first argument of a launcher's request */
 	__u64 first_sightings; /* whether each is an event */
+	__u64 denials;         /* whether they are told apart */
+	__u64 returns;         /* whether they are kept, and so on */
+	__u64 args;
+	__u64 sites;
 	__u64 unfollowed;
 	__u64 beyond;
 	__u64 late;
 	__u64 events_dropped;
 	__u64 denials_dropped;
+	__u64 details_lost;
 	__u64 entry; /* the inode of the file whose startup is told apart */
+	__u8 operations[256]; /* of io_uring, by code */
 	struct set set;
 };
 
-/* A number outside the sets: -1, 1000, those of x32 from 512 on. */
+/* A number outside the sets: -1, 1000. */
 struct odd {
 	__u32 slot;
 	enum kind kind;
@@ -193,6 +201,7 @@ char __license[] SEC("license") = "Dual MIT/GPL";
 #define NR_EXECVE 59
 #define NR_GETPPID 110
 #define TS_COMPAT 0x0002 /* arch/x86/include/asm/thread_info.h */
+#define VSYSCALL_ADDR 0xffffffffff600000
 #define X32_BIT 0x40000000
 
 /*
@@ -456,6 +465,8 @@ static __always_inline void deny(struct task_struct *task, struct mark *mark, st
 	if (!all)
 		return;
 	keep(all, mark, DENIED, abi, nr);
+	if (!all->denials)
+		return;
 	e = draft();
 	if (!e)
 		return;
@@ -513,8 +524,9 @@ static __always_inline void answer(struct task_struct *task, struct mark *mark, 
 	}
 }
 
-SEC("raw_tracepoint/sys_enter")
-int sys_enter(struct bpf_raw_tracepoint_args *ctx)
+#include "details.h"
+
+static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, int detailed)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (void *)ctx->args[0];
@@ -530,7 +542,24 @@ int sys_enter(struct bpf_raw_tracepoint_args *ctx)
 	mark->phase = INSIDE;
 	abi = abi_of(task, &nr);
 	see(mark, regs, abi, nr);
+	if (detailed) {
+		mark->abi = abi;
+		mark->nr = nr;
+		keep_details(ctx, mark, regs, pointer(regs), abi, nr);
+	}
 	return 0;
+}
+
+SEC("raw_tracepoint/sys_enter")
+int sys_enter(struct bpf_raw_tracepoint_args *ctx)
+{
+	return enter(ctx, 0);
+}
+
+SEC("raw_tracepoint/sys_enter")
+int sys_enter_details(struct bpf_raw_tracepoint_args *ctx)
+{
+	return enter(ctx, 1);
 }
 
 #if defined(__TARGET_ARCH_x86)
@@ -539,26 +568,43 @@ int sys_enter(struct bpf_raw_tracepoint_args *ctx)
  * in a page fault, without a sys_enter, but seccomp decides about it as about any
  * other. What it refuses is seen here all the same.
  */
-SEC("raw_tracepoint/emulate_vsyscall")
-int emulate_vsyscall(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int enter_vsyscall(struct bpf_raw_tracepoint_args *ctx, int detailed)
 {
 	struct mark *mark = mark_of(bpf_get_current_task_btf());
+	__u32 which = ctx->args[0], nr;
 
 	if (!mark || mark->state != ARMED)
 		return 0;
 	/* arch/x86/entry/vsyscall/vsyscall_64.c */
-	switch ((__u32)ctx->args[0]) {
+	switch (which) {
 	case 0:
-		see(mark, 0, NATIVE, 96); /* gettimeofday */
+		nr = 96; /* gettimeofday */
 		break;
 	case 1:
-		see(mark, 0, NATIVE, 201); /* time */
+		nr = 201; /* time */
 		break;
 	case 2:
-		see(mark, 0, NATIVE, 309); /* getcpu */
+		nr = 309; /* getcpu */
 		break;
+	default:
+		return 0;
 	}
+	see(mark, 0, NATIVE, nr);
+	if (detailed)
+		keep_details(ctx, mark, 0, VSYSCALL_ADDR + which * 1024, NATIVE, nr);
 	return 0;
+}
+
+SEC("raw_tracepoint/emulate_vsyscall")
+int emulate_vsyscall(struct bpf_raw_tracepoint_args *ctx)
+{
+	return enter_vsyscall(ctx, 0);
+}
+
+SEC("raw_tracepoint/emulate_vsyscall")
+int emulate_vsyscall_details(struct bpf_raw_tracepoint_args *ctx)
+{
+	return enter_vsyscall(ctx, 1);
 }
 #endif
 
@@ -614,6 +660,8 @@ static __always_inline void arm(struct mark *mark)
 		return;
 	mark->state = ARMED;
 	mark->phase = INSIDE;
+	mark->abi = NATIVE;
+	mark->nr = NR_EXECVE;
 	see(mark, 0, NATIVE, NR_EXECVE);
 }
 
@@ -628,25 +676,29 @@ int sched_process_exec(struct bpf_raw_tracepoint_args *ctx)
 }
 
 #include "phase.h"
+#include "uring.h"
 
 /*
  * Seccomp decides before sys_enter is traced, so a sys_exit without a sys_enter
  * is a call that the filter refused. ptrace can make one too (PTRACE_SYSEMU),
  * which is why a thread without a filter denies nothing.
  */
-SEC("raw_tracepoint/sys_exit")
-int sys_exit(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int leave(struct bpf_raw_tracepoint_args *ctx, int detailed)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (void *)ctx->args[0];
 	struct mark *mark = mark_of(task);
+	struct session *all = session();
+	__u32 nr, sigsys;
 	__s64 ret = ctx->args[1];
-	__u32 sigsys;
+	enum abi abi;
 
-	if (!mark || mark->state != ARMED)
+	if (!all || !mark || mark->state != ARMED)
 		return 0;
 	if (mark->phase == INSIDE) {
 		mark->phase = OUTSIDE;
+		if (detailed && all->returns)
+			keep_result(all, mark, regs, ret);
 		return 0;
 	}
 	if (!task->seccomp.mode)
@@ -661,7 +713,24 @@ int sys_exit(struct bpf_raw_tracepoint_args *ctx)
 	if (task->seccomp.mode == SECCOMP_MODE_DEAD)
 		mark->phase = KILLED;
 	deny(task, mark, regs, ret, sigsys);
+	if (detailed) {
+		nr = number(regs);
+		abi = abi_of(task, &nr);
+		keep_details(ctx, mark, regs, pointer(regs), abi, nr);
+	}
 	return 0;
+}
+
+SEC("raw_tracepoint/sys_exit")
+int sys_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	return leave(ctx, 0);
+}
+
+SEC("raw_tracepoint/sys_exit")
+int sys_exit_details(struct bpf_raw_tracepoint_args *ctx)
+{
+	return leave(ctx, 1);
 }
 
 /*

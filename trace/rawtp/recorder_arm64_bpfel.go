@@ -23,6 +23,11 @@ const (
 	recorderAbiFOREIGN recorderAbi = 3
 )
 
+type recorderChoices struct {
+	_    structs.HostLayout
+	Bits [1728][8]uint8
+}
+
 type recorderDenial struct {
 	_    structs.HostLayout
 	Args [6]uint64
@@ -30,6 +35,15 @@ type recorderDenial struct {
 	Abi  recorderAbi
 	Nr   uint32
 	Pad  uint32
+}
+
+type recorderDetail struct {
+	_         structs.HostLayout
+	Results   [1728][3]uint64
+	Values    [1728][6]uint32
+	Sites     [1728][16]uint16
+	Any       [1728][6]uint8
+	MoreSites [1728]uint8
 }
 
 type recorderEvent struct {
@@ -66,7 +80,9 @@ type recorderMark struct {
 	State uint8
 	Phase uint8
 	Kind  uint8
-	Pad   uint8
+	Abi   uint8
+	Nr    uint32
+	Pad   uint32
 }
 
 type recorderOdd struct {
@@ -81,18 +97,45 @@ type recorderSession struct {
 	_              structs.HostLayout
 	Cookie         uint64
 	FirstSightings uint64
+	Denials        uint64
+	Returns        uint64
+	Args           uint64
+	Sites          uint64
 	Unfollowed     uint64
 	Beyond         uint64
 	Late           uint64
 	EventsDropped  uint64
 	DenialsDropped uint64
+	DetailsLost    uint64
 	Entry          uint64
+	Operations     [256]uint8
 	Set            recorderSet
 }
 
 type recorderSet struct {
 	_    structs.HostLayout
-	Cell [4][1536]uint8
+	Cell [4][1728]uint8
+}
+
+type recorderSite struct {
+	_     structs.HostLayout
+	Frame struct {
+		_       structs.HostLayout
+		Status  int32
+		BuildId [20]uint8
+		Offset  uint64
+	}
+	Ip     uint64
+	Offset uint64
+	Page   uint64
+	Name   [64]uint8
+}
+
+type recorderSiteKey struct {
+	_     structs.HostLayout
+	Slot  uint32
+	Call  uint16
+	Index uint16
 }
 
 type recorderSlot struct {
@@ -108,7 +151,7 @@ type recorderSlot struct {
 
 type recorderStrings struct {
 	_    structs.HostLayout
-	Args [1536][2]uint8
+	Args [1728][2]uint8
 }
 
 type recorderText struct {
@@ -118,25 +161,40 @@ type recorderText struct {
 	Bytes [258]uint8
 }
 
+type recorderValue struct {
+	_     structs.HostLayout
+	Value uint64
+	Slot  uint32
+	Call  uint16
+	Arg   uint16
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	recorderMapChoiceArgs              = "choice_args"
 	recorderMapDenials                 = "denials"
+	recorderMapDetails                 = "details"
 	recorderMapDrafts                  = "drafts"
 	recorderMapEvents                  = "events"
 	recorderMapMarks                   = "marks"
 	recorderMapOdds                    = "odds"
 	recorderMapSessions                = "sessions"
+	recorderMapSites                   = "sites"
 	recorderMapSlots                   = "slots"
 	recorderMapStringArgs              = "string_args"
+	recorderMapValues                  = "values"
 	recorderProgEntryFile              = "entry_file"
 	recorderProgEntryPoint             = "entry_point"
+	recorderProgIoUringSubmit          = "io_uring_submit"
 	recorderProgSchedProcessExec       = "sched_process_exec"
 	recorderProgSchedProcessExecPhases = "sched_process_exec_phases"
 	recorderProgSchedProcessExit       = "sched_process_exit"
 	recorderProgSysEnter               = "sys_enter"
+	recorderProgSysEnterDetails        = "sys_enter_details"
 	recorderProgSysExit                = "sys_exit"
+	recorderProgSysExitDetails         = "sys_exit_details"
 	recorderProgTaskNewtask            = "task_newtask"
 )
 
@@ -184,11 +242,14 @@ type recorderSpecs struct {
 type recorderProgramSpecs struct {
 	EntryFile              *ebpf.ProgramSpec `ebpf:"entry_file"`
 	EntryPoint             *ebpf.ProgramSpec `ebpf:"entry_point"`
+	IoUringSubmit          *ebpf.ProgramSpec `ebpf:"io_uring_submit"`
 	SchedProcessExec       *ebpf.ProgramSpec `ebpf:"sched_process_exec"`
 	SchedProcessExecPhases *ebpf.ProgramSpec `ebpf:"sched_process_exec_phases"`
 	SchedProcessExit       *ebpf.ProgramSpec `ebpf:"sched_process_exit"`
 	SysEnter               *ebpf.ProgramSpec `ebpf:"sys_enter"`
+	SysEnterDetails        *ebpf.ProgramSpec `ebpf:"sys_enter_details"`
 	SysExit                *ebpf.ProgramSpec `ebpf:"sys_exit"`
+	SysExitDetails         *ebpf.ProgramSpec `ebpf:"sys_exit_details"`
 	TaskNewtask            *ebpf.ProgramSpec `ebpf:"task_newtask"`
 }
 
@@ -196,14 +257,18 @@ type recorderProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type recorderMapSpecs struct {
+	ChoiceArgs *ebpf.MapSpec `ebpf:"choice_args"`
 	Denials    *ebpf.MapSpec `ebpf:"denials"`
+	Details    *ebpf.MapSpec `ebpf:"details"`
 	Drafts     *ebpf.MapSpec `ebpf:"drafts"`
 	Events     *ebpf.MapSpec `ebpf:"events"`
 	Marks      *ebpf.MapSpec `ebpf:"marks"`
 	Odds       *ebpf.MapSpec `ebpf:"odds"`
 	Sessions   *ebpf.MapSpec `ebpf:"sessions"`
+	Sites      *ebpf.MapSpec `ebpf:"sites"`
 	Slots      *ebpf.MapSpec `ebpf:"slots"`
 	StringArgs *ebpf.MapSpec `ebpf:"string_args"`
+	Values     *ebpf.MapSpec `ebpf:"values"`
 }
 
 // recorderVariableSpecs contains global variables before they are loaded into the kernel.
@@ -232,26 +297,34 @@ func (o *recorderObjects) Close() error {
 //
 // It can be passed to loadRecorderObjects or ebpf.CollectionSpec.LoadAndAssign.
 type recorderMaps struct {
+	ChoiceArgs *ebpf.Map `ebpf:"choice_args"`
 	Denials    *ebpf.Map `ebpf:"denials"`
+	Details    *ebpf.Map `ebpf:"details"`
 	Drafts     *ebpf.Map `ebpf:"drafts"`
 	Events     *ebpf.Map `ebpf:"events"`
 	Marks      *ebpf.Map `ebpf:"marks"`
 	Odds       *ebpf.Map `ebpf:"odds"`
 	Sessions   *ebpf.Map `ebpf:"sessions"`
+	Sites      *ebpf.Map `ebpf:"sites"`
 	Slots      *ebpf.Map `ebpf:"slots"`
 	StringArgs *ebpf.Map `ebpf:"string_args"`
+	Values     *ebpf.Map `ebpf:"values"`
 }
 
 func (m *recorderMaps) Close() error {
 	return _RecorderClose(
+		m.ChoiceArgs,
 		m.Denials,
+		m.Details,
 		m.Drafts,
 		m.Events,
 		m.Marks,
 		m.Odds,
 		m.Sessions,
+		m.Sites,
 		m.Slots,
 		m.StringArgs,
+		m.Values,
 	)
 }
 
@@ -267,11 +340,14 @@ type recorderVariables struct {
 type recorderPrograms struct {
 	EntryFile              *ebpf.Program `ebpf:"entry_file"`
 	EntryPoint             *ebpf.Program `ebpf:"entry_point"`
+	IoUringSubmit          *ebpf.Program `ebpf:"io_uring_submit"`
 	SchedProcessExec       *ebpf.Program `ebpf:"sched_process_exec"`
 	SchedProcessExecPhases *ebpf.Program `ebpf:"sched_process_exec_phases"`
 	SchedProcessExit       *ebpf.Program `ebpf:"sched_process_exit"`
 	SysEnter               *ebpf.Program `ebpf:"sys_enter"`
+	SysEnterDetails        *ebpf.Program `ebpf:"sys_enter_details"`
 	SysExit                *ebpf.Program `ebpf:"sys_exit"`
+	SysExitDetails         *ebpf.Program `ebpf:"sys_exit_details"`
 	TaskNewtask            *ebpf.Program `ebpf:"task_newtask"`
 }
 
@@ -279,11 +355,14 @@ func (p *recorderPrograms) Close() error {
 	return _RecorderClose(
 		p.EntryFile,
 		p.EntryPoint,
+		p.IoUringSubmit,
 		p.SchedProcessExec,
 		p.SchedProcessExecPhases,
 		p.SchedProcessExit,
 		p.SysEnter,
+		p.SysEnterDetails,
 		p.SysExit,
+		p.SysExitDetails,
 		p.TaskNewtask,
 	)
 }

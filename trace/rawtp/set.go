@@ -73,6 +73,8 @@ func (r *Recorder) countLost() trace.Lost {
 		Tasks:  atomic.LoadUint64(&r.session.Unfollowed),
 		Beyond: atomic.LoadUint64(&r.session.Beyond) + r.unread.Load(),
 		Late:   atomic.LoadUint64(&r.session.Late),
+
+		Details: atomic.LoadUint64(&r.session.DetailsLost) + r.unlisted.Load(),
 	}
 }
 

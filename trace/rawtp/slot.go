@@ -52,6 +52,9 @@ func (r *Recorder) Launcher(slot int) (*Slot, error) {
 	s := &Slot{r: r, index: slot, gen: shared.Gen, since: shared.Gen + 1}
 	atomic.StoreUint64(&shared.Since, s.since)
 	clear(shared.All.Cell[:])
+	if err := r.forget(slot); err != nil {
+		return nil, fmt.Errorf("mark launcher: %w", err)
+	}
 	s.begin(shared)
 	return s, nil
 }
@@ -88,7 +91,7 @@ func (s *Slot) begin(shared *recorderSlot) {
 func (s *Slot) Seen() []sysno.ID { return s.set(s.r.sightings()...) }
 
 // Denied is every syscall that a seccomp filter refused the processes of the
-// current run, sorted. It needs Options.Denials.
+// current run, sorted. It needs Options.Denials or Options.Returns.
 func (s *Slot) Denied() []sysno.ID { return s.set(recorderKindDENIED) }
 
 func (s *Slot) set(kinds ...recorderKind) []sysno.ID {

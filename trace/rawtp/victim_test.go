@@ -41,7 +41,7 @@ func victim(t testing.TB) string  { return compile(t, "victim.c", victimFlags) }
 
 func mustOpen(t testing.TB, o Options) *Recorder {
 	t.Helper()
-	return mustOpenBounded(t, o, bounds{events: 1 << 20, odds: 4096, denials: 8192})
+	return mustOpenBounded(t, o, defaultBounds())
 }
 
 func mustOpenBounded(t testing.TB, o Options, b bounds) *Recorder {

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * What is kept of a call beside its number, for the programs whose name ends in
+ * _details: where it was made, values of its arguments, what came of it. All that
+ * is known of a slot is in its struct detail and in two tables, which have bounds;
+ * what does not fit leaves a flag in the former, so that a list that is cut never
+ * looks whole.
+ *
+ * bpf_find_vma is of Linux 5.17: these programs are loaded where it exists.
+ */
+#ifndef RAWTP_DETAILS_H
+#define RAWTP_DETAILS_H
+
+#define ARGS 6
+#define MAX_SITES 16  /* trace.MaxSites */
+#define MAX_VALUES 32 /* trace.MaxValues */
+#define RESULTS 3     /* words of an array of bits: 0 is success, the others errnos */
+#define NAME 64
+
+/* What is kept of each call, which is abi * NRS + nr. Shared with user space. */
+struct detail {
+	__u64 results[ABIS * NRS][RESULTS];
+	__u32 values[ABIS * NRS][ARGS];     /* how many of an argument are in the table */
+	__u16 sites[ABIS * NRS][MAX_SITES]; /* those in the table: see keep_site */
+	__u8 any[ABIS * NRS][ARGS];         /* there are other values than those in the table */
+	__u8 more_sites[ABIS * NRS];
+};
+
+/* How many bits the kernel reads of an argument whose values are kept, 0 of others. */
+struct choices {
+	__u8 bits[ABIS * NRS][8];
+};
+
+struct value {
+	__u64 value;
+	__u32 slot;
+	__u16 call;
+	__u16 arg;
+};
+
+struct site_key {
+	__u32 slot;
+	__u16 call;
+	__u16 index;
+};
+
+struct site {
+	struct bpf_stack_build_id frame;
+	__u64 ip;
+	__u64 offset; /* in the mapping */
+	__u64 page;   /* of the file, at which the mapping starts */
+	__u8 name[NAME];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, struct detail);
+} details SEC(".maps");
+
+/* Full: session.details_lost. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct value);
+	__type(value, __u8);
+} values SEC(".maps");
+
+/* Full: session.details_lost. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct site_key);
+	__type(value, struct site);
+} sites SEC(".maps");
+
+/* User space fills it before the load. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct choices);
+} choice_args SEC(".maps");
+
+/* What is mapped, if it is a file, and the last part of the file's name. */
+static long describe_vma(struct task_struct *task, struct vm_area_struct *vma, struct site *site)
+{
+	struct file *file = vma->vm_file;
+
+	site->offset = site->ip - vma->vm_start;
+	if (file) {
+		site->page = vma->vm_pgoff;
+		bpf_probe_read_kernel_str(site->name, sizeof(site->name), file->f_path.dentry->d_name.name);
+	} else if (vma->vm_start == (unsigned long)task->mm->context.vdso) {
+		__builtin_memcpy(site->name, "[vdso]", sizeof("[vdso]"));
+	}
+	return 0;
+}
+
+/*
+ * Says what is mapped where the call was made: 0 when another thread is changing
+ * the memory's map at this moment. The kernel finds no build-id then either.
+ */
+static __always_inline int find_site(struct bpf_raw_tracepoint_args *ctx, struct site *site)
+{
+	long err = bpf_find_vma(bpf_get_current_task_btf(), site->ip, describe_vma, site, 0);
+
+	if (err && err != -ENOENT) /* the vsyscall page belongs to no memory */
+		return 0;
+	bpf_get_stack(ctx, &site->frame, sizeof(site->frame), BPF_F_USER_STACK | BPF_F_USER_BUILD_ID);
+	return 1;
+}
+
+/*
+ * A site is known again by the lower 12 bits of its address, which address space
+ * randomization leaves alone: two of one syscall that share them are taken for one.
+ * They are noted, plus 1, after the site has been stored, so that one that could
+ * not be is tried again at its next call.
+ */
+static __always_inline void keep_site(struct bpf_raw_tracepoint_args *ctx, struct session *all,
+				      struct detail *d, __u32 slot, __u32 call, __u64 ip)
+{
+	struct site_key key = { .slot = slot, .call = call };
+	struct site site = { .ip = ip };
+	__u16 low = (ip & 0xfff) + 1;
+	__u32 i;
+	long err;
+
+	for (i = 0; i < MAX_SITES; i++) {
+		if (d->sites[call][i] == low)
+			return;
+		if (!d->sites[call][i])
+			break;
+	}
+	if (i < MAX_SITES && find_site(ctx, &site)) {
+		for (; i < MAX_SITES; i++) {
+			key.index = i;
+			err = bpf_map_update_elem(&sites, &key, &site, BPF_NOEXIST);
+			if (!err) {
+				d->sites[call][i] = low;
+				return;
+			}
+			if (err != -EEXIST) /* that of another CPU, at the same moment */
+				break;
+		}
+	}
+	d->more_sites[call] = 1;
+	if (i < MAX_SITES)
+		add(&all->details_lost);
+}
+
+static __always_inline void keep_values(struct session *all, struct detail *d, struct pt_regs *regs,
+					__u32 slot, enum abi abi, __u32 call)
+{
+	struct value key = { .slot = slot, .call = call };
+	__u64 args[ARGS] = {};
+	struct choices *known;
+	__u32 i, zero = 0;
+	__u8 bits, one = 1;
+	long err;
+
+	known = bpf_map_lookup_elem(&choice_args, &zero);
+	if (!known || !*(__u64 *)known->bits[call])
+		return;
+	arguments(args, regs, abi);
+#pragma unroll
+	for (i = 0; i < ARGS; i++) {
+		bits = known->bits[call][i];
+		if (!bits || d->any[call][i])
+			continue;
+		key.arg = i;
+		key.value = bits < 64 ? args[i] & ((1ULL << bits) - 1) : args[i];
+		if (bpf_map_lookup_elem(&values, &key))
+			continue;
+		if (d->values[call][i] >= MAX_VALUES) {
+			d->any[call][i] = 1;
+			continue;
+		}
+		err = bpf_map_update_elem(&values, &key, &one, BPF_NOEXIST);
+		if (!err) {
+			__sync_fetch_and_add(&d->values[call][i], 1);
+		} else if (err != -EEXIST) {
+			d->any[call][i] = 1;
+			add(&all->details_lost);
+		}
+	}
+}
+
+/* The slot's details, unless the call is of a straggler of a former owner. */
+static __always_inline struct detail *details_of(struct mark *mark)
+{
+	__u32 number = mark->slot;
+	struct slot *slot = bpf_map_lookup_elem(&slots, &number);
+
+	if (!slot || mark->gen < slot->since)
+		return 0;
+	return bpf_map_lookup_elem(&details, &number);
+}
+
+static __always_inline void keep_details(struct bpf_raw_tracepoint_args *ctx, struct mark *mark,
+					 struct pt_regs *regs, __u64 ip, enum abi abi, __u32 nr)
+{
+	struct session *all = session();
+	struct detail *d = details_of(mark);
+	__u32 call = abi * NRS + nr;
+
+	if (!all || !d || abi >= ABIS || nr >= NRS)
+		return;
+	if (all->sites)
+		keep_site(ctx, all, d, mark->slot, call, ip);
+	if (all->args && regs)
+		keep_values(all, d, regs, mark->slot, abi, call);
+}
+
+/* The call is that which the thread has entered: an exec changes what abi_of says. */
+static __always_inline void keep_result(struct session *all, struct mark *mark, struct pt_regs *regs, __s64 ret)
+{
+	struct detail *d = details_of(mark);
+	__u32 abi = mark->abi, nr = mark->nr;
+	__u64 errno = ret < 0 && ret >= -4095 ? -ret : 0;
+	__u64 *word, bit;
+
+	/* A return from a signal handler, too, has no result but a restored register. */
+	if (!d || abi >= ABIS || nr >= NRS || number(regs) == (__u32)-1)
+		return;
+	if (errno == ERESTARTSYS || errno == ERESTARTNOINTR || errno == ERESTARTNOHAND ||
+	    errno == ERESTART_RESTARTBLOCK)
+		return;
+	if (errno >= RESULTS * 64) {
+		add(&all->details_lost);
+		return;
+	}
+	word = &d->results[abi * NRS + nr][errno / 64];
+	bit = 1ULL << (errno % 64);
+	if (!(*word & bit))
+		__sync_fetch_and_or(word, bit);
+}
+
+#endif
