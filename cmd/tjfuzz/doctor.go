@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
@@ -35,7 +37,7 @@ func newDoctor() *cobra.Command {
   tjfuzz doctor --json`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			findings := examine()
+			findings := examine(c.Context())
 			sick := false
 			for _, f := range findings {
 				sick = sick || !f.OK
@@ -69,10 +71,10 @@ func newDoctor() *cobra.Command {
 	return c
 }
 
-func examine() []finding {
+func examine(ctx context.Context) []finding {
 	return []finding{
 		{What: "kernel", OK: true, Detail: "Linux " + kernelRelease()},
-		examineRecorder(), examineCage(), examineFilter(), examineLog(),
+		examineRecorder(), examineCage(ctx), examineFilter(), examineLog(),
 	}
 }
 
@@ -89,16 +91,38 @@ func examineRecorder() finding {
 	return finding{"recorder", true, "the eBPF recorder loads and attaches", ""}
 }
 
-func examineCage() finding {
+func examineCage(ctx context.Context) finding {
+	if !cage.Permitted() {
+		return examineAdmitted(ctx)
+	}
 	e, err := launch.New(launch.Options{Program: "/proc/self/exe", Cage: &cage.Options{}})
 	if err != nil {
-		return finding{"cage", false, err.Error() + "; learn and verify need --no-cage", "run as root"}
+		return noCage(err)
 	}
 	defer e.Close()
-	if w := e.Warnings(); len(w) > 0 {
-		return finding{"cage", true, "namespaces and overlay work, but " + strings.Join(w, "; "), "mount cgroups writable to bound them"}
+	if _, err := e.Run(ctx, &fuzz.Scenario{Argv: []string{"tjfuzz", "version"}, Stdin: fuzz.StdinNull}); err != nil {
+		return noCage(err)
 	}
-	return finding{"cage", true, "targets run in namespaces of their own with bounded memory and processes", ""}
+	w := strings.Join(e.Warnings(), "; ")
+	switch {
+	case w == "":
+		return finding{"cage", true, "targets run in namespaces of their own with bounded memory and processes", ""}
+	case os.Geteuid() != 0:
+		return finding{"cage", true, w, "as root, cgroups bound it"}
+	}
+	return finding{"cage", true, "namespaces and overlay work, but " + w, "mount cgroups writable to bound them"}
+}
+
+// noCage is what to say where targets cannot be caged.
+func noCage(err error) finding {
+	mend := "run as root"
+	var f *failure
+	if errors.As(err, &f) {
+		mend, _, _ = strings.Cut(f.hint, "\n")
+	} else if os.Geteuid() != 0 {
+		_, mend = refusesUsers(err)
+	}
+	return finding{"cage", false, err.Error() + "; learn and verify need --no-cage", strings.TrimSpace(mend)}
 }
 
 func examineFilter() finding {

@@ -92,7 +92,8 @@ func New(o Options) (*Cage, error) {
 		return nil, ErrRights
 	}
 	o.Limits.defaults()
-	info, err := os.ReadFile("/proc/self/mountinfo")
+	// Not of the process, which is its first thread: that may be in a lobby already.
+	info, err := os.ReadFile("/proc/thread-self/mountinfo")
 	if err != nil {
 		return nil, fmt.Errorf("read the host's mounts: %w", err)
 	}
