@@ -3,6 +3,7 @@ package launch
 import (
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -12,9 +13,12 @@ import (
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
 )
 
+// unadmitted in the environment keeps TestMain from what it does for ordinary users.
+const unadmitted = "TJFUZZ_TEST_UNADMITTED"
+
 // TestMain lets an ordinary user's tests make cages.
 func TestMain(m *testing.M) {
-	if cage.Permitted() {
+	if cage.Permitted() || os.Getenv(unadmitted) != "" {
 		os.Exit(m.Run())
 	}
 	c := exec.Command("/proc/self/exe", os.Args[1:]...)
@@ -26,17 +30,28 @@ func TestMain(m *testing.M) {
 	os.Exit(c.ProcessState.ExitCode())
 }
 
-// All tests of this package hold for ordinary users.
+// All tests of this package hold for ordinary users, and those without a cage where
+// users may not make user namespaces too.
 func TestOrdinaryUsers(t *testing.T) {
 	testenv.Require(t, testenv.Root)
-	t.Parallel()
-	c := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.v", "-test.count=1")
-	c.Dir = "/"
-	c.Env = append(os.Environ(), "HOME=/var/empty", "TJFUZZ_REQUIRE="+string(testenv.Cage))
-	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}, Pdeathsig: unix.SIGKILL}
-	out, err := c.CombinedOutput()
-	t.Logf("%s", out)
-	if err != nil {
-		t.Error(err)
+	for _, tt := range []struct {
+		name, tests string
+		env         []string
+	}{
+		{"admitted", ".", []string{"TJFUZZ_REQUIRE=" + string(testenv.Cage)}},
+		{"not admitted", "WithoutACage", []string{unadmitted + "=1", "TJFUZZ_REQUIRE=all"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.v", "-test.count=1", "-test.run", tt.tests)
+			c.Dir = "/"
+			c.Env = slices.Concat(os.Environ(), []string{"HOME=/var/empty"}, tt.env)
+			c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}, Pdeathsig: unix.SIGKILL}
+			out, err := c.CombinedOutput()
+			t.Logf("%s", out)
+			if err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

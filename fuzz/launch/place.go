@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
 )
 
@@ -20,7 +21,8 @@ type place interface {
 }
 
 // directory is the place of a run without a cage: a temporary directory of the
-// host. A pid namespace still makes sure that nothing outlives the run.
+// host. A pid namespace still makes sure that nothing outlives the run, where one
+// may be made; elsewhere all that descends from the target is looked for.
 type directory struct {
 	path string
 }
@@ -43,9 +45,13 @@ func (d *directory) WriteFile(name string, data []byte) error {
 }
 
 func (d *directory) Spec() *spawn.Spec {
-	s := &spawn.Spec{Init: true, Namespaces: unix.CLONE_NEWPID}
+	s := &spawn.Spec{Init: true}
+	if cage.Permitted() {
+		s.Namespaces = unix.CLONE_NEWPID
+	}
 	s.World.DieWithParent()
 	s.World.Chdir(d.path)
+	s.Target.DieWithParent()
 	s.Target.Call("setsid", unix.SYS_SETSID)
 	s.Target.Rlimit(unix.RLIMIT_CORE, 0, 0)
 	return s

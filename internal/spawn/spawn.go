@@ -25,8 +25,9 @@ type Spec struct {
 
 	// With Init, the first child carries out World, stays as the parent of the
 	// target, reaps all orphans and ends when nothing is left; in a new pid
-	// namespace it is pid 1 and whatever lives there dies with it. Without Init,
-	// the child carries out World and then becomes the target itself.
+	// namespace it is pid 1 and whatever lives there dies with it. Elsewhere it adopts
+	// what descends from it, which is looked for and killed where Wait kills. Without
+	// Init, the child carries out World and then becomes the target itself.
 	Init   bool
 	World  Script
 	Target Script // ends with Script.Exec
@@ -40,6 +41,7 @@ type Process struct {
 	status int // read end of the status pipe, with Init
 	hold   int // write end of the pipe that a held child reads from
 	spec   *Spec
+	doomed bool // Kill was called and left it to Wait
 
 	pidfd int                  // once it is delegated
 	ended chan unix.WaitStatus // from whom it is delegated to
@@ -91,6 +93,7 @@ type plan struct {
 	shared          *shared
 	defaults        *sigaction
 	init            bool
+	adopt           bool
 	statusWrite     uintptr
 	wstatus         int32
 	hold            bool
@@ -127,10 +130,17 @@ func Start(spec *Spec) (*Process, error) {
 		p.hold = hold[1]
 		defer unix.Close(hold[0])
 	}
+	if p.scattered() {
+		// Should the target kill its init, this process is the next to adopt.
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			p.release()
+			return nil, fmt.Errorf("become the parent of orphans: %w", err)
+		}
+	}
 	pl := &plan{
 		target: unsafe.SliceData(spec.Target.calls), nTarget: uintptr(len(spec.Target.calls)),
 		world: unsafe.SliceData(spec.World.calls), nWorld: uintptr(len(spec.World.calls)),
-		shared: p.shared, defaults: new(sigaction), init: spec.Init, statusWrite: uintptr(pipe[1]),
+		shared: p.shared, defaults: new(sigaction), init: spec.Init, adopt: p.scattered(), statusWrite: uintptr(pipe[1]),
 		hold: spec.Hold, holdRead: uintptr(hold[0]), holdWrite: uintptr(hold[1]),
 	}
 	pid, errno := clone(pl, spec.Namespaces, uint64(spec.Cgroup))
@@ -237,6 +247,9 @@ func await(pl *plan) {
 //go:norace
 //go:nosplit
 func reap(pl *plan) {
+	if pl.adopt {
+		syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0, 0)
+	}
 	main, _, e := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
 	if e != 0 {
 		pl.shared.errno, pl.shared.step = int32(e), int32(pl.nWorld)+1
@@ -318,9 +331,13 @@ func (p *Process) Delegate() (ended func(unix.WaitStatus), err error) {
 // Delegated reports whether another thread waits for the child.
 func (p *Process) Delegated() bool { return p.ended != nil }
 
-// Kill sends SIGKILL to the child; with Init in a pid namespace that ends all
-// that lives there.
+// Kill sends SIGKILL to the child; with Init in a pid namespace that ends all that
+// lives there. With Init elsewhere, it makes Wait kill all at once.
 func (p *Process) Kill() {
+	if p.scattered() {
+		p.doomed = true
+		return
+	}
 	if p.ended != nil {
 		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
 		return
@@ -360,6 +377,9 @@ func (p *Process) Wait(l Limits) (Status, error) {
 	if err != nil {
 		return st, fmt.Errorf("wait for the child: %w", err)
 	}
+	if p.scattered() && ws.Signaled() {
+		killStrays()
+	}
 	if held {
 		return st, ErrNotResumed
 	}
@@ -398,6 +418,9 @@ func (p *Process) stepName(i int) string {
 	return "clone"
 }
 
+// again is after how many milliseconds what is left of a scattered tree is killed.
+const again = 5
+
 // watch follows the status pipe: first the target's status arrives, and when
 // the init has ended it closes.
 func (p *Process) watch(l Limits) Status {
@@ -408,9 +431,14 @@ func (p *Process) watch(l Limits) Status {
 		if l.Cancel == 0 {
 			fds = fds[:1]
 		}
-		n, err := unix.Poll(fds, timer.next())
+		wait := timer.next()
+		if p.doomed {
+			p.killTree()
+			wait = again
+		}
+		n, err := unix.Poll(fds, wait)
 		switch {
-		case err == unix.EINTR:
+		case err == unix.EINTR || p.doomed && n == 0:
 			continue
 		case err == nil && n == 0 && !timer.over():
 			continue
@@ -424,6 +452,9 @@ func (p *Process) watch(l Limits) Status {
 		var word [4]byte
 		if n, err := unix.Read(p.status, word[:]); n != len(word) || err != nil {
 			return st
+		}
+		if p.doomed {
+			continue // it tells of our SIGKILL
 		}
 		st.WaitStatus, st.Killed = *(*unix.WaitStatus)(unsafe.Pointer(&word)), false
 		if l.Grace != 0 {

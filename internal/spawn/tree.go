@@ -3,8 +3,11 @@ package spawn
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strconv"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // task is what /proc says of a process, see proc_pid_stat(5).
@@ -97,4 +100,50 @@ func (p *Process) CPUTime() time.Duration {
 		sum += t.used
 	}
 	return sum
+}
+
+// scattered reports whether what descends from the child has to be looked for.
+func (p *Process) scattered() bool {
+	return p.spec.Init && p.spec.Namespaces&unix.CLONE_NEWPID == 0
+}
+
+// killTree kills what descends from the child. It may not find what is born
+// meanwhile; the init, which is spared, ends when nothing is left.
+func (p *Process) killTree() {
+	all, _ := tasks()
+	stopped := map[int]bool{}
+	for {
+		// What is stopped cannot fork, so there is an end to this.
+		before := len(stopped)
+		for _, t := range descend(all, p.Pid) {
+			if !stopped[t.pid] {
+				stopped[t.pid] = true
+				_ = unix.Kill(t.pid, unix.SIGSTOP)
+			}
+		}
+		if len(stopped) == before {
+			break
+		}
+		all, _ = tasks()
+	}
+	for pid := range stopped {
+		_ = unix.Kill(pid, unix.SIGKILL)
+	}
+}
+
+// killStrays kills what a target whose init was killed has left to this process: its
+// children in sessions of others, for a target starts one.
+func killStrays() {
+	own, err := unix.Getsid(0)
+	for err == nil {
+		all, _ := tasks()
+		strays := slices.DeleteFunc(all, func(t task) bool { return t.parent != os.Getpid() || t.session == own })
+		if len(strays) == 0 {
+			return
+		}
+		for _, t := range strays {
+			_ = unix.Kill(t.pid, unix.SIGKILL)
+			_, _ = unix.Wait4(t.pid, nil, unix.WALL, nil)
+		}
+	}
 }

@@ -2,9 +2,12 @@ package spawn
 
 import (
 	"os"
+	"os/exec"
 	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestProcessesAreReadAsTheKernelWritesThem(t *testing.T) {
@@ -34,5 +37,32 @@ func TestAProcessDescendsFromItsParents(t *testing.T) {
 	me := func(t task) bool { return t.pid == os.Getpid() }
 	if !slices.ContainsFunc(descend(all, os.Getppid()), me) || slices.ContainsFunc(descend(all, os.Getpid()), me) {
 		t.Errorf("this process, %d, does not descend from its parent, or does from itself", os.Getpid())
+	}
+}
+
+// Without rights there is no pid namespace, and still nothing outlives Wait.
+func TestATreeInNoNamespaceIsKilledWhole(t *testing.T) {
+	const daemons = "setsid sleep 86397 & setsid sh -c 'setsid sleep 86397 & exit' & "
+	for _, tt := range []struct {
+		name, command string
+		timedOut      bool
+		left          bool
+	}{
+		{"one that hangs", daemons + "trap '' TERM; sleep 86397; sleep 86397", true, false},
+		{"what is left behind", daemons + "sleep 0.1", false, true},
+		{"one that forks all the time", "f() { (sleep 0.01 & f) & }; f; f; sleep 86397", true, false},
+		{"one that kills its init", daemons + "sleep 0.1; kill -9 $PPID; sleep 86397", false, false},
+	} {
+		spec := &Spec{Init: true}
+		spec.World.DieWithParent()
+		spec.Target.DieWithParent()
+		spec.Target.Call("setsid", unix.SYS_SETSID)
+		st, err := start(t, spec, Limits{Timeout: 500 * time.Millisecond, Grace: -1}, tt.command)
+		if err != nil || st.TimedOut != tt.timedOut || st.Left != tt.left {
+			t.Errorf("%s: got %+v, %v, want timed out %v, left %v", tt.name, st, err, tt.timedOut, tt.left)
+		}
+		if out, _ := exec.Command("pgrep", "-f", "sleep 86397").Output(); len(out) > 0 {
+			t.Errorf("%s: alive: %s", tt.name, out)
+		}
 	}
 }
