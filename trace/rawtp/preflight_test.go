@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -157,5 +158,39 @@ func TestOpenWithoutCapabilitiesSaysWhichAreMissing(t *testing.T) {
 		if !errors.As(err, &missing) || missing.Missing != c.want {
 			t.Errorf("%s: got %v, want a PreflightError with %q", c.name, err, c.want)
 		}
+	}
+}
+
+// A filter stays on its thread for good, so the thread ends with the goroutine.
+func TestOpenUnderAFilterSaysThatItRefusesBPF(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	failed := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		const nr = 0 // offset in struct seccomp_data
+		code := []unix.SockFilter{
+			{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: nr},
+			{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_BPF, Jf: 1},
+			{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
+			{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+		}
+		prog := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
+		if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&prog))); errno != 0 {
+			failed <- errno
+			return
+		}
+		r, err := Open(Options{})
+		if r != nil {
+			err = errors.Join(err, r.Close())
+		}
+		failed <- err
+	}()
+	want := PreflightError{
+		Missing: "a seccomp filter refuses bpf(2) (operation not permitted), probably the container runtime's profile",
+		Mend:    "allow bpf in that profile, or run outside the container",
+	}
+	var got *PreflightError
+	if err := <-failed; !errors.As(err, &got) || *got != want {
+		t.Errorf("\n got %v\nwant %v", err, &want)
 	}
 }
