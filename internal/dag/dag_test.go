@@ -82,7 +82,7 @@ var table = []row{
 // pure are the packages that must not reach a fenced import on any path: they
 // decide things, and run in any test, on any machine.
 var pure = []string{
-	"internal/sysno", "internal/image", "trace", "trace/static", "synth", "synth/format",
+	"internal/sysno", "internal/image", "trace", "trace/foreign", "trace/static", "synth", "synth/format",
 	"corpora", "fuzz", "fuzz/mine", "fuzz/mutate",
 }
 
