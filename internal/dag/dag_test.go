@@ -49,7 +49,7 @@ var table = []row{
 	{pkg: "internal/sysno"},
 	{pkg: "internal/sysno/gen"},
 	{pkg: "internal/image"},
-	{pkg: "internal/spawn"},
+	{pkg: "internal/spawn", own: []string{"internal/sysno"}},
 	{pkg: "internal/locate"},
 	{pkg: "internal/symbol"},
 	{pkg: "corpora"},

@@ -17,6 +17,8 @@ type Script struct {
 	calls []call
 	names []string
 	keep  []any // what the uintptr arguments point to
+
+	filtered bool // Exec got a filter
 }
 
 type call struct {
@@ -47,6 +49,7 @@ func (s *Script) Append(o *Script) {
 	s.calls = append(s.calls, o.calls...)
 	s.names = append(s.names, o.names...)
 	s.keep = append(s.keep, o.keep...)
+	s.filtered = s.filtered || o.filtered
 }
 
 // String keeps a NUL-terminated copy of v and returns its address.
@@ -142,6 +145,7 @@ func (s *Script) Exec(path string, argv, env []string, filter []byte) {
 			Len:    uint16(len(filter) / int(unsafe.Sizeof(unix.SockFilter{}))),
 			Filter: (*unix.SockFilter)(unsafe.Pointer(&filter[0])),
 		}
+		s.filtered = true
 		s.Call("load the seccomp filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, Struct(s, prog))
 	}
 	s.Call("execve "+path, unix.SYS_EXECVE, p, a, e)

@@ -31,6 +31,10 @@ type Spec struct {
 	Init   bool
 	World  Script
 	Target Script // ends with Script.Exec
+
+	// Listener, when not nil, is loaded right before execve. Script.Exec must have
+	// got no filter: that one would decide on how the listener is handed over.
+	Listener *Listener
 }
 
 // Process is a started child. It must be waited for, on the thread that started it.
@@ -69,7 +73,7 @@ func (e *StepError) Unwrap() error { return e.Errno }
 
 // shared is the page that child and parent both see.
 type shared struct {
-	step  int32 // 1 + index of the call that failed, counted over World and Target
+	step  int32 // 1 + index of the call that failed, counted over World and Target; negative: of the listener's
 	errno int32
 }
 
@@ -91,6 +95,7 @@ type plan struct {
 	world, target   *call
 	nWorld, nTarget uintptr
 	shared          *shared
+	listen          *listen
 	defaults        *sigaction
 	init            bool
 	adopt           bool
@@ -107,6 +112,16 @@ type plan struct {
 func Start(spec *Spec) (*Process, error) {
 	if len(spec.Target.calls) == 0 {
 		return nil, errors.New("spawn: nothing to execute")
+	}
+	var l *listen
+	if spec.Listener != nil {
+		if spec.Target.filtered {
+			return nil, errors.New("spawn: a filter and a listener")
+		}
+		var err error
+		if l, err = newListen(spec.Listener); err != nil {
+			return nil, fmt.Errorf("spawn: %w", err)
+		}
 	}
 	page, err := unix.MmapPtr(-1, 0, nil, unsafe.Sizeof(shared{}), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
 	if err != nil {
@@ -140,7 +155,7 @@ func Start(spec *Spec) (*Process, error) {
 	pl := &plan{
 		target: unsafe.SliceData(spec.Target.calls), nTarget: uintptr(len(spec.Target.calls)),
 		world: unsafe.SliceData(spec.World.calls), nWorld: uintptr(len(spec.World.calls)),
-		shared: p.shared, defaults: new(sigaction), init: spec.Init, adopt: p.scattered(), statusWrite: uintptr(pipe[1]),
+		shared: p.shared, listen: l, defaults: new(sigaction), init: spec.Init, adopt: p.scattered(), statusWrite: uintptr(pipe[1]),
 		hold: spec.Hold, holdRead: uintptr(hold[0]), holdWrite: uintptr(hold[1]),
 	}
 	pid, errno := clone(pl, spec.Namespaces, uint64(spec.Cgroup))
@@ -215,10 +230,17 @@ func child(pl *plan) {
 		if pl.init {
 			reap(pl)
 		}
-		carryOut(pl, pl.target, pl.nTarget, pl.nWorld)
+		exec := pl.nTarget - 1
+		if carryOut(pl, pl.target, exec, pl.nWorld) && (pl.listen == nil || pl.listen.enter(pl.shared)) {
+			carryOut(pl, (*call)(unsafe.Add(unsafe.Pointer(pl.target), exec*unsafe.Sizeof(call{}))), 1, pl.nWorld+exec)
+		}
+	}
+	var cookie [2]uintptr
+	if pl.listen != nil {
+		cookie = pl.listen.cookie
 	}
 	for {
-		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 127, 0, 0, 0, 0, 0)
+		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 127, 0, 0, 0, cookie[0], cookie[1])
 	}
 }
 
@@ -387,7 +409,7 @@ func (p *Process) Wait(l Limits) (Status, error) {
 		st.WaitStatus = ws
 	}
 	if step := p.shared.step; step != 0 {
-		return st, &StepError{Step: p.stepName(int(step) - 1), Errno: syscall.Errno(p.shared.errno)}
+		return st, &StepError{Step: p.stepName(int(step)), Errno: syscall.Errno(p.shared.errno)}
 	}
 	return st, nil
 }
@@ -408,7 +430,14 @@ func (p *Process) collect() (ws unix.WaitStatus, err error) {
 	}
 }
 
-func (p *Process) stepName(i int) string {
+func (p *Process) stepName(step int) string {
+	switch step {
+	case stepListen:
+		return "load the filter with a listener"
+	case stepHandOver:
+		return "hand the listener over"
+	}
+	i := step - 1
 	if i < len(p.spec.World.names) {
 		return p.spec.World.names[i]
 	}
