@@ -24,6 +24,18 @@ type record struct {
 	byDraw      bool // a draw was the first run to show it
 	witness     Scenario
 	confirmed   bool
+	pursued     bool // the witness is found
+	settled     bool
+}
+
+// settles reports, once, that no decision depends on further sightings: the
+// statistics count up to two draws, and tiers ask for a clean run.
+func (r *record) settles() bool {
+	if r.settled || !r.pursued || r.clean < settling || r.byDraw && r.draws < settling {
+		return false
+	}
+	r.settled = true
+	return true
 }
 
 // coordinator is what the workers share. mu guards everything below it.
@@ -135,6 +147,9 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 				st.Singletons--
 			}
 		}
+		if rec.settles() && c.o.Settled != nil {
+			c.o.Settled(id)
+		}
 	}
 	if draw {
 		st.Draws++
@@ -196,7 +211,8 @@ func (c *coordinator) chance() float64 {
 func (c *coordinator) settle(id sysno.ID, s Scenario, confirmed, hung bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.books[id].witness, c.books[id].confirmed = s, confirmed
+	rec := c.books[id]
+	rec.witness, rec.confirmed, rec.pursued = s, confirmed, true
 	c.corpus.addFind(s, hung)
 }
 

@@ -51,6 +51,13 @@ type Options struct {
 	Workers     int                                // 0 means 1
 	NewExecutor func(worker int) (Executor, error) // called on the goroutine that will use it
 
+	// Settled, when not nil, is told of each syscall once when nothing that is decided
+	// needs to see it in a Result any more: its witness is found, a few clean runs and, where the statistics ask,
+	// draws have shown it. An executor that then leaves it out of what it returns makes
+	// the counts of its Observation lower bounds, and hides pairs of syscalls that are
+	// both settled from the corpus. Settled may be called from any worker, and must not wait for one.
+	Settled func(sysno.ID)
+
 	Seed       uint64        // of all randomness
 	Execs      uint64        // stop after this many runs of any phase; 0 means no limit
 	Duration   time.Duration // stop when this has passed; 0 means no limit
@@ -133,6 +140,7 @@ const sigkill = 9
 const (
 	replays      = 5  // of a scenario with a new syscall
 	confirming   = 3  // of them must show it
+	settling     = 16 // clean runs, and draws where they count, until a syscall is settled
 	minimizeRuns = 64 // runs spent on the witnesses of one discovery
 	costlyRuns   = 16 // the same where each costs a timeout, or has much to read
 	tries        = 512

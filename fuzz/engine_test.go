@@ -601,3 +601,75 @@ func (f runFunc) Run(_ context.Context, s *Scenario) (*Result, error) {
 }
 
 func (f runFunc) Close() error { return nil }
+
+// forgetful leaves out what is settled, as a recorder does that knows it. Syscall 98
+// is made in crashes alone.
+type forgetful struct {
+	synthetic
+	settled map[sysno.ID]bool
+}
+
+func (x *forgetful) Run(ctx context.Context, s *Scenario) (*Result, error) {
+	r, err := x.synthetic.Run(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if r.Signal != 0 {
+		r.Seen = append(r.Seen, id(98))
+		slices.SortFunc(r.Seen, sysno.ID.Compare)
+	}
+	r.Seen = slices.DeleteFunc(r.Seen, func(id sysno.ID) bool { return x.settled[id] })
+	return r, nil
+}
+
+func TestWhatIsSettledIsNotMissed(t *testing.T) {
+	for seed := range uint64(5) {
+		x := &forgetful{synthetic{t: t, every: 50}, map[sysno.ID]bool{}}
+		o := options(t, synthetic{})
+		o.Seed, o.Execs, o.Confidence = seed, 60000, 0.0005
+		o.NewExecutor = func(int) (Executor, error) { return x, nil }
+		o.Settled = func(id sysno.ID) {
+			if x.settled[id] {
+				t.Errorf("seed %d: %v is settled twice", seed, id)
+			}
+			x.settled[id] = true
+		}
+		out := run(t, o)
+		// Nothing that a draw has shown is still thought to have been shown by one.
+		if out.Stop != StopSaturated || out.Stats.Singletons != 0 {
+			t.Errorf("seed %d: %v with %d singletons, want %v with none", seed, out.Stop, out.Stats.Singletons, StopSaturated)
+		}
+		want := []uint32{98, 99}
+		for _, g := range guards {
+			want = append(want, g.nr)
+		}
+		slices.Sort(want)
+		var got []uint32
+		for _, obs := range out.Observations {
+			got = append(got, obs.ID.NR)
+			crash := obs.ID == id(98)
+			if crash && (x.settled[obs.ID] || obs.CleanRuns != 0 || obs.Runs == 0) {
+				t.Errorf("seed %d: %+v, settled %v: it is made in crashes alone", seed, obs, x.settled[obs.ID])
+			}
+			if !crash && (obs.CleanRuns == 0 || x.settled[obs.ID] && obs.CleanRuns < settling) {
+				t.Errorf("seed %d: %+v, settled %v: want clean runs", seed, obs, x.settled[obs.ID])
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("seed %d: got %v, want %v", seed, got, want)
+		}
+		for _, u := range out.Unstable {
+			if u != id(99) {
+				t.Errorf("seed %d: %v is called unstable", seed, u)
+			}
+		}
+		for _, g := range guards {
+			if w := witness(out, g.nr); w == nil || !g.open(w) {
+				t.Errorf("seed %d: the witness of %s does not show it: %+v", seed, g.what, w)
+			}
+		}
+		if !x.settled[id(0)] {
+			t.Errorf("seed %d: what every run shows is never settled", seed)
+		}
+	}
+}
