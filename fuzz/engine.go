@@ -51,11 +51,12 @@ type Options struct {
 	Workers     int                                // 0 means 1
 	NewExecutor func(worker int) (Executor, error) // called on the goroutine that will use it
 
-	// Settled, when not nil, is told of each syscall once when nothing that is decided
-	// needs to see it in a Result any more: its witness is found, a few clean runs and, where the statistics ask,
-	// draws have shown it. An executor that then leaves it out of what it returns makes
-	// the counts of its Observation lower bounds, and hides pairs of syscalls that are
-	// both settled from the corpus. Settled may be called from any worker, and must not wait for one.
+	// Settled, when not nil, is told of each syscall once, when no decision needs to
+	// see it in a Result any more: its witness is found, some clean runs have shown it
+	// and, where they count, as many draws. An executor that leaves it out from then on
+	// makes the counts of its Observation lower bounds, and keeps the corpus from
+	// learning of pairs of syscalls that are both settled. Settled is called from any
+	// worker, and must not wait for one.
 	Settled func(sysno.ID)
 
 	Seed       uint64        // of all randomness

@@ -16,6 +16,7 @@ import (
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
 	"github.com/tjfuzz/tjfuzz/trace/rawtp"
+	"github.com/tjfuzz/tjfuzz/trace/userland"
 )
 
 // finding is one thing that doctor looked at.
@@ -83,7 +84,14 @@ func examineRecorder() finding {
 	var pre *rawtp.PreflightError
 	switch {
 	case errors.As(err, &pre):
-		return finding{"recorder", false, pre.Missing + "; learn, trace and verify cannot run, enforce does not show what it refuses", pre.Mend}
+		n, err := userland.OpenNotify(userland.NotifyOptions{})
+		if err != nil {
+			return finding{"recorder", false, fmt.Sprintf("no eBPF: %s; no seccomp notification: %v; learn, trace and verify cannot run, enforce does not show what it refuses", pre.Missing, err), pre.Mend}
+		}
+		_ = n.Close()
+		return finding{"recorder", true, "by seccomp notification, not by eBPF: " + pre.Missing +
+			"; so busy programs are slow until what they do is known, calls that a program's own filter refuses are not recorded," +
+			" setuid programs run without their rights, and enforce does not show what it refuses", pre.Mend}
 	case err != nil:
 		return finding{"recorder", false, err.Error(), ""}
 	}

@@ -171,7 +171,7 @@ func watchDenials(v voice, p *synth.Policy, report *enforce.Report) (watch func(
 		if err != nil {
 			return nil, err
 		}
-		return watcher{slot}, nil
+		return ofSlot{slot}, nil
 	}
 	return watch, func() uint64 {
 		cancel()

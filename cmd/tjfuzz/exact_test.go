@@ -50,7 +50,7 @@ func TestEveryCagedRunShowsExactlyTheProgramsOwnSyscalls(t *testing.T) {
 						Cage:    &cage.Options{Expose: []string{program}},
 						Watch: func() (launch.Watcher, error) {
 							s, err := rec.Launcher(slot)
-							return watcher{s}, err
+							return ofSlot{s}, err
 						},
 					})
 					if err != nil {

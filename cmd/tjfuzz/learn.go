@@ -126,7 +126,10 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if err != nil {
 		return err
 	}
-	rec, err := openRecorder(rawtp.Options{Slots: o.jobs, Denials: true})
+	if s.runs.backend, err = o.backend.choose(v); err != nil {
+		return err
+	}
+	rec, err := s.runs.backend.open(recording{slots: o.jobs})
 	if err != nil {
 		return err
 	}
@@ -162,9 +165,9 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 		Bases: []fuzz.Scenario{s.base()}, Seeds: seeds,
 		Table: found.Table, Dictionary: found.Dictionary, EnvNames: found.EnvNames,
 		Workers: o.jobs, Seed: o.seed, Execs: o.execs, Duration: o.duration, Confidence: o.confidence,
-		Fixed: s.fixed, State: state, Progress: progress.show,
+		Fixed: s.fixed, State: state, Progress: progress.show, Settled: rec.settle,
 		NewExecutor: func(worker int) (fuzz.Executor, error) {
-			e, _, err := s.executor(rec, worker, nil)
+			e, _, err := s.executor(rec, worker)
 			if err != nil {
 				return nil, err
 			}
@@ -184,7 +187,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 		return hinted(errors.New("interrupted; no profile was written"), "the same command goes on where this one stopped")
 	}
 	evidence := &trace.Trace{
-		Target: target, Arch: sysno.Native(), Kernel: kernelRelease(),
+		Target: target, Arch: sysno.Native(), Kernel: kernelRelease(), AtLeast: rec.atLeast(),
 		Runs: outcome.Stats.Runs, CleanRuns: outcome.Stats.CleanRuns,
 		Observations: complete(outcome.Observations, rec.Seen()), Lost: rec.Lost(),
 	}

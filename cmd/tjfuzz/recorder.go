@@ -1,18 +1,115 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/fuzz/launch"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/synth"
+	"github.com/tjfuzz/tjfuzz/trace"
 	"github.com/tjfuzz/tjfuzz/trace/rawtp"
+	"github.com/tjfuzz/tjfuzz/trace/userland"
 )
 
-// openRecorder opens the recorder, without which nothing can be recorded.
-func openRecorder(o rawtp.Options) (*rawtp.Recorder, error) {
-	rec, err := rawtp.Open(o)
+// backend is a way to record, as --backend names it.
+type backend string
+
+const (
+	backendAuto   backend = "auto"
+	backendEBPF   backend = "ebpf"
+	backendNotify backend = "notify"
+)
+
+var backends = []backend{backendAuto, backendEBPF, backendNotify}
+
+func (b *backend) add(f *pflag.FlagSet) {
+	*b = backendAuto
+	f.Var(b, "backend", "how syscalls are recorded: ebpf, which sees all and costs little, notify, which needs no rights, or auto, the first of these that works")
+}
+
+// String, Set and Type make a backend the value of a flag.
+func (b *backend) String() string { return string(*b) }
+
+func (b *backend) Set(word string) error {
+	if !slices.Contains(backends, backend(word)) {
+		words := make([]string, len(backends))
+		for i, b := range backends {
+			words[i] = string(b)
+		}
+		return fmt.Errorf("known backends are %s", strings.Join(words, ", "))
+	}
+	*b = backend(word)
+	return nil
+}
+
+func (b *backend) Type() string { return "backend" }
+
+// recorder sees the syscalls of programs that are started. Each thread that starts
+// some has a launcher, numbered from 0.
+type recorder interface {
+	launcher(slot int) (watcher, error)
+	filter() []byte         // what programs have to load, for the policy that they run under
+	settle(sysno.ID)        // need not be seen in further runs
+	atLeast() bool          // what is settled is not seen, so that not all runs of it are counted
+	needed() bool           // by processes that outlive their run: without it their calls fail
+	linger(context.Context) // until no process needs it
+	Seen() []sysno.ID       // in all runs, in between and afterwards
+	Lost() trace.Lost
+	Close() error
+}
+
+// watcher sees the runs of one thread.
+type watcher interface {
+	launch.Watcher
+	Denied() []sysno.ID // what the policy that the run was under refused
+}
+
+// recording says what a recorder is for.
+type recording struct {
+	slots  int
+	policy *synth.Policy // programs are to run under it
+}
+
+// choose makes auto the first backend that works here, and says so when it is not
+// the best one.
+func (b backend) choose(v voice) (backend, error) {
+	if b != backendAuto {
+		return b, nil
+	}
+	err := rawtp.Preflight()
+	var pre *rawtp.PreflightError
+	if !errors.As(err, &pre) {
+		return backendEBPF, err
+	}
+	n, err := userland.OpenNotify(userland.NotifyOptions{})
+	if err != nil {
+		return "", hinted(fmt.Errorf("cannot record: %s; nor by seccomp notification: %w", pre.Missing, err), "%s", pre.Mend)
+	}
+	v.say("recording by seccomp notification, not by eBPF: %s", pre.Missing)
+	return backendNotify, n.Close()
+}
+
+// open opens the recorder of a chosen backend.
+func (b backend) open(what recording) (recorder, error) {
+	var code []byte
+	if what.policy != nil {
+		var err error
+		if code, err = compile(what.policy); err != nil {
+			return nil, err
+		}
+	}
+	if b == backendNotify {
+		return openNotify(what.policy)
+	}
+	rec, err := rawtp.Open(rawtp.Options{Slots: what.slots, Denials: true})
 	var pre *rawtp.PreflightError
 	if errors.As(err, &pre) {
 		return nil, hinted(fmt.Errorf("cannot record: %s", pre.Missing), "%s", pre.Mend)
@@ -20,26 +117,114 @@ func openRecorder(o rawtp.Options) (*rawtp.Recorder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the recorder: %w", err)
 	}
-	return rec, nil
+	return byEBPF{rec, code}, nil
 }
 
-// watcher tells a slot of the runs of its thread. The slot knows the program by the
-// thread that starts it, and so changes nothing about how it starts.
-type watcher struct{ *rawtp.Slot }
+// byEBPF records with eBPF programs, which see what a filter refuses.
+type byEBPF struct {
+	*rawtp.Recorder
+	code []byte
+}
 
-func (w watcher) Begin(*spawn.Spec) error {
+func (r byEBPF) launcher(slot int) (watcher, error) {
+	s, err := r.Launcher(slot)
+	if err != nil {
+		return nil, err
+	}
+	if r.code != nil {
+		return ofSlot{s}, nil
+	}
+	return attempts{ofSlot{s}}, nil
+}
+
+func (byEBPF) settle(sysno.ID)        {}
+func (byEBPF) atLeast() bool          { return false }
+func (byEBPF) needed() bool           { return false }
+func (byEBPF) linger(context.Context) {}
+func (r byEBPF) filter() []byte       { return r.code }
+
+// ofSlot tells a slot of the runs of its thread. The slot knows the program by the
+// thread that starts it, and so changes nothing about how it starts.
+type ofSlot struct{ *rawtp.Slot }
+
+func (w ofSlot) Begin(*spawn.Spec) error {
 	w.Slot.Begin()
 	return nil
 }
 
-func (w watcher) Started(*spawn.Process) error { return nil }
+func (w ofSlot) Started(*spawn.Process) error { return nil }
 
 // attempts is a watcher whose set also has the calls that a filter of the target's
 // own refused: the target makes them, so the policy must let them get that far.
-type attempts struct{ watcher }
+type attempts struct{ ofSlot }
 
 func (a attempts) Seen() []sysno.ID {
-	ids := append(a.watcher.Seen(), a.Denied()...)
+	ids := append(a.ofSlot.Seen(), a.Denied()...)
 	slices.SortFunc(ids, sysno.ID.Compare)
 	return slices.Compact(ids)
+}
+
+// byNotify records by seccomp user notification.
+type byNotify struct {
+	*userland.Notify
+	policy *synth.Policy
+}
+
+// openNotify opens the recorder that needs no rights. A policy is not loaded beside
+// its filter, which would not see the refused calls, but answered for call by call.
+func openNotify(p *synth.Policy) (recorder, error) {
+	var o userland.NotifyOptions
+	if p != nil {
+		o.Judge = func(id sysno.ID, args [6]uint64) userland.Ruling {
+			switch verdict := p.Decide(id, args); {
+			case verdict.Action.Permits():
+				return userland.Ruling{}
+			case verdict.Action == synth.Errno:
+				return userland.Ruling{Errno: unix.Errno(verdict.Errno)}
+			}
+			return userland.Ruling{Kill: true}
+		}
+	}
+	n, err := userland.OpenNotify(o)
+	if err != nil {
+		return nil, err
+	}
+	return byNotify{n, p}, nil
+}
+
+func (r byNotify) launcher(slot int) (watcher, error) {
+	l, err := r.Launcher(slot)
+	if err != nil || r.policy == nil {
+		return l, err
+	}
+	return exercising{l, r}, nil
+}
+
+// settle keeps what the cage wants to know of each run.
+func (r byNotify) settle(id sysno.ID) {
+	if !launch.Leaves(id) {
+		r.Settle(id)
+	}
+}
+
+func (r byNotify) linger(ctx context.Context) { r.Linger(ctx) }
+func (byNotify) atLeast() bool                { return true }
+func (byNotify) needed() bool                 { return true }
+func (byNotify) filter() []byte               { return nil }
+
+// exercising is a watcher of replays under a policy: a rule without conditions
+// needs no second proof.
+type exercising struct {
+	*userland.Launched
+	r byNotify
+}
+
+func (w exercising) Seen() []sysno.ID {
+	seen := w.Launched.Seen()
+	for _, rule := range w.r.policy.Rules() {
+		if _, found := slices.BinarySearchFunc(seen, rule.ID, sysno.ID.Compare); found && len(rule.Args) == 0 && rule.Verdict.Action.Permits() {
+			w.r.settle(rule.ID)
+		}
+	}
+	return seen
 }

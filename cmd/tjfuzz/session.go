@@ -15,7 +15,6 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch"
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
-	"github.com/tjfuzz/tjfuzz/trace/rawtp"
 )
 
 // runFlags say how a target is run by learn and by verify.
@@ -24,12 +23,14 @@ type runFlags struct {
 	jobs    int
 	timeout time.Duration
 	noCage  bool
+	backend backend
 }
 
 func (r *runFlags) add(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&r.state, "state", "", "the state `directory` with scenarios and evidence (default "+stateRoot+"/PROGRAM)")
 	f.DurationVar(&r.timeout, "timeout", 0, "end a single run when it has used this CPU `time`, or none for as long (default: by how long the first runs take)")
+	r.backend.add(f)
 	f.BoolVar(&r.noCage, "no-cage", false, "run the target in this very system; it can change and destroy things")
 }
 
@@ -151,21 +152,17 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// executor starts an executor whose runs are recorded in a slot of rec, or not
-// at all when rec is nil. With a filter, the target runs under it.
-func (s *session) executor(rec *rawtp.Recorder, slot int, filter []byte) (*launch.Exec, *rawtp.Slot, error) {
-	var watched *rawtp.Slot
-	o := launch.Options{Program: s.exec, Env: os.Environ(), Timeout: s.runs.timeout, Cage: s.cage, Filter: filter}
+// executor starts an executor whose runs are recorded by a launcher of rec, or not
+// at all when rec is nil.
+func (s *session) executor(rec recorder, slot int) (*launch.Exec, watcher, error) {
+	var watched watcher
+	o := launch.Options{Program: s.exec, Env: os.Environ(), Timeout: s.runs.timeout, Cage: s.cage}
 	if rec != nil {
+		o.Filter = rec.filter()
 		o.Watch = func() (launch.Watcher, error) {
 			var err error
-			if watched, err = rec.Launcher(slot); err != nil {
-				return nil, err
-			}
-			if filter != nil {
-				return watcher{watched}, nil
-			}
-			return attempts{watcher{watched}}, nil
+			watched, err = rec.launcher(slot)
+			return watched, err
 		}
 	}
 	e, err := launch.New(o)

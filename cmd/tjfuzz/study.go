@@ -21,11 +21,20 @@ import (
 // time limit, and a server never answers.
 const patience = 3
 
-// study finds out, without recording, what the target understands: from what it
+// study finds out, without keeping a record, what the target understands: from what it
 // prints when it is asked for help, from its file, and from which of the seeds it
 // accepts.
 func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, []corpora.Seed, error) {
-	e, _, err := s.executor(nil, 0, nil)
+	var rec recorder
+	if s.runs.backend != backendEBPF {
+		// It slows the target down, which the time limit has to allow for.
+		var err error
+		if rec, err = s.runs.backend.open(recording{slots: 1}); err != nil {
+			return mine.Found{}, nil, err
+		}
+		defer rec.Close()
+	}
+	e, _, err := s.executor(rec, 0)
 	if err != nil {
 		return mine.Found{}, nil, err
 	}

@@ -12,12 +12,12 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/trace"
-	"github.com/tjfuzz/tjfuzz/trace/rawtp"
 )
 
 type traceOptions struct {
-	output string
-	quiet  bool
+	output  string
+	quiet   bool
+	backend backend
 }
 
 func newTrace() *cobra.Command {
@@ -40,6 +40,7 @@ program's own.`,
 	}
 	c.Flags().SetInterspersed(false)
 	c.Flags().StringVarP(&o.output, "output", "o", "", "write the evidence to this `file`, - for standard output (default: list the syscalls on standard error)")
+	o.backend.add(c.Flags())
 	c.Flags().BoolVar(&o.quiet, "quiet", false, "show errors only")
 	return c
 }
@@ -60,7 +61,10 @@ func runTrace(c *cobra.Command, o traceOptions, args []string) error {
 	if err != nil {
 		return err
 	}
-	rec, err := openRecorder(rawtp.Options{Slots: 1, Denials: true})
+	if o.backend, err = o.backend.choose(v); err != nil {
+		return err
+	}
+	rec, err := o.backend.open(recording{slots: 1})
 	if err != nil {
 		return err
 	}
@@ -68,15 +72,20 @@ func runTrace(c *cobra.Command, o traceOptions, args []string) error {
 	cmd := commandAsIs(args, path)
 	cmd.Adopt = true
 	cmd.Watch = func() (enforce.Watcher, error) {
-		slot, err := rec.Launcher(0)
-		if err != nil {
-			return nil, err
-		}
-		return attempts{watcher{slot}}, nil
+		return rec.launcher(0)
 	}
 	status, err := enforce.Run(cmd)
 	if err != nil {
 		return runError(err, args[0])
+	}
+	if status.Left {
+		if rec.needed() {
+			v.say("the program left processes behind, which cannot do without the recorder; recording until they end")
+			rec.linger(c.Context())
+			status.Seen = rec.Seen()
+		} else {
+			v.warn("the program left processes behind; what they do from now on is not recorded")
+		}
 	}
 	words := make([]string, len(args))
 	for i, a := range args {
@@ -98,9 +107,6 @@ func runTrace(c *cobra.Command, o traceOptions, args []string) error {
 		}
 	} else {
 		v.say("%d syscalls: %s", len(status.Seen), names(status.Seen))
-	}
-	if status.Left {
-		v.warn("the program left processes behind; what they do from now on is not recorded")
 	}
 	if !t.Lost.Complete() {
 		return &failure{err: errors.New("the recording is incomplete"), code: exitIncomplete,

@@ -16,7 +16,6 @@ import (
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
 	"github.com/tjfuzz/tjfuzz/trace"
-	"github.com/tjfuzz/tjfuzz/trace/rawtp"
 )
 
 type verifyOptions struct {
@@ -77,6 +76,9 @@ func runVerify(ctx context.Context, c *cobra.Command, o verifyOptions, args []st
 	if err != nil {
 		return err
 	}
+	if s.runs.backend, err = o.backend.choose(v); err != nil {
+		return err
+	}
 	check, err := verify(ctx, s, state, p, nil)
 	if err != nil {
 		return err
@@ -126,20 +128,16 @@ type kept struct {
 
 // verify replays all scenarios of the state directory under the policy.
 func verify(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy, progress func(int)) (*verified, error) {
-	code, err := compile(p)
-	if err != nil {
-		return nil, err
-	}
 	stored, err := replayable(state)
 	if err != nil {
 		return nil, err
 	}
-	rec, err := openRecorder(rawtp.Options{Slots: 1, Denials: true})
+	rec, err := s.runs.backend.open(recording{slots: 1, policy: p})
 	if err != nil {
 		return nil, err
 	}
 	defer rec.Close()
-	e, slot, err := s.executor(rec, 0, code)
+	e, slot, err := s.executor(rec, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -158,14 +156,14 @@ func verify(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy,
 			},
 		}
 	}
-	v, err := enforce.Verify(ctx, p, cases, progress)
+	result, err := enforce.Verify(ctx, p, cases, progress)
 	if errors.Is(err, enforce.ErrNothingToReplay) {
 		return nil, hinted(fmt.Errorf("%w in %s", err, state.Dir()), "'tjfuzz learn -- %s' makes some", s.args[0])
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &verified{v, rec.Lost()}, nil
+	return &verified{result, rec.Lost()}, nil
 }
 
 func (r *verified) text(v voice, c *cobra.Command, path string) {

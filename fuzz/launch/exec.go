@@ -238,23 +238,22 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher) (*fuzz.Result, error) {
 	default:
 		r.ExitCode = st.ExitStatus()
 	}
-	if e.cage != nil && (watch == nil || leaving(r.Seen)) {
+	if e.cage != nil && (watch == nil || slices.ContainsFunc(r.Seen, Leaves)) {
 		e.cage.Used()
 	}
 	e.output = readAll(output)
 	return r, nil
 }
 
-// leaving reports whether a run can have left something in its network or ipc
-// namespace: without one of these calls there is no object to leave.
-func leaving(seen []sysno.ID) bool {
-	return slices.ContainsFunc(seen, func(id sysno.ID) bool {
-		switch name, _ := id.Name(); name {
-		case "socket", "socketcall", "io_uring_setup", "shmget", "semget", "msgget", "ipc", "mq_open", "":
-			return true
-		}
-		return false
-	})
+// Leaves reports whether a run that makes this call can leave something in its
+// network or ipc namespace: without such a call there is no object to leave. A
+// Watcher must always tell of it.
+func Leaves(id sysno.ID) bool {
+	switch name, _ := id.Name(); name {
+	case "socket", "socketcall", "io_uring_setup", "shmget", "semget", "msgget", "ipc", "mq_open", "":
+		return true
+	}
+	return false
 }
 
 // furnish writes the scenario's files and puts their paths into argv.
