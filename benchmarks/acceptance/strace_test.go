@@ -3,11 +3,16 @@ package acceptance
 import (
 	"bufio"
 	"bytes"
+	"cmp"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
+	"text/tabwriter"
 	"time"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
@@ -15,74 +20,156 @@ import (
 	"github.com/tjfuzz/tjfuzz/trace"
 )
 
-// rounds is how often each side watches an invocation: scheduling decides about
-// some syscalls, so what is compared are unions.
+// rounds is how often each side watches a command: scheduling decides about some
+// syscalls, so what is compared are unions.
 const rounds = 5
 
+// TestTraceRecordsWhatStraceShows compares ten commands, and all fifty with
+// TJFUZZ_LONG=1. Nothing that only tjfuzz has may lack a reason: it could be a
+// call of the launcher's.
 func TestTraceRecordsWhatStraceShows(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
+	for _, c := range besideStrace(t, os.Getenv("TJFUZZ_LONG") != "") {
+		for _, d := range c.differences {
+			if d.why == "" {
+				t.Errorf("%s: only %s has %v", c.args, d.who, d.id)
+			}
+		}
+	}
+}
+
+// BenchmarkTraceBesideStrace prints the table of all fifty commands and counts what
+// no reason explains.
+func BenchmarkTraceBesideStrace(b *testing.B) {
+	testenv.Require(b, testenv.BPF)
+	for b.Loop() {
+		var unexplained, commands float64
+		for _, c := range besideStrace(b, true) {
+			commands++
+			for _, d := range c.differences {
+				if d.why == "" {
+					unexplained++
+				}
+			}
+		}
+		b.ReportMetric(commands, "commands")
+		b.ReportMetric(unexplained, "unexplained")
+		b.ReportMetric(0, "ns/op") // the speed is measured elsewhere
+	}
+}
+
+// compared is a command with the syscalls that one side has alone.
+type compared struct {
+	watched
+	differences []difference
+}
+
+type difference struct {
+	id  sysno.ID
+	who string
+	why string // from the table of commands, else empty
+}
+
+// text tells of the differences, those of one reason together.
+func (c *compared) text() string {
+	var reasons []string
+	ids := map[string][]string{}
+	for _, d := range c.differences {
+		reason := fmt.Sprintf("(%s; only %s)", cmp.Or(d.why, "unexplained"), d.who)
+		if ids[reason] == nil {
+			reasons = append(reasons, reason)
+		}
+		ids[reason] = append(ids[reason], d.id.String())
+	}
+	for i, r := range reasons {
+		reasons[i] = strings.Join(ids[r], " ") + " " + r
+	}
+	return cmp.Or(strings.Join(reasons, "; "), "none")
+}
+
+// besideStrace lets both watch the commands and logs a table.
+func besideStrace(t testing.TB, all bool) []compared {
+	t.Helper()
 	strace := testenv.Program(t, "strace")
-	tool := build(t)
-	// varying are the syscalls that one side may have alone, because not even five
-	// runs settle whether the program makes them.
-	cases := []struct {
-		program string
-		args    string
-		varying []string
-	}{
-		{program: "jq", args: "-f filter.jq person.json"},
-		{program: "gzip", args: "-kf large.txt"},
-		{program: "sort", args: "--parallel=2 -n large.txt -o out", varying: []string{"futex"}}, // when threads meet
-		{program: "sqlite3", args: "some.db 'update t set b = b || a; select * from t'"},
-		{program: "tar", args: "-czf new.tar.gz dir"},
-		{program: "openssl", args: "dgst -sha256 a.txt"},
-		{program: "static C", args: "-j a.txt b.txt large.txt", varying: []string{"futex", "madvise"}}, // when threads meet, and end
-		{program: "Python", args: "./table.py -f markdown -o out/table.md a.csv"},
-		{program: "shell", args: "a.log b.log", varying: []string{"rt_sigreturn"}}, // when a child ends before it is waited for
+	tool, materials := build(t), workplace(t)
+	var results []compared
+	var out strings.Builder
+	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "package\tcommand\tsyscalls\tdifferences")
+	for _, c := range commands() {
+		if !all && !c.often {
+			continue
+		}
+		if c.pkg != "" {
+			testenv.Program(t, words(c.args)[0])
+		}
+		ours := watch(t, c, materials, readEvidence, tool, "trace", "--quiet")
+		theirs := watch(t, c, materials, readStrace, strace, "-f")
+		r := differ(t, c, ours, theirs)
+		results = append(results, r)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", cmp.Or(c.pkg, "ours"), c.args, len(ours), r.text())
 	}
-	for _, c := range cases {
-		t.Run(c.program, func(t *testing.T) {
-			p := programs()[slices.IndexFunc(programs(), func(p program) bool { return p.name == c.program })]
-			materials := t.TempDir()
-			furnish(t, p, materials)
-			argv := append([]string{p.learn[0]}, words(c.args)...)
-			side := func(read func(t testing.TB, name string) []sysno.ID, log string, watcher ...string) map[sysno.ID]bool {
-				union := map[sysno.ID]bool{}
-				for range rounds {
-					dir, out := t.TempDir(), filepath.Join(t.TempDir(), log)
-					lay(t, materials, dir, nil)
-					o := command{argv: slices.Concat(watcher, []string{"-o", out, "--"}, argv), dir: dir, limit: time.Minute}.run(t)
-					if o.code != 0 {
-						t.Fatalf("%s ended with %d:\n%s", watcher[0], o.code, o.stderr)
-					}
-					for _, id := range read(t, out) {
-						union[id] = true
-					}
-				}
-				return union
-			}
-			ours := side(readEvidence, "evidence.json", tool, "trace")
-			theirs := side(readStrace, "strace", strace, "-f")
-			execve, _ := sysno.Lookup(sysno.Native(), "execve")
-			if !ours[execve] || !theirs[execve] {
-				t.Fatalf("one side has no execve; tjfuzz: %v, strace: %v", ours, theirs)
-			}
-			for _, d := range []struct {
-				who       string
-				has, lack map[sysno.ID]bool
-			}{{"tjfuzz trace", ours, theirs}, {"strace", theirs, ours}} {
-				for id := range d.has {
-					switch {
-					case d.lack[id]:
-					case slices.Contains(c.varying, id.String()):
-						t.Logf("only %s has %v, which this program makes now and then", d.who, id)
-					default:
-						t.Errorf("only %s has %v", d.who, id)
-					}
-				}
-			}
-		})
+	_ = w.Flush() // a strings.Builder does not fail
+	t.Logf("syscalls of tjfuzz trace and of strace -f, %d runs united on each side\n%s", rounds, &out)
+	return results
+}
+
+// watch makes the union of what the watcher has seen in all rounds.
+func watch(t testing.TB, c watched, materials string, read func(testing.TB, string) []sysno.ID, watcher ...string) map[sysno.ID]bool {
+	t.Helper()
+	union := map[sysno.ID]bool{}
+	for range rounds {
+		dir, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
+		lay(t, materials, dir, nil)
+		argv := words(c.args)
+		if c.pkg == "" {
+			argv[0] = filepath.Join(dir, argv[0])
+		}
+		o := command{argv: slices.Concat(watcher, []string{"-o", out, "--"}, argv), dir: dir, stdin: c.stdin, limit: time.Minute}.run(t)
+		if o.code != c.code {
+			t.Fatalf("%s -- %s ended with %d, want %d:\n%s", watcher[0], c.args, o.code, c.code, o.stderr)
+		}
+		for _, id := range read(t, out) {
+			union[id] = true
+		}
 	}
+	return union
+}
+
+func differ(t testing.TB, c watched, ours, theirs map[sysno.ID]bool) compared {
+	t.Helper()
+	execve, _ := sysno.Lookup(sysno.Native(), "execve")
+	if !ours[execve] || !theirs[execve] {
+		t.Fatalf("%s: one side has no execve; tjfuzz: %v, strace: %v", c.args, ours, theirs)
+	}
+	r := compared{watched: c}
+	for _, side := range []struct {
+		who       string
+		has, lack map[sysno.ID]bool
+	}{{"tjfuzz", ours, theirs}, {"strace", theirs, ours}} {
+		for _, id := range slices.SortedFunc(maps.Keys(side.has), sysno.ID.Compare) {
+			if side.lack[id] {
+				continue
+			}
+			why := c.may[id.String()]
+			if namesake(id, side.lack) {
+				why = "strace does not say in which ABI a call is made"
+			}
+			r.differences = append(r.differences, difference{id, side.who, why})
+		}
+	}
+	return r
+}
+
+// namesake reports whether ids has a syscall of another ABI with the name of id.
+func namesake(id sysno.ID, ids map[sysno.ID]bool) bool {
+	name, ok := id.Name()
+	for other := range ids {
+		if n, _ := other.Name(); ok && other.Arch != id.Arch && n == name {
+			return true
+		}
+	}
+	return false
 }
 
 func readEvidence(t testing.TB, name string) []sysno.ID {
