@@ -2,9 +2,9 @@
 // programs on raw tracepoints. It decides which tasks belong to the program (a
 // mark on the task itself, inherited through clone and armed by exec) and what of
 // each call is kept; it refuses to know why the program was run, what a policy
-// is, and what a call means, except which of its arguments are strings. Its main
-// hazard is a call that is missed in silence: a call is a byte set in a map, so
-// nothing queues and nothing drops, and whatever has a bound has a counter of what
+// is, and what a call means, except which of its arguments are strings or choices.
+// Its main hazard is a call that is missed in silence: a call is a byte set in a map,
+// so nothing queues and nothing drops, and whatever has a bound has a counter of what
 // did not fit.
 //
 // While a Recorder is open every task of the machine takes the kernel's slow
@@ -15,9 +15,9 @@
 // task storage can fail when another task's storage is being freed on the same
 // CPU. Needed rights: CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN.
 //
-// Not seen: operations of io_uring, which are no syscalls; what a process does
-// that outlives the Recorder. Thread and process ids are those of the initial pid
-// namespace.
+// Not seen: what a process does that outlives the Recorder. Operations of io_uring,
+// which are no syscalls, are listed apart. Thread and process ids are those of the
+// initial pid namespace.
 package rawtp
 
 import (
