@@ -15,23 +15,48 @@ import (
 )
 
 func newExplain() *cobra.Command {
-	var policy, evidence string
+	var policy, evidence, recorded string
+	var foreign foreignFlags
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "explain [flags] PROGRAM [SYSCALL...]",
-		Short: "Say why a syscall is in a policy, or why it is not",
+		Use: "explain [flags] PROGRAM [SYSCALL...]\n" +
+			"  tjfuzz explain --trace EVIDENCE [flags] [SYSCALL...]",
+		Short: "Say why a syscall is in a policy, or what was seen of it",
 		Long: `Say for each syscall what the policy does with it, on what evidence, in how many
 runs it was seen, and the command line that shows it again. Without a syscall,
-every rule of the policy is explained.`,
+every rule of the policy is explained.
+
+With --trace, show what evidence says of each syscall: in how many runs and in
+which part of the program it was seen, what came of it, with which values of its
+arguments, from where it was called, and the command line that shows it again.
+Recordings by other tools are read, too: see 'tjfuzz merge --help'.`,
 		Example: `  tjfuzz explain jq openat ptrace
-  tjfuzz explain --policy p.json --evidence .tjfuzz/jq/evidence.json jq`,
+  tjfuzz explain --policy p.json --evidence .tjfuzz/jq/evidence.json jq
+
+  # what was recorded, and what was lost?
+  tjfuzz explain --trace .tjfuzz/jq/evidence.json
+  tjfuzz explain --trace session.json openat ioctl`,
 		Args: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 && recorded == "" {
 				return usage(c, errors.New("no program given"))
+			}
+			if recorded != "" && (policy != "" || evidence != "") {
+				return usage(c, errors.New("--trace explains evidence alone; leave out --policy and --evidence"))
 			}
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
+			if recorded != "" {
+				l, err := newLoader(c, voiceOf(c, false), foreign)
+				if err != nil {
+					return err
+				}
+				t, err := l.merged([]string{recorded})
+				if err != nil {
+					return err
+				}
+				return observed(c, t, args, asJSON)
+			}
 			program := args[0]
 			if evidence == "" {
 				evidence = filepath.Join(defaultState(program), evidenceName)
@@ -44,13 +69,9 @@ every rule of the policy is explained.`,
 			if err != nil {
 				return err
 			}
-			var ids []sysno.ID
-			for _, word := range args[1:] {
-				id, err := sysno.Parse(t.Arch, word)
-				if err != nil {
-					return hinted(err, "'tjfuzz groups' lists all by group")
-				}
-				ids = append(ids, id)
+			ids, err := parseSyscalls(t.Arch, args[1:])
+			if err != nil {
+				return err
 			}
 			if len(ids) == 0 {
 				for _, r := range p.Rules() {
@@ -62,8 +83,23 @@ every rule of the policy is explained.`,
 	}
 	c.Flags().StringVar(&policy, "policy", "", "the `profile` to explain (default PROGRAM.seccomp.json)")
 	c.Flags().StringVar(&evidence, "evidence", "", "the `file` of evidence (default "+stateRoot+"/PROGRAM/"+evidenceName+")")
+	c.Flags().StringVar(&recorded, "trace", "", "explain this `evidence` instead of a policy, - for standard input")
+	foreign.add(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	return c
+}
+
+// parseSyscalls reads what a person calls syscalls.
+func parseSyscalls(a sysno.Arch, words []string) ([]sysno.ID, error) {
+	var ids []sysno.ID
+	for _, word := range words {
+		id, err := sysno.Parse(a, word)
+		if err != nil {
+			return nil, hinted(err, "'tjfuzz groups' lists all by group")
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
 }
 
 // explained is the policy to explain. A profile says what is allowed, the

@@ -79,13 +79,19 @@ func parseAction(word string) (synth.Verdict, error) {
 
 func newGenerate() *cobra.Command {
 	var p policyFlags
+	var f foreignFlags
 	var out string
 	c := &cobra.Command{
 		Use:   "generate [flags] EVIDENCE...",
-		Short: "Make a profile from evidence that learn or trace wrote",
+		Short: "Make a profile from evidence",
 		Long: `Make an OCI seccomp profile from evidence. The same evidence and the same flags
-make the same bytes. Several files of evidence on one program are united.`,
+make the same bytes. Several files of evidence on one program are united. What
+other tools recorded is evidence, too: see 'tjfuzz merge --help'.`,
 		Example: `  tjfuzz generate -o jq.seccomp.json .tjfuzz/jq/evidence.json
+
+  # from what strace recorded
+  strace -f -o prog.log ./prog
+  tjfuzz generate -o prog.seccomp.json prog.log
 
   # for a container, deadly for all that was not seen
   tjfuzz generate --runtime runc --default kill -o jq.json .tjfuzz/jq/evidence.json`,
@@ -100,18 +106,13 @@ make the same bytes. Several files of evidence on one program are united.`,
 			if err != nil {
 				return usage(c, err)
 			}
-			t, err := loadEvidence(args[0])
+			l, err := newLoader(c, voiceOf(c, false), f)
 			if err != nil {
 				return err
 			}
-			for _, path := range args[1:] {
-				more, err := loadEvidence(path)
-				if err != nil {
-					return err
-				}
-				if t, err = trace.Merge(t, more); err != nil {
-					return fmt.Errorf("%s: %w", path, err)
-				}
+			t, err := l.merged(args)
+			if err != nil {
+				return err
 			}
 			w, err := outputTo(c, out)
 			if err != nil {
@@ -126,21 +127,9 @@ make the same bytes. Several files of evidence on one program are united.`,
 		},
 	}
 	p.add(c)
+	f.add(c)
 	c.Flags().StringVarP(&out, "output", "o", "-", "write the profile to this `file`, - for standard output")
 	return c
-}
-
-func loadEvidence(path string) (*trace.Trace, error) {
-	f, err := openNamed(path, "evidence", "'tjfuzz learn' writes it to "+stateRoot+"/PROGRAM/"+evidenceName+", 'tjfuzz trace -o' to a file")
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	t, err := trace.Decode(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return t, nil
 }
 
 // generate is synth.Generate with hints and the exit code of incomplete evidence.

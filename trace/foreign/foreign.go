@@ -49,6 +49,7 @@ type Format uint8
 const (
 	Unknown Format = iota
 	Strace         // a log of strace
+	StraceProcess  // a log of strace that does not begin with the number of a process, such as one of -ff
 	Profile        // a seccomp profile as JSON, or a SeccompProfile of Kubernetes as YAML or JSON
 )
 
@@ -74,10 +75,8 @@ func Detect(head []byte) Format {
 		return Unknown
 	case isKubernetes(head):
 		return Profile
-	case looksTraced(string(first)):
-		return Strace
 	}
-	return Unknown
+	return detectStrace(string(first))
 }
 
 // collector gathers the observations of one run.

@@ -191,14 +191,24 @@ var (
 	straceEnd      = regexp.MustCompile(`^\+\+\+ (exited with \d+|killed by [A-Z0-9_]+.*|superseded by execve in pid (\d+)) \+\+\+$`)
 	straceABI      = regexp.MustCompile(`(?:strace: )?\[ Process PID=(\d+) runs in (\S+(?: bit)?) mode\. \]$`)
 	straceAttached = regexp.MustCompile(`(?:strace: |^)Process (\d+) (attached|detached)(?: with \d+ threads)?$`)
+	straceSignal   = regexp.MustCompile(`^--- .* ---$`)
 	straceRenamed  = regexp.MustCompile(`<pid changed to (\d+) \.\.\.>$`)
 )
 
-// looksTraced reports whether a line may be the first of a log.
-func looksTraced(line string) bool {
-	rest := line[len(straceHead.FindString(line)):]
-	return straceCall.MatchString(rest) || straceResumed.MatchString(rest) || straceEnd.MatchString(rest) ||
-		straceABI.MatchString(rest) || straceAttached.MatchString(rest) || strings.HasPrefix(rest, "--- SIG")
+// detectStrace tells whether a line may be the first of a log.
+func detectStrace(line string) Format {
+	head := straceHead.FindStringSubmatch(line)
+	rest := line[len(head[0]):]
+	for _, kind := range []*regexp.Regexp{straceCall, straceResumed, straceEnd, straceABI, straceAttached, straceSignal} {
+		if !kind.MatchString(rest) {
+			continue
+		}
+		if head[1]+head[2] == "" {
+			return StraceProcess
+		}
+		return Strace
+	}
+	return Unknown
 }
 
 func (r *straceReader) line(pid int, line string, whole bool) error {
@@ -213,7 +223,7 @@ func (r *straceReader) line(pid int, line string, whole bool) error {
 	switch {
 	case strings.TrimSpace(line) == "", strings.HasPrefix(line, "strace: "), strings.HasPrefix(line, " > "): // a warning, a frame of -k
 		return nil
-	case strings.HasPrefix(rest, "--- ") && strings.HasSuffix(rest, " ---"):
+	case straceSignal.MatchString(rest):
 		r.task(pid)
 		return nil
 	}
