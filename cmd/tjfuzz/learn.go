@@ -114,6 +114,12 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if err != nil {
 		return err
 	}
+	if s.runs.backend, err = o.backend.choose(v); err != nil {
+		return err
+	}
+	if done, err := s.admit(ctx, c, v, o.backend); done || err != nil {
+		return err
+	}
 	pack, err := o.readSeeds(v, filepath.Base(s.path))
 	if err != nil {
 		return err
@@ -124,9 +130,6 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	}
 	target, err := identify(s.path)
 	if err != nil {
-		return err
-	}
-	if s.runs.backend, err = o.backend.choose(v); err != nil {
 		return err
 	}
 	rec, err := s.runs.backend.open(recording{slots: o.jobs})

@@ -20,16 +20,29 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 )
 
-// admit runs this very command again where it may make cages, and passes its end on;
-// flags are added to it. It reports whether it did: not where this process may make
-// cages itself.
-func admit(ctx context.Context, c *cobra.Command, flags ...string) (done bool, err error) {
-	if cage.Permitted() {
+// admit runs this very command again where it may make cages, and passes its end on.
+// It reports whether it did: not where no cage is wanted, nor where this process may
+// make cages itself.
+func (s *session) admit(ctx context.Context, c *cobra.Command, v voice, asked backend) (done bool, err error) {
+	if s.cage == nil || cage.Permitted() {
 		return false, nil
 	}
+	if s.runs.backend == backendEBPF {
+		const why = "an ordinary user's cage is in a user namespace, whose capabilities do not reach the recorder"
+		if asked == backendEBPF {
+			rec, err := asked.open(recording{slots: 1})
+			if err != nil {
+				return false, err
+			}
+			_ = rec.Close()
+			return false, hinted(errors.New("cannot record by eBPF: "+why), "run as root, or without --backend; --no-cage runs the target without protection")
+		}
+		s.runs.backend = backendNotify
+		v.say("recording by seccomp notification, not by eBPF: %s", why)
+	}
 	args := slices.Clone(os.Args[1:])
-	args = slices.Insert(args, slices.Index(args, c.Name())+1, flags...)
-	again := exec.CommandContext(ctx, "/proc/self/exe", args...)
+	args = slices.Insert(args, slices.Index(args, c.Name())+1, "--backend="+s.runs.backend.String())
+	again := itself(ctx, args)
 	again.Stdin, again.Stdout, again.Stderr = c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr()
 	status, err := runAdmitted(again)
 	if err == nil {
@@ -38,6 +51,13 @@ func admit(ctx context.Context, c *cobra.Command, flags ...string) (done bool, e
 		}
 	}
 	return true, err
+}
+
+// itself is a command that is this very program.
+func itself(ctx context.Context, args []string) *exec.Cmd {
+	c := exec.CommandContext(ctx, "/proc/self/exe", args...)
+	c.Args[0] = os.Args[0]
+	return c
 }
 
 // runAdmitted runs a command in a user namespace where it may make cages. When the
@@ -86,7 +106,7 @@ func refusesUsers(err error) (why, mend string) {
 // examineAdmitted is examineCage for an ordinary user.
 func examineAdmitted(ctx context.Context) finding {
 	var out bytes.Buffer
-	again := exec.CommandContext(ctx, "/proc/self/exe", "doctor", "--json")
+	again := itself(ctx, []string{"doctor", "--json"})
 	again.Stdout = &out
 	_, err := runAdmitted(again)
 	var found []finding

@@ -79,6 +79,9 @@ func runVerify(ctx context.Context, c *cobra.Command, o verifyOptions, args []st
 	if s.runs.backend, err = o.backend.choose(v); err != nil {
 		return err
 	}
+	if done, err := s.admit(ctx, c, v, o.backend); done || err != nil {
+		return err
+	}
 	check, err := verify(ctx, s, state, p, nil)
 	if err != nil {
 		return err
