@@ -93,7 +93,7 @@ func newFileObservation(o Observation) fileObservation {
 			f.Phases = append(f.Phases, name)
 		}
 	}
-	if o.Returns.known() {
+	if o.Returns.known() || o.Returns.Refused {
 		f.Returns = &fileReturns{o.Returns.Success, o.Returns.Errnos, o.Returns.Refused}
 	}
 	for _, a := range o.Args {

@@ -115,12 +115,10 @@ func mergeObservations(a, b Observation, s *sum) Observation {
 		m.Phases = a.Phases | b.Phases
 	}
 	if a.Returns.known() && b.Returns.known() {
-		m.Returns = Returns{
-			Success: a.Returns.Success || b.Returns.Success,
-			Errnos:  union(a.Returns.Errnos, b.Returns.Errnos),
-			Refused: a.Returns.Refused || b.Returns.Refused,
-		}
+		m.Returns.Success = a.Returns.Success || b.Returns.Success
+		m.Returns.Errnos = union(a.Returns.Errnos, b.Returns.Errnos)
 	}
+	m.Returns.Refused = a.Returns.Refused || b.Returns.Refused
 	m.Sites, m.MoreSites = mergeSites(a, b)
 	if b.Witness.Compare(a.Witness) < 0 {
 		m.Witness = b.Witness

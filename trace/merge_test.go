@@ -108,6 +108,8 @@ func TestMergeKnowsOnlyWhatAllRecordingsKnow(t *testing.T) {
 			obs{Returns: Returns{Errnos: []uint16{2, 13}}}, obs{Returns: Returns{Success: true, Errnos: []uint16{1, 2}, Refused: true}},
 			obs{Returns: Returns{Success: true, Errnos: []uint16{1, 2, 13}, Refused: true}}},
 		{"an unknown result may be any", obs{Returns: Returns{Errnos: []uint16{2}}}, obs{}, obs{}},
+		{"a refusal stays, and tells nothing of the other results",
+			obs{Returns: Returns{Refused: true}}, obs{Returns: Returns{Errnos: []uint16{2}}}, obs{Returns: Returns{Refused: true}}},
 		{"values unite",
 			obs{Args: []Arg{{Index: 1, Values: []uint64{3, 5}}}}, obs{Args: []Arg{{Index: 1, Values: []uint64{1, 5}}}},
 			obs{Args: []Arg{{Index: 1, Values: []uint64{1, 3, 5}}}}},

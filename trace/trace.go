@@ -66,16 +66,16 @@ const (
 	PhaseMain
 )
 
-// Returns is what came of an observation's calls. The zero value says that it was
-// not recorded.
+// Returns is what came of an observation's calls. Without Success and Errnos it was
+// not recorded, or no call has returned; Refused is recorded in any case.
 type Returns struct {
 	Success bool
 	Errnos  []uint16 // positive, sorted
 	Refused bool     // a seccomp filter of the target's own refused it
 }
 
-// known reports whether it was recorded.
-func (r Returns) known() bool { return r.Success || len(r.Errnos) > 0 || r.Refused }
+// known reports whether results were recorded.
+func (r Returns) known() bool { return r.Success || len(r.Errnos) > 0 }
 
 // MaxValues is how many values of an argument are told apart.
 const MaxValues = 32
