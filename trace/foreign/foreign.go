@@ -47,10 +47,10 @@ type Format uint8
 
 // The formats.
 const (
-	Unknown Format = iota
-	Strace         // a log of strace
-	StraceProcess  // a log of strace that does not begin with the number of a process, such as one of -ff
-	Profile        // a seccomp profile as JSON, or a SeccompProfile of Kubernetes as YAML or JSON
+	Unknown       Format = iota
+	Strace               // a log of strace
+	StraceProcess        // a log of strace that does not begin with the number of a process, such as one of -ff
+	Profile              // a seccomp profile as JSON, or a SeccompProfile of Kubernetes as YAML or JSON
 )
 
 // HeadSize is how much of a file Detect wants to see.
