@@ -89,6 +89,31 @@ func TestTheFileHasOneObservationALineWithNameAndNumber(t *testing.T) {
 	}
 }
 
+// The description is for those who do not read this code.
+func TestTheExampleInTheDocumentationIsAFile(t *testing.T) {
+	doc, err := os.ReadFile("../docs/evidence.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(doc), "```json\n")
+	example, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("docs/evidence.md has no example")
+	}
+	tr, err := Decode(strings.NewReader(example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(example, encode(t, tr)); diff != "" {
+		t.Errorf("(-docs/evidence.md +encoded)\n%s", diff)
+	}
+	for _, name := range second() {
+		if !strings.Contains(string(doc), "`"+name+"`") {
+			t.Errorf("docs/evidence.md does not describe %q", name)
+		}
+	}
+}
+
 func TestTheFirstVersionIsStillRead(t *testing.T) {
 	got, err := Decode(strings.NewReader(file(t, "version1.json")))
 	if err != nil {
