@@ -132,7 +132,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if err != nil {
 		return err
 	}
-	rec, err := s.runs.backend.open(recording{slots: o.jobs})
+	rec, err := s.runs.backend.open(recording{slots: o.jobs, details: details{program: s.path, sites: true}})
 	if err != nil {
 		return err
 	}
@@ -193,6 +193,9 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 		Target: target, Arch: sysno.Native(), Kernel: kernelRelease(), AtLeast: rec.atLeast(),
 		Runs: outcome.Stats.Runs, CleanRuns: outcome.Stats.CleanRuns,
 		Observations: complete(outcome.Observations, rec.Seen()), Lost: rec.Lost(),
+	}
+	if err := rec.describe(evidence); err != nil {
+		return fmt.Errorf("describe what was recorded: %w", err)
 	}
 	if err := rec.Close(); err != nil {
 		return fmt.Errorf("close the recorder: %w", err)

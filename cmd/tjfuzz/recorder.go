@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
@@ -56,12 +57,13 @@ func (b *backend) Type() string { return "backend" }
 // some has a launcher, numbered from 0.
 type recorder interface {
 	launcher(slot int) (watcher, error)
-	filter() []byte         // what programs have to load, for the policy that they run under
-	settle(sysno.ID)        // need not be seen in further runs
-	atLeast() bool          // what is settled is not seen, so that not all runs of it are counted
-	needed() bool           // by processes that outlive their run: without it their calls fail
-	linger(context.Context) // until no process needs it
-	Seen() []sysno.ID       // in all runs, in between and afterwards
+	filter() []byte              // what programs have to load, for the policy that they run under
+	settle(sysno.ID)             // need not be seen in further runs
+	atLeast() bool               // what is settled is not seen, so that not all runs of it are counted
+	needed() bool                // by processes that outlive their run: without it their calls fail
+	linger(context.Context)      // until no process needs it
+	Seen() []sysno.ID            // in all runs, in between and afterwards
+	describe(*trace.Trace) error // adds what is known beyond that a syscall was made
 	Lost() trace.Lost
 	Close() error
 }
@@ -76,6 +78,7 @@ type watcher interface {
 type recording struct {
 	slots  int
 	policy *synth.Policy // programs are to run under it
+	details
 }
 
 // choose makes auto the first backend that works here, and says so when it is not
@@ -109,7 +112,10 @@ func (b backend) open(what recording) (recorder, error) {
 	if b == backendNotify {
 		return openNotify(what.policy)
 	}
-	rec, err := rawtp.Open(rawtp.Options{Slots: what.slots, Denials: true})
+	rec, err := rawtp.Open(rawtp.Options{
+		Slots: what.slots, Denials: true,
+		Returns: what.results, Args: what.args, Sites: what.sites, Entry: what.entry(),
+	})
 	var pre *rawtp.PreflightError
 	if errors.As(err, &pre) {
 		return nil, hinted(fmt.Errorf("cannot record: %s", pre.Missing), "%s", pre.Mend)
@@ -117,31 +123,48 @@ func (b backend) open(what recording) (recorder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the recorder: %w", err)
 	}
-	return byEBPF{rec, code}, nil
+	return &byEBPF{Recorder: rec, code: code}, nil
 }
 
 // byEBPF records with eBPF programs, which see what a filter refuses.
 type byEBPF struct {
 	*rawtp.Recorder
 	code []byte
+
+	mu    sync.Mutex
+	slots []*rawtp.Slot
 }
 
-func (r byEBPF) launcher(slot int) (watcher, error) {
+func (r *byEBPF) launcher(slot int) (watcher, error) {
 	s, err := r.Launcher(slot)
 	if err != nil {
 		return nil, err
 	}
+	r.mu.Lock()
+	r.slots = append(r.slots, s)
+	r.mu.Unlock()
 	if r.code != nil {
 		return ofSlot{s}, nil
 	}
 	return attempts{ofSlot{s}}, nil
 }
 
-func (byEBPF) settle(sysno.ID)        {}
-func (byEBPF) atLeast() bool          { return false }
-func (byEBPF) needed() bool           { return false }
-func (byEBPF) linger(context.Context) {}
-func (r byEBPF) filter() []byte       { return r.code }
+func (*byEBPF) settle(sysno.ID)        {}
+func (*byEBPF) atLeast() bool          { return false }
+func (*byEBPF) needed() bool           { return false }
+func (*byEBPF) linger(context.Context) {}
+func (r *byEBPF) filter() []byte       { return r.code }
+
+func (r *byEBPF) describe(t *trace.Trace) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var launchers [][]trace.Observation
+	for _, s := range r.slots {
+		launchers = append(launchers, s.Observations())
+	}
+	t.Operations = r.Operations()
+	return describe(t, launchers)
+}
 
 // ofSlot tells a slot of the runs of its thread. The slot knows the program by the
 // thread that starts it, and so changes nothing about how it starts.
@@ -209,6 +232,7 @@ func (r byNotify) settle(id sysno.ID) {
 
 func (r byNotify) linger(ctx context.Context) { r.Linger(ctx) }
 func (byNotify) atLeast() bool                { return true }
+func (byNotify) describe(*trace.Trace) error  { return nil }
 func (byNotify) needed() bool                 { return true }
 func (byNotify) filter() []byte               { return nil }
 

@@ -18,6 +18,7 @@ type traceOptions struct {
 	output  string
 	quiet   bool
 	backend backend
+	details
 }
 
 func newTrace() *cobra.Command {
@@ -41,6 +42,7 @@ program's own.`,
 	c.Flags().SetInterspersed(false)
 	c.Flags().StringVarP(&o.output, "output", "o", "", "write the evidence to this `file`, - for standard output (default: list the syscalls on standard error)")
 	o.backend.add(c.Flags())
+	o.details.add(c.Flags())
 	c.Flags().BoolVar(&o.quiet, "quiet", false, "show errors only")
 	return c
 }
@@ -61,10 +63,11 @@ func runTrace(c *cobra.Command, o traceOptions, args []string) error {
 	if err != nil {
 		return err
 	}
+	o.details.program = path
 	if o.backend, err = o.backend.choose(v); err != nil {
 		return err
 	}
-	rec, err := o.backend.open(recording{slots: 1})
+	rec, err := o.backend.open(recording{slots: 1, details: o.details})
 	if err != nil {
 		return err
 	}
@@ -100,6 +103,9 @@ func runTrace(c *cobra.Command, o traceOptions, args []string) error {
 			ID: id, Runs: 1, CleanRuns: t.CleanRuns,
 			Witness: trace.Witness{Command: strings.Join(words, " ")},
 		})
+	}
+	if err := rec.describe(t); err != nil {
+		return fmt.Errorf("describe what was recorded: %w", err)
 	}
 	if o.output != "" {
 		if err := out.write(func(w io.Writer) error { return trace.Encode(w, t) }); err != nil {
