@@ -37,9 +37,9 @@ func (d details) entry() *rawtp.Entry {
 	return &rawtp.Entry{Path: path, Offset: offset}
 }
 
-// describe adds to the syscalls of a trace what the launchers of a recorder know of
+// addDetails adds to the syscalls of a trace what the launchers of a recorder know of
 // them, and the names of the places where they were called.
-func describe(t *trace.Trace, launchers [][]trace.Observation) error {
+func addDetails(t *trace.Trace, launchers [][]trace.Observation) error {
 	known, err := union(t, launchers)
 	if err != nil {
 		return err

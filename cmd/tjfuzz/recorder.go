@@ -163,7 +163,7 @@ func (r *byEBPF) describe(t *trace.Trace) error {
 		launchers = append(launchers, s.Observations())
 	}
 	t.Operations = r.Operations()
-	return describe(t, launchers)
+	return addDetails(t, launchers)
 }
 
 // ofSlot tells a slot of the runs of its thread. The slot knows the program by the
