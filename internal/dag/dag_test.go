@@ -56,7 +56,7 @@ var table = []row{
 
 	{pkg: "trace", own: []string{"internal/sysno"}},
 	{pkg: "trace/rawtp", own: []string{"trace", "internal/sysno"}, foreign: []string{ebpf}},
-	{pkg: "trace/userland", own: []string{"trace", "internal/spawn", "internal/sysno"}},
+	{pkg: "trace/userland", own: []string{"trace", "internal/image", "internal/spawn", "internal/sysno"}},
 	{pkg: "trace/foreign", own: []string{"trace", "internal/sysno"}},
 	{pkg: "trace/static", own: []string{"trace", "internal/sysno", "internal/image"}},
 

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Kind is what the kernel would take a file for.
@@ -89,6 +90,19 @@ func Identify(path string) (*Identity, error) {
 		Args:        c.args,
 		Needed:      c.needed,
 	}, nil
+}
+
+// BuildID is the GNU build ID of the regular file at path, in hex, empty when it has
+// none or is no ELF file. Unlike Identify it reads the file's headers and notes alone.
+func BuildID(path string) (string, error) {
+	c, err := load(path)
+	if err != nil {
+		return "", fmt.Errorf("read the build id of %s: %w", path, err)
+	}
+	if strings.HasPrefix(c.buildID, "go:") {
+		return "", nil
+	}
+	return c.buildID, nil
 }
 
 func resolve(path string) (string, error) {
