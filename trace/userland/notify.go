@@ -73,21 +73,27 @@ type Notify struct {
 // ErrClosed says that the recorder was closed.
 var ErrClosed = errors.New("recorder is closed")
 
-// OpenNotify opens the recorder, or says in its error what the kernel or the
-// container refuses. No goroutine may have unlimited numbers of descriptors left:
+// OpenNotify opens the recorder. The error is a *NotifyError where the kernel or a
+// container is known to refuse it. No goroutine may have unlimited numbers of descriptors left:
 // each launcher takes four.
 func OpenNotify(o NotifyOptions) (*Notify, error) {
+	host, err := readNotifyHost()
+	if err != nil {
+		return nil, fmt.Errorf("open recorder: read the host's features: %w", err)
+	}
+	if e := host.check(); e != nil {
+		return nil, e
+	}
 	n := &Notify{judge: o.Judge, known: map[sysno.ID]bool{}, seen: map[sysno.ID]bool{}, slots: map[int]bool{}}
 	n.Settle(o.Known...)
 	if _, err := n.filter(); err != nil {
 		return nil, fmt.Errorf("open recorder: %w", err)
 	}
-	var err error
 	if n.quit, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("open recorder: make an eventfd: %w", err)
 	}
 	if err := n.try(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open recorder: %w", err), n.Close())
+		return nil, errors.Join(fmt.Errorf("open recorder: %w", refusedListener(err)), n.Close())
 	}
 	return n, nil
 }
