@@ -16,15 +16,18 @@ import (
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
 	"github.com/tjfuzz/tjfuzz/trace/rawtp"
-	"github.com/tjfuzz/tjfuzz/trace/userland"
 )
 
 // finding is one thing that doctor looked at.
 type finding struct {
-	What   string `json:"what"`
-	OK     bool   `json:"ok"`
-	Detail string `json:"detail"`
-	Mend   string `json:"mend,omitempty"`
+	What   string   `json:"what"`
+	OK     bool     `json:"ok"`
+	Detail string   `json:"detail"`
+	Costs  []string `json:"costs,omitempty"` // what tjfuzz cannot do for want of it, or does worse
+	Mend   string   `json:"mend,omitempty"`
+
+	// Choice says that this is one of several ways, of which one is enough.
+	Choice bool `json:"choice,omitempty"`
 }
 
 func newDoctor() *cobra.Command {
@@ -41,7 +44,7 @@ func newDoctor() *cobra.Command {
 			findings := examine(c.Context())
 			sick := false
 			for _, f := range findings {
-				sick = sick || !f.OK
+				sick = sick || !f.OK && !f.Choice
 			}
 			out := c.OutOrStdout()
 			if asJSON {
@@ -53,10 +56,15 @@ func newDoctor() *cobra.Command {
 			} else {
 				for _, f := range findings {
 					mark := "ok  "
-					if !f.OK {
+					if !f.OK && f.Choice {
+						mark = "no  "
+					} else if !f.OK {
 						mark = "NO  "
 					}
 					fmt.Fprintf(out, "%s%-10s %s\n", mark, f.What, f.Detail)
+					for _, c := range f.Costs {
+						fmt.Fprintf(out, "    %-10s - %s\n", "", c)
+					}
 					if f.Mend != "" {
 						fmt.Fprintf(out, "    %-10s %s\n", "", f.Mend)
 					}
@@ -73,30 +81,78 @@ func newDoctor() *cobra.Command {
 }
 
 func examine(ctx context.Context) []finding {
-	return []finding{
-		{What: "kernel", OK: true, Detail: "Linux " + kernelRelease()},
-		examineRecorder(), examineCage(ctx), examineFilter(), examineLog(),
+	findings := []finding{{What: "kernel", OK: true, Detail: "Linux " + kernelRelease()}}
+	ways := examineBackends()
+	findings = append(findings, ways...)
+	return append(findings, examineRecorder(ways), examineCage(ctx), examineFilter(), examineLog())
+}
+
+// examineBackends looks at each way to record, in the order in which auto prefers them.
+func examineBackends() []finding {
+	var ways []finding
+	for _, b := range backends[1:] {
+		f := finding{What: string(b), Choice: true, OK: true, Detail: b.merit()}
+		if err := b.use(); err != nil {
+			f.OK, f.Detail, f.Costs = false, err.Error(), b.costs()
+			if missing, mend, known := lack(err); known {
+				f.Detail, f.Mend = missing, mend
+			}
+		}
+		ways = append(ways, f)
+	}
+	return ways
+}
+
+// use does what a recording does first: a preflight does not find out everything.
+func (b backend) use() error {
+	if b == backendEBPF {
+		rec, err := rawtp.Open(rawtp.Options{Slots: 1, Denials: true, Events: true})
+		if err != nil {
+			return err
+		}
+		return rec.Close()
+	}
+	return b.try()
+}
+
+// merit is what a backend is good at.
+func (b backend) merit() string {
+	if b == backendNotify {
+		return "seccomp notification sees what tjfuzz starts, and needs no rights"
+	}
+	return "eBPF programs load and attach: they see all, at the least cost"
+}
+
+// costs are what one has to do without, where a backend cannot be used.
+func (b backend) costs() []string {
+	if b != backendEBPF {
+		return nil
+	}
+	return []string{
+		"trace cannot attach to programs that run already",
+		"busy programs are slow until what they do is known",
+		"calls that a program's own filter refuses are not recorded",
+		"setuid programs run without their rights",
+		"enforce does not show what it refuses",
 	}
 }
 
-func examineRecorder() finding {
-	rec, err := rawtp.Open(rawtp.Options{Slots: 1, Denials: true, Events: true})
-	var pre *rawtp.PreflightError
-	switch {
-	case errors.As(err, &pre):
-		n, err := userland.OpenNotify(userland.NotifyOptions{})
-		if err != nil {
-			return finding{"recorder", false, fmt.Sprintf("no eBPF: %s; no seccomp notification: %v; learn, trace and verify cannot run, enforce does not show what it refuses", pre.Missing, err), pre.Mend}
+// examineRecorder says which of the ways auto takes.
+func examineRecorder(ways []finding) finding {
+	var mends []string
+	for _, w := range ways {
+		if w.OK {
+			return finding{What: "recorder", OK: true, Detail: "learn, trace and verify use " + w.What}
 		}
-		_ = n.Close()
-		return finding{"recorder", true, "by seccomp notification, not by eBPF: " + pre.Missing +
-			"; so busy programs are slow until what they do is known, calls that a program's own filter refuses are not recorded," +
-			" setuid programs run without their rights, and enforce does not show what it refuses", pre.Mend}
-	case err != nil:
-		return finding{"recorder", false, err.Error(), ""}
+		if w.Mend != "" {
+			mends = append(mends, w.Mend)
+		}
 	}
-	_ = rec.Close()
-	return finding{"recorder", true, "the eBPF recorder loads and attaches", ""}
+	f := finding{What: "recorder", Detail: "none of the ways to record can be used", Costs: []string{"learn, trace and verify cannot run"}}
+	if len(mends) > 0 {
+		f.Mend = "do one of these: " + strings.Join(mends, "; ")
+	}
+	return f
 }
 
 func examineCage(ctx context.Context) finding {
@@ -114,11 +170,11 @@ func examineCage(ctx context.Context) finding {
 	w := strings.Join(e.Warnings(), "; ")
 	switch {
 	case w == "":
-		return finding{"cage", true, "targets run in namespaces of their own with bounded memory and processes", ""}
+		return finding{What: "cage", OK: true, Detail: "targets run in namespaces of their own with bounded memory and processes"}
 	case os.Geteuid() != 0:
-		return finding{"cage", true, w, "as root, cgroups bound it"}
+		return finding{What: "cage", OK: true, Detail: w, Mend: "as root, cgroups bound it"}
 	}
-	return finding{"cage", true, "namespaces and overlay work, but " + w, "mount cgroups writable to bound them"}
+	return finding{What: "cage", OK: true, Detail: "namespaces and overlay work, but " + w, Mend: "mount cgroups writable to bound them"}
 }
 
 // noCage is what to say where targets cannot be caged.
@@ -130,7 +186,7 @@ func noCage(err error) finding {
 	} else if os.Geteuid() != 0 {
 		_, mend = refusesUsers(err)
 	}
-	return finding{"cage", false, err.Error() + "; learn and verify need --no-cage", strings.TrimSpace(mend)}
+	return finding{What: "cage", Detail: err.Error(), Costs: []string{"learn and verify need --no-cage, which protects nothing"}, Mend: strings.TrimSpace(mend)}
 }
 
 func examineFilter() finding {
@@ -142,22 +198,22 @@ func examineFilter() finding {
 		Groups:  synth.Arrange([]synth.Rule{{ID: exec, Verdict: synth.Verdict{Action: synth.Allow}, Tier: synth.Manual}}),
 	}
 	if _, err := compile(p); err != nil {
-		return finding{"filter", false, err.Error() + "; enforce, verify and learn cannot run", "install a build with libseccomp"}
+		return finding{What: "filter", Detail: err.Error(), Costs: []string{"enforce, verify and learn cannot run"}, Mend: "install a build with libseccomp"}
 	}
-	return finding{"filter", true, "libseccomp compiles policies to what they say", ""}
+	return finding{What: "filter", OK: true, Detail: "libseccomp compiles policies to what they say"}
 }
 
 func examineLog() finding {
 	b, err := os.ReadFile("/proc/sys/kernel/seccomp/actions_logged")
 	if err != nil {
-		return finding{"log", true, "this kernel does not say which seccomp actions it logs", ""}
+		return finding{What: "log", OK: true, Detail: "this kernel does not say which seccomp actions it logs"}
 	}
 	words := strings.Fields(string(b))
 	for _, w := range words {
 		if w == "log" {
-			return finding{"log", true, "the kernel records calls that a policy logs", ""}
+			return finding{What: "log", OK: true, Detail: "the kernel records calls that a policy logs"}
 		}
 	}
-	return finding{"log", true, "the kernel leaves no record of calls that a policy logs; enforce still shows them",
-		"sysctl kernel.seccomp.actions_logged lists the actions; add log"}
+	return finding{What: "log", OK: true, Detail: "the kernel leaves no record of calls that a policy logs; enforce still shows them",
+		Mend: "sysctl kernel.seccomp.actions_logged lists the actions; add log"}
 }

@@ -81,23 +81,63 @@ type recording struct {
 	details
 }
 
+// how names what a backend records by, for messages.
+func (b backend) how() string {
+	if b == backendNotify {
+		return "seccomp notification"
+	}
+	return "eBPF"
+}
+
+// try reports why a backend cannot record here.
+func (b backend) try() error {
+	if b == backendEBPF {
+		return rawtp.Preflight()
+	}
+	n, err := userland.OpenNotify(userland.NotifyOptions{})
+	if err != nil {
+		return err
+	}
+	return n.Close()
+}
+
+// lack is what keeps a backend from recording, and what to do about it. It is not
+// ok for an error that says neither.
+func lack(err error) (missing, mend string, ok bool) {
+	var ebpf *rawtp.PreflightError
+	var notify *userland.NotifyError
+	switch {
+	case errors.As(err, &ebpf):
+		return ebpf.Missing, ebpf.Mend, true
+	case errors.As(err, &notify):
+		return notify.Missing, notify.Mend, true
+	}
+	return "", "", false
+}
+
 // choose makes auto the first backend that works here, and says so when it is not
 // the best one.
 func (b backend) choose(v voice) (backend, error) {
 	if b != backendAuto {
 		return b, nil
 	}
-	err := rawtp.Preflight()
-	var pre *rawtp.PreflightError
-	if !errors.As(err, &pre) {
-		return backendEBPF, err
+	var why, mends []string
+	for _, b := range backends[1:] {
+		err := b.try()
+		missing, mend, known := lack(err)
+		switch {
+		case err == nil && len(why) > 0:
+			v.say("recording by %s, not by %s", b.how(), strings.Join(why, "; nor by "))
+			return b, nil
+		case err == nil:
+			return b, nil
+		case !known:
+			return "", fmt.Errorf("record by %s: %w", b.how(), err)
+		}
+		why = append(why, b.how()+": "+missing)
+		mends = append(mends, mend)
 	}
-	n, err := userland.OpenNotify(userland.NotifyOptions{})
-	if err != nil {
-		return "", hinted(fmt.Errorf("cannot record: %s; nor by seccomp notification: %w", pre.Missing, err), "%s", pre.Mend)
-	}
-	v.say("recording by seccomp notification, not by eBPF: %s", pre.Missing)
-	return backendNotify, n.Close()
+	return "", hinted(fmt.Errorf("cannot record by %s", strings.Join(why, "; nor by ")), "%s", strings.Join(mends, "\n"))
 }
 
 // open opens the recorder of a chosen backend.
@@ -109,21 +149,23 @@ func (b backend) open(what recording) (recorder, error) {
 			return nil, err
 		}
 	}
+	var rec recorder
+	var err error
 	if b == backendNotify {
-		return openNotify(what.policy)
+		rec, err = openNotify(what.policy)
+	} else {
+		rec, err = openEBPF(what, code)
 	}
-	rec, err := rawtp.Open(rawtp.Options{
-		Slots: what.slots, Denials: true,
-		Returns: what.results, Args: what.args, Sites: what.sites, Entry: what.entry(),
-	})
-	var pre *rawtp.PreflightError
-	if errors.As(err, &pre) {
-		return nil, hinted(fmt.Errorf("cannot record: %s", pre.Missing), "%s", pre.Mend)
+	if missing, mend, known := lack(err); known {
+		if b == backendEBPF {
+			mend += "\n--backend notify needs no rights"
+		}
+		return nil, hinted(fmt.Errorf("cannot record: %s", missing), "%s", mend)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the recorder: %w", err)
 	}
-	return &byEBPF{Recorder: rec, code: code}, nil
+	return rec, nil
 }
 
 // byEBPF records with eBPF programs, which see what a filter refuses.
@@ -133,6 +175,17 @@ type byEBPF struct {
 
 	mu    sync.Mutex
 	slots []*rawtp.Slot
+}
+
+func openEBPF(what recording, code []byte) (recorder, error) {
+	rec, err := rawtp.Open(rawtp.Options{
+		Slots: what.slots, Denials: true,
+		Returns: what.results, Args: what.args, Sites: what.sites, Entry: what.entry(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &byEBPF{Recorder: rec, code: code}, nil
 }
 
 func (r *byEBPF) launcher(slot int) (watcher, error) {
