@@ -13,11 +13,11 @@ func TestTableHasEveryToolThatWorksHereOnEveryWorkload(t *testing.T) {
 	testenv.Program(t, "gcc")
 	testenv.Program(t, "sqlite3")
 	var table strings.Builder
-	args := []string{"-rounds", "2", "-scale", "0.02", "-tools", "tjfuzz|again", "-workloads", "getpid|git|sqlite"}
+	args := []string{"-rounds", "2", "-scale", "0.02", "-tools", "tjfuzz trace$|--sites|again", "-workloads", "getpid|git|sqlite"}
 	if err := run(t.Context(), args, &table, t.Output()); err != nil {
 		t.Fatal(err)
 	}
-	for _, row := range []string{"untraced, again", "tjfuzz trace", "unrelated, tjfuzz trace"} {
+	for _, row := range []string{"untraced, again", "tjfuzz trace", "tjfuzz trace --results --args --sites", "unrelated, tjfuzz trace"} {
 		at := strings.Index(table.String(), "\n"+row+"  ")
 		if at < 0 {
 			t.Errorf("the table has no row %q:\n%s", row, &table)

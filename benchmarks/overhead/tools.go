@@ -72,12 +72,14 @@ func (b *bench) all() []tool {
 	return []tool{
 		{name: untraced},
 		{name: "untraced, again"},
-		{name: "tjfuzz trace", wrap: tjfuzz(), goal: goal},
+		{name: "tjfuzz trace", wrap: tjfuzz("--backend", "ebpf"), goal: goal},
+		{name: "tjfuzz trace --results --args --sites", wrap: tjfuzz("--backend", "ebpf", "--results", "--args", "--sites")},
+		{name: "tjfuzz trace --backend notify", wrap: tjfuzz("--backend", "notify")},
 		{name: "strace -f -c", wrap: before("strace", "-f", "-c", "-o", b.path("strace"), "--")},
 		{name: "strace -f --seccomp-bpf -c", wrap: before("strace", "-f", "--seccomp-bpf", "-c", "-o", b.path("strace"), "--")},
 		{name: "perf trace -s", wrap: perf},
 		{name: "bpftrace, counts by number", wrap: bpftrace},
-		{name: "unrelated, tjfuzz trace", wrap: tjfuzz(), unrelated: true, goal: goalUnrelated},
+		{name: "unrelated, tjfuzz trace", wrap: tjfuzz("--backend", "ebpf"), unrelated: true, goal: goalUnrelated},
 		{name: "unrelated, perf trace -s", wrap: perf, unrelated: true},
 		{name: "unrelated, bpftrace", wrap: bpftrace, unrelated: true},
 	}

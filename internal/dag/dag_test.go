@@ -77,6 +77,7 @@ var table = []row{
 	{pkg: "benchmarks/acceptance"},
 	{pkg: "benchmarks/overhead"},
 	{pkg: "benchmarks/targets/gofuzz"},
+	{pkg: "benchmarks/victims"},
 }
 
 // pure are the packages that must not reach a fenced import on any path: they
