@@ -13,7 +13,12 @@ import (
 )
 
 // Every victim is learned to the end, and the host does not notice.
-func TestLearnSurvivesHostileTargets(t *testing.T) {
+func TestLearnSurvivesHostileTargets(t *testing.T) { surviveHostile(t, "") }
+
+func TestAnOrdinaryUsersLearnSurvivesHostileTargets(t *testing.T) { surviveHostile(t, "nobody") }
+
+func surviveHostile(t *testing.T, user string) {
+	t.Helper()
 	testenv.Require(t, testenv.BPF)
 	here, err := os.Readlink("/proc/self/ns/mnt")
 	if err != nil {
@@ -38,7 +43,7 @@ func TestLearnSurvivesHostileTargets(t *testing.T) {
 		text := fmt.Sprintf("[ \"$(readlink /proc/self/ns/mnt)\" != '%s' ] || exit\n%s", here, v.script)
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
+			dir := open(t)
 			outside, err := os.MkdirTemp("/var/tmp", "tjfuzz-test-") // a place that the cage shows
 			if err != nil {
 				t.Fatal(err)
@@ -56,9 +61,16 @@ func TestLearnSurvivesHostileTargets(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(seeds, "one"), []byte("1\n"), 0o644); err != nil {
 				t.Fatal(err)
 			}
+			if user != "" {
+				for _, path := range []string{outside, marker, target} { // he may do harm to these
+					if err := os.Chown(path, 65534, 65534); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
 			host := observe(t)
 
-			p := start(t, outside, "learn", "--seeds", seeds, "--duration", "5s", "--execs", "8", "--timeout", "200ms", "--jobs", "1", "--seed", "1", "--", target)
+			p := startAs(t, user, outside, "learn", "--seeds", seeds, "--duration", "5s", "--execs", "8", "--timeout", "200ms", "--jobs", "1", "--seed", "1", "--", target)
 			p.wait(t, 0)
 
 			profile, err := os.ReadFile(filepath.Join(outside, v.name+".seccomp.json"))

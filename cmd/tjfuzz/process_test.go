@@ -55,7 +55,17 @@ type tool struct {
 // start starts tjfuzz in dir. It is killed at the end of the test at the latest.
 func start(t *testing.T, dir string, args ...string) *tool {
 	t.Helper()
-	p := &tool{Cmd: exec.CommandContext(t.Context(), "tjfuzz", args...)}
+	return startAs(t, "", dir, args...)
+}
+
+// startAs starts tjfuzz through a command that becomes it, such as nobody.
+func startAs(t *testing.T, become, dir string, args ...string) *tool {
+	t.Helper()
+	words := append([]string{"tjfuzz"}, args...)
+	if become != "" {
+		words = append([]string{become}, words...)
+	}
+	p := &tool{Cmd: exec.CommandContext(t.Context(), words[0], words[1:]...)}
 	p.Dir, p.Stdout, p.Stderr = dir, &p.stdout, &p.stderr
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
