@@ -33,11 +33,8 @@ func phaseOf(kind recorderKind) trace.Phase {
 	return trace.PhaseUnknown
 }
 
-// sightings are the kinds of which a set can hold something.
-func (r *Recorder) sightings() []recorderKind {
-	if r.noPhases != nil {
-		return []recorderKind{recorderKindSEEN}
-	}
+// sightings are the kinds of what was seen.
+func sightings() []recorderKind {
 	return []recorderKind{recorderKindSEEN, recorderKindSTARTUP, recorderKindMAIN}
 }
 

@@ -22,7 +22,7 @@ func (s *Slot) Observations() []trace.Observation {
 	}
 	shared := s.r.slots[s.index]
 	found := map[sysno.ID]*trace.Observation{}
-	for _, kind := range append(s.r.sightings(), recorderKindDENIED) {
+	for _, kind := range append(sightings(), recorderKindDENIED) {
 		ids := shared.All.ids(kind)
 		if atomic.LoadUint64(&shared.Odd) >= s.since {
 			ids = append(ids, s.r.oddIDs(uint32(s.index), []recorderKind{kind}, func(gen uint64) bool { return gen >= s.since })...)

@@ -372,7 +372,7 @@ func (r *Recorder) Close() error {
 	detached := r.detach()
 	denials, unread := r.denialTable()
 	r.final = &record{
-		seen:    r.sessionSet(r.sightings()...),
+		seen:    r.sessionSet(sightings()...),
 		denied:  r.sessionSet(recorderKindDENIED),
 		denials: denials,
 		lost:    r.countLost(),
@@ -418,7 +418,7 @@ func (r *Recorder) Seen() []sysno.ID {
 	if r.final != nil {
 		return slices.Clone(r.final.seen)
 	}
-	return r.sessionSet(r.sightings()...)
+	return r.sessionSet(sightings()...)
 }
 
 // Denied is every syscall that a seccomp filter has refused any recorded process

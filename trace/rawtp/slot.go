@@ -78,7 +78,7 @@ func (s *Slot) Begin() {
 // task can carry it.
 func (s *Slot) begin(shared *recorderSlot) {
 	s.gen++
-	for _, kind := range s.r.sightings() {
+	for _, kind := range sightings() {
 		clear(shared.Half[s.gen&1].Cell[kind][:])
 	}
 	clear(shared.Half[s.gen&1].Cell[recorderKindDENIED][:])
@@ -88,7 +88,7 @@ func (s *Slot) begin(shared *recorderSlot) {
 // Seen is every syscall that the processes of the current run have made, sorted;
 // those that a seccomp filter refused are not among them. It is complete once
 // these processes have been waited for.
-func (s *Slot) Seen() []sysno.ID { return s.set(s.r.sightings()...) }
+func (s *Slot) Seen() []sysno.ID { return s.set(sightings()...) }
 
 // Denied is every syscall that a seccomp filter refused the processes of the
 // current run, sorted. It needs Options.Denials or Options.Returns.

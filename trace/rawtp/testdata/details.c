@@ -121,6 +121,9 @@ int main(int argc, char **argv)
 		returns();
 	} else if (!strcmp(mode, "arguments")) {
 		arguments(argv[2]);
+	} else if (!strcmp(mode, "odds")) {
+		for (int i = 0; i < 20; i++)
+			syscall(1000 + i);
 	} else if (!strcmp(mode, "i386")) {
 		int80(54, 0, 0x5401, 0); /* ioctl */
 		int80(6, 100, 0, 0);     /* close */
