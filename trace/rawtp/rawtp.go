@@ -261,18 +261,24 @@ func (r *Recorder) load(o Options, b bounds) error {
 	if !o.Denials && !o.Events {
 		spec.Maps["events"].MaxEntries = uint32(os.Getpagesize())
 	}
-	// Names by which an administrator knows the kernel's objects, in 15 bytes.
 	for name, p := range spec.Programs {
-		p.Name = "tjf_" + name
+		p.Name = objectName(name)
 	}
 	for name, m := range spec.Maps {
-		m.Name = "tjf_" + name
+		m.Name = objectName(name)
 	}
 	if b.fault != nil {
 		b.fault(spec)
 	}
 	r.coll, err = ebpf.NewCollection(spec)
 	return err
+}
+
+// objectName is that by which an administrator knows an object of the kernel. Where
+// all of the kernel's 15 bytes are used, tools show the name of the C function.
+func objectName(name string) string {
+	name = "tjf_" + name
+	return name[:min(len(name), 14)]
 }
 
 // detailed reports whether the programs keep more of a call than its number.

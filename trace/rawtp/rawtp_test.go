@@ -6,9 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/cilium/ebpf"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
@@ -362,29 +360,9 @@ func TestCloseKeepsTheRecordAndNothingElse(t *testing.T) {
 	before := descriptors(t)
 
 	r := mustOpen(t, Options{Denials: true, Events: true})
-	var programs []ebpf.ProgramID
-	var maps []ebpf.MapID
-	for name, p := range r.coll.Programs {
-		info, err := p.Info()
-		if err != nil {
-			t.Fatal(err)
-		}
-		id, ok := info.ID()
-		if !ok {
-			t.Fatalf("program %s has no id", name)
-		}
-		programs = append(programs, id)
-	}
-	for name, m := range r.coll.Maps {
-		info, err := m.Info()
-		if err != nil {
-			t.Fatal(err)
-		}
-		id, ok := info.ID()
-		if !ok {
-			t.Fatalf("map %s has no id", name)
-		}
-		maps = append(maps, id)
+	held, err := objectsOf(r)
+	if err != nil {
+		t.Fatal(err)
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -427,30 +405,7 @@ func TestCloseKeepsTheRecordAndNothingElse(t *testing.T) {
 	if _, err := r.Launcher(1); err == nil {
 		t.Error("Launcher of a closed recorder: no error")
 	}
-	// The kernel frees what the last reference held after a grace period.
-	deadline := time.Now().Add(10 * time.Second)
-	for alive(programs, maps) {
-		if time.Now().After(deadline) {
-			t.Fatal("BPF objects are left 10 s after Close")
-		}
-		runtime.Gosched()
-	}
-}
-
-func alive(programs []ebpf.ProgramID, maps []ebpf.MapID) bool {
-	for _, id := range programs {
-		if p, err := ebpf.NewProgramFromID(id); err == nil {
-			p.Close()
-			return true
-		}
-	}
-	for _, id := range maps {
-		if m, err := ebpf.NewMapFromID(id); err == nil {
-			m.Close()
-			return true
-		}
-	}
-	return false
+	held.wantGone(t)
 }
 
 func descriptors(t *testing.T) int {
