@@ -326,15 +326,14 @@ func (s *Launched) watch() {
 	defer close(s.ended)
 	for {
 		s.mu.Lock()
-		s.serve()
 		for _, fd := range s.closing {
 			unix.Close(fd)
 		}
 		s.closing = nil
 		// Either the listener or the socket: the next one comes when this one is done with.
-		fds := []unix.PollFd{{Fd: int32(s.wake), Events: unix.POLLIN}, {Fd: int32(s.socket[0]), Events: unix.POLLIN}}
-		if s.listen != nil {
-			fds[1].Fd = int32(s.listen.fd)
+		l, fds := s.listen, []unix.PollFd{{Fd: int32(s.wake), Events: unix.POLLIN}, {Fd: int32(s.socket[0]), Events: unix.POLLIN}}
+		if l != nil {
+			fds[1].Fd = int32(l.fd)
 		}
 		released := s.released
 		s.mu.Unlock()
@@ -346,6 +345,17 @@ func (s *Launched) watch() {
 			var word [8]byte
 			_, _ = unix.Read(s.wake, word[:])
 		}
+		s.mu.Lock()
+		switch {
+		case s.listen != l || fds[1].Revents == 0: // Seen was faster
+		case l == nil:
+			s.accept()
+		case fds[1].Revents&unix.POLLIN != 0:
+			l.answerOne(s.n, &s.run)
+		default: // POLLHUP: nobody is left who could call
+			s.retire()
+		}
+		s.mu.Unlock()
 	}
 }
 
@@ -353,34 +363,43 @@ func (s *Launched) watch() {
 // reports whether the run is over: nobody is left who could call. The caller holds mu.
 func (s *Launched) serve() (over bool) {
 	for {
-		if s.listen == nil {
-			fd, err := receive(s.socket[0])
-			if err != nil {
-				if err != unix.EAGAIN {
-					s.n.missed()
-				}
-				return true
-			}
-			s.listen = newListener(fd)
+		if s.listen == nil && !s.accept() {
+			return true
 		}
 		if !s.listen.answerAll(s.n, &s.run) {
 			return false
 		}
-		s.closing = append(s.closing, s.listen.fd)
-		s.listen = nil
+		s.retire()
 	}
+}
+
+// accept takes over the listener if it has come.
+func (s *Launched) accept() bool {
+	fd, err := receive(s.socket[0])
+	if err != nil {
+		if err != unix.EAGAIN {
+			s.n.missed()
+		}
+		return false
+	}
+	s.listen = &listener{fd: fd}
+	return true
+}
+
+func (s *Launched) retire() {
+	s.closing = append(s.closing, s.listen.fd)
+	s.listen = nil
 }
 
 // leave hands the listener to a goroutine of its own, which watches what outlived
 // the run. The caller holds mu.
 func (s *Launched) leave() {
 	l := s.listen
-	s.listen = nil
+	s.retire()
 	fd, err := unix.FcntlInt(uintptr(l.fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		s.n.missed() // what is left will see its calls fail
 	}
-	s.closing = append(s.closing, l.fd)
 	if err := errors.Join(err, ring(s.wake)); err != nil {
 		return
 	}
@@ -493,13 +512,6 @@ type response struct {
 	flags uint32
 }
 
-func newListener(fd int) *listener {
-	// Since Linux 6.6 the two sides can share a CPU, which makes an answer twice
-	// as fast; older kernels refuse.
-	_ = unix.IoctlSetInt(fd, unix.SECCOMP_IOCTL_NOTIF_SET_FLAGS, unix.SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP)
-	return &listener{fd: fd}
-}
-
 // answerAll answers every notification that waits, and reports whether nobody is
 // left who could make one.
 func (l *listener) answerAll(n *Notify, to *sightings) (over bool) {
@@ -514,6 +526,11 @@ func (l *listener) answerAll(n *Notify, to *sightings) (over bool) {
 }
 
 func (l *listener) answerOne(n *Notify, to *sightings) {
+	if l.answered == 0 {
+		// Since Linux 6.6 the two sides can share a CPU, which makes an answer twice
+		// as fast; older kernels refuse.
+		_ = unix.IoctlSetInt(l.fd, unix.SECCOMP_IOCTL_NOTIF_SET_FLAGS, unix.SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP)
+	}
 	l.call = notification{}
 	if err := l.ioctl(unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(&l.call)); err != nil {
 		// ENOENT: the caller was killed meanwhile and made no call.

@@ -76,9 +76,19 @@ func spec(t testing.TB, argv ...string) *spawn.Spec {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { null.Close() })
+	complaints, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		complaints.Close()
+		if text, err := os.ReadFile(complaints.Name()); t.Failed() {
+			t.Logf("%q says %q, %v", argv, text, err)
+		}
+	})
 	s := &spawn.Spec{}
-	for fd := range 3 {
-		s.Target.Dup(int(null.Fd()), fd)
+	for fd, f := range []*os.File{null, null, complaints} {
+		s.Target.Dup(int(f.Fd()), fd)
 	}
 	s.Target.Exec(argv[0], argv, []string{"PATH=/usr/bin:/bin"}, nil)
 	return s

@@ -75,23 +75,48 @@ func bounds(numbers []uint32) []uint32 {
 	return out
 }
 
-// bisect decides on the number in the accumulator; below the first of the bounds
+// nearest is how many bounds a tree has at most, so that all its jumps reach the
+// answers at its end: jumps go 255 instructions far.
+const nearest = 250
+
+// bisect decides on the number in the accumulator; below the first of the bounds,
 // the answer is below.
 func bisect(bounds []uint32, below bool) []unix.SockFilter {
-	if len(bounds) == 0 {
-		return []unix.SockFilter{verdict(below)}
+	if len(bounds) <= nearest {
+		return append(tree(bounds, below, 0), verdict(false), verdict(true))
 	}
 	middle := len(bounds) / 2
-	// The answer changes at each of the bounds.
-	low := bisect(bounds[:middle], below)
-	high := bisect(bounds[middle+1:], below != (middle%2 == 0))
-	const farthest = 255
-	if len(low) <= farthest {
-		code := []unix.SockFilter{{Code: least, K: bounds[middle], Jt: uint8(len(low))}}
-		return append(append(code, low...), high...)
-	}
+	low, high := bisect(bounds[:middle], below), bisect(bounds[middle:], below != (middle%2 == 1))
 	code := []unix.SockFilter{{Code: least, K: bounds[middle], Jf: 1}, {Code: always, K: uint32(len(low))}}
 	return append(append(code, low...), high...)
+}
+
+// tree is one instruction for each of the bounds. The answers come after instructions
+// later, that of what does not pass first: with few instructions the kernel has
+// less to compile at each load.
+func tree(bounds []uint32, below bool, after int) []unix.SockFilter {
+	if len(bounds) == 0 {
+		return nil
+	}
+	middle := len(bounds) / 2
+	above := below != (middle%2 == 0) // the answer changes at each of the bounds
+	high := tree(bounds[middle+1:], above, after)
+	low := tree(bounds[:middle], below, len(high)+after)
+	answerAt := func(passes bool) uint8 {
+		at := len(low) + len(high) + after
+		if passes {
+			at++
+		}
+		return uint8(at)
+	}
+	node := unix.SockFilter{Code: least, K: bounds[middle], Jt: uint8(len(low))}
+	if len(high) == 0 {
+		node.Jt = answerAt(above)
+	}
+	if len(low) == 0 {
+		node.Jf = answerAt(below)
+	}
+	return slices.Concat([]unix.SockFilter{node}, low, high)
 }
 
 func verdict(passes bool) unix.SockFilter {
