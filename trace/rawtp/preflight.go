@@ -143,10 +143,10 @@ func activeMode(modes string) string {
 // to mend them: what no right can replace comes first.
 func (h host) check() *PreflightError {
 	switch {
-	case h.before(5, 12):
+	case h.before(5, 15): // bpf_task_pt_regs; task storage for tracing programs is of 5.12
 		return &PreflightError{
-			Missing: fmt.Sprintf("Linux %s cannot keep data on tasks for tracing programs", h.release),
-			Mend:    "use Linux 5.12 or newer",
+			Missing: fmt.Sprintf("Linux %s lacks what the recorder's BPF programs call", h.release),
+			Mend:    "use Linux 5.15 or newer",
 		}
 	case errors.Is(h.bpf, unix.ENOSYS) && !h.filtered:
 		return &PreflightError{

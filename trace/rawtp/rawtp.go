@@ -10,10 +10,9 @@
 // While a Recorder is open every task of the machine takes the kernel's slow
 // syscall path, so keep it open no longer than needed.
 //
-// Least kernel: Linux 5.12 (task storage in tracing programs) with BTF, or 5.15
-// where Options.Denials is set; exact from 6.2 on, because before it a lookup in
-// task storage can fail when another task's storage is being freed on the same
-// CPU. Needed rights: CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN.
+// Least kernel: Linux 5.15 (bpf_task_pt_regs) with BTF; exact from 6.2 on, because
+// before it a lookup in task storage can fail when another task's storage is being
+// freed on the same CPU. Needed rights: CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN.
 //
 // Not seen: what a process does that outlives the Recorder. Operations of io_uring,
 // which are no syscalls, are listed apart. Thread and process ids are those of the
