@@ -23,7 +23,7 @@ func merge(t *testing.T, traces ...*Trace) *Trace {
 
 func TestTheOrderOfMergingHasNoEffect(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
-	for range 50 {
+	for range 20 {
 		a, b, c := randomTrace(r), randomTrace(r), randomTrace(r)
 		if diff := cmp.Diff(merge(t, a, b), merge(t, b, a)); diff != "" {
 			t.Fatalf("a+b differs from b+a\n%s", diff)

@@ -192,7 +192,7 @@ var (
 	straceABI      = regexp.MustCompile(`(?:strace: )?\[ Process PID=(\d+) runs in (\S+(?: bit)?) mode\. \]$`)
 	straceAttached = regexp.MustCompile(`(?:strace: |^)Process (\d+) (attached|detached)(?: with \d+ threads)?$`)
 	straceSignal   = regexp.MustCompile(`^--- .* ---$`)
-	straceRenamed  = regexp.MustCompile(`<pid changed to (\d+) \.\.\.>$`)
+	straceRenamed  = regexp.MustCompile(`<pid changed to \d+ \.\.\.>$`)
 )
 
 // detectStrace tells whether a line may be the first of a log.
@@ -328,17 +328,11 @@ func (r *straceReader) call(pid int, name, rest string, whole bool) error {
 		return err
 	}
 	o := r.calls.observe(id)
-	if m := straceRenamed.FindStringSubmatch(rest); m != nil {
-		delete(r.alive, pid)
-		to, err := strconv.Atoi(m[1])
-		r.abis[r.task(to)] = abi
-		return err
-	}
 	switch {
 	case strings.HasSuffix(rest, "<unfinished ...>"):
 		return nil
-	case strings.HasSuffix(rest, "<detached ...>"):
-		delete(r.alive, pid)
+	case strings.HasSuffix(rest, "<detached ...>"), straceRenamed.MatchString(rest):
+		delete(r.alive, pid) // what it does under another number is in the log of that one
 		return nil
 	}
 	result, found := straceResult(rest)

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -148,6 +149,27 @@ func TestExecInAThreadLosesNobody(t *testing.T) {
 	}
 }
 
+func TestExecInAThreadWithALogOfItsOwnLosesNobody(t *testing.T) {
+	leader := `execve("/srv/x", ["x"], 0x7ffd /* 1 var */) = 0
+clone3({flags=CLONE_THREAD}, 88) = 12
+pause()                                 = ?
++++ superseded by execve in pid 12 +++
+<... execve resumed>)                   = 0
+exit_group(0)                           = ?
++++ exited with 0 +++
+`
+	thread := `set_robust_list(0x7f46ec9729a0, 24)     = 0
+execve("/bin/echo", ["echo"], 0x7fff /* 1 var */ <pid changed to 11 ...>
+`
+	for _, pids := range [][2]int{{11, 12}, {12, 11}} { // numbers begin anew some time
+		texts := map[int]string{pids[0]: strings.ReplaceAll(leader, "12", strconv.Itoa(pids[1])), pids[1]: thread}
+		rec := readStrace(t, amd64, Log{PID: 11, Reader: strings.NewReader(texts[11])}, Log{PID: 12, Reader: strings.NewReader(texts[12])})
+		if rec.Missing != nil || rec.Trace.CleanRuns != 1 || !slices.Equal(rec.Argv, []string{"x"}) {
+			t.Errorf("%v: missing %q, %d clean runs, %q", pids, rec.Missing, rec.Trace.CleanRuns, rec.Argv)
+		}
+	}
+}
+
 func TestLogsOfOneProcessEachAreOneRun(t *testing.T) {
 	rec := readStrace(t, amd64, logs(t, "ff.1", "ff.2")...)
 	if rec.Missing != nil || rec.Trace.Runs != 1 || rec.Trace.CleanRuns != 1 {
@@ -192,7 +214,7 @@ func TestNoCutGoesUnnoticed(t *testing.T) {
 		t.Fatal(err)
 	}
 	end := strings.LastIndex(string(whole), " +++") + len(" +++")
-	for n := 0; n < end; n += 7 {
+	for n := 0; n < end; n += 41 {
 		rec, err := read(string(whole[:n]))
 		if err == nil && rec.Trace.Lost.Complete() {
 			t.Fatalf("cut after %d bytes, the log passes for whole", n)
