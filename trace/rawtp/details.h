@@ -118,19 +118,25 @@ static __always_inline int find_site(struct bpf_raw_tracepoint_args *ctx, struct
  * randomization leaves alone: two of one syscall that share them are taken for one.
  * They are noted, plus 1, after the site has been stored, so that one that could
  * not be is tried again at its next call.
+ *
+ * The verifier looks at this function and at keep_value once, because they are
+ * global: inlined, they would cost each Open half a second.
  */
-static __always_inline void keep_site(struct bpf_raw_tracepoint_args *ctx, struct session *all,
-				      struct detail *d, __u32 slot, __u32 call, __u64 ip)
+__noinline int keep_site(struct bpf_raw_tracepoint_args *ctx, __u32 slot, __u32 call, __u64 ip)
 {
+	struct session *all = session();
+	struct detail *d = bpf_map_lookup_elem(&details, &slot);
 	struct site_key key = { .slot = slot, .call = call };
 	struct site site = { .ip = ip };
 	__u16 low = (ip & 0xfff) + 1;
 	__u32 i;
 	long err;
 
+	if (!all || !d || call >= ABIS * NRS)
+		return 0;
 	for (i = 0; i < MAX_SITES; i++) {
 		if (d->sites[call][i] == low)
-			return;
+			return 0;
 		if (!d->sites[call][i])
 			break;
 	}
@@ -140,7 +146,7 @@ static __always_inline void keep_site(struct bpf_raw_tracepoint_args *ctx, struc
 			err = bpf_map_update_elem(&sites, &key, &site, BPF_NOEXIST);
 			if (!err) {
 				d->sites[call][i] = low;
-				return;
+				return 0;
 			}
 			if (err != -EEXIST) /* that of another CPU, at the same moment */
 				break;
@@ -149,43 +155,66 @@ static __always_inline void keep_site(struct bpf_raw_tracepoint_args *ctx, struc
 	d->more_sites[call] = 1;
 	if (i < MAX_SITES)
 		add(&all->details_lost);
+	return 0;
 }
 
-static __always_inline void keep_values(struct session *all, struct detail *d, struct pt_regs *regs,
-					__u32 slot, enum abi abi, __u32 call)
+__noinline int keep_value(__u32 slot, __u32 call, __u32 arg, __u64 value)
 {
-	struct value key = { .slot = slot, .call = call };
-	__u64 args[ARGS] = {};
-	struct choices *known;
-	__u32 i, zero = 0;
-	__u8 bits, one = 1;
+	struct session *all = session();
+	struct detail *d = bpf_map_lookup_elem(&details, &slot);
+	struct value key = { .slot = slot, .call = call, .arg = arg, .value = value };
+	__u8 one = 1;
 	long err;
 
-	known = bpf_map_lookup_elem(&choice_args, &zero);
-	if (!known || !*(__u64 *)known->bits[call])
+	if (!all || !d || call >= ABIS * NRS || arg >= ARGS)
+		return 0;
+	if (d->any[call][arg] || bpf_map_lookup_elem(&values, &key))
+		return 0;
+	if (d->values[call][arg] >= MAX_VALUES) {
+		d->any[call][arg] = 1;
+		return 0;
+	}
+	err = bpf_map_update_elem(&values, &key, &one, BPF_NOEXIST);
+	if (!err) {
+		__sync_fetch_and_add(&d->values[call][arg], 1);
+	} else if (err != -EEXIST) {
+		d->any[call][arg] = 1;
+		add(&all->details_lost);
+	}
+	return 0;
+}
+
+/* How many bits of its arguments are kept, 0 if none are. */
+static __always_inline __u8 *choices_of(__u32 call)
+{
+	__u32 zero = 0;
+	struct choices *known = bpf_map_lookup_elem(&choice_args, &zero);
+
+	return known && *(__u64 *)known->bits[call] ? known->bits[call] : 0;
+}
+
+static __always_inline void keep_values_of(__u64 *args, __u32 slot, __u32 call)
+{
+	__u8 *bits = choices_of(call);
+	__u32 i;
+
+	if (!bits)
 		return;
-	arguments(args, regs, abi);
 #pragma unroll
 	for (i = 0; i < ARGS; i++) {
-		bits = known->bits[call][i];
-		if (!bits || d->any[call][i])
-			continue;
-		key.arg = i;
-		key.value = bits < 64 ? args[i] & ((1ULL << bits) - 1) : args[i];
-		if (bpf_map_lookup_elem(&values, &key))
-			continue;
-		if (d->values[call][i] >= MAX_VALUES) {
-			d->any[call][i] = 1;
-			continue;
-		}
-		err = bpf_map_update_elem(&values, &key, &one, BPF_NOEXIST);
-		if (!err) {
-			__sync_fetch_and_add(&d->values[call][i], 1);
-		} else if (err != -EEXIST) {
-			d->any[call][i] = 1;
-			add(&all->details_lost);
-		}
+		if (bits[i])
+			keep_value(slot, call, i, bits[i] < 64 ? args[i] & ((1ULL << bits[i]) - 1) : args[i]);
 	}
+}
+
+static __always_inline void keep_values(struct pt_regs *regs, __u32 slot, enum abi abi, __u32 call)
+{
+	__u64 args[ARGS] = {};
+
+	if (!choices_of(call))
+		return;
+	arguments(args, regs, abi);
+	keep_values_of(args, slot, call);
 }
 
 /* The slot's details, unless the call is of a straggler of a former owner. */
@@ -203,15 +232,14 @@ static __always_inline void keep_details(struct bpf_raw_tracepoint_args *ctx, st
 					 struct pt_regs *regs, __u64 ip, enum abi abi, __u32 nr)
 {
 	struct session *all = session();
-	struct detail *d = details_of(mark);
 	__u32 call = abi * NRS + nr;
 
-	if (!all || !d || abi >= ABIS || nr >= NRS)
+	if (!all || !details_of(mark) || abi >= ABIS || nr >= NRS)
 		return;
 	if (all->sites)
-		keep_site(ctx, all, d, mark->slot, call, ip);
+		keep_site(ctx, mark->slot, call, ip);
 	if (all->args && regs)
-		keep_values(all, d, regs, mark->slot, abi, call);
+		keep_values(regs, mark->slot, abi, call);
 }
 
 /* The call is that which the thread has entered: an exec changes what abi_of says. */
