@@ -217,9 +217,9 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher) (*fuzz.Result, error) {
 			p.Kill()
 		}
 	}
-	limits := spawn.Limits{Timeout: e.opts.Timeout, Grace: e.opts.Grace, Cancel: e.cancel, Used: p.CPUTime}
+	limits := spawn.Limits{Timeout: e.opts.Timeout, Grace: e.opts.Grace, Cancel: e.cancel, Used: p.CPUTime, FromStart: true}
 	if e.cage != nil && e.cage.CPUTime() != nil {
-		limits.Used = e.cage.CPUTime()
+		limits.Used, limits.FromStart = e.cage.CPUTime(), false
 	}
 	st, err := p.Wait(limits)
 	r := &fuzz.Result{TimedOut: st.TimedOut, Left: st.Left, Duration: time.Since(began)}

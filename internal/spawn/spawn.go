@@ -378,6 +378,9 @@ type Limits struct {
 	// does not change how a run ends: a target that uses none for as long waits
 	// for ever, and four times as long is too long in any case.
 	Used func() time.Duration
+	// FromStart says that Used counts from the child's start, so that it need not be
+	// asked then: most children end before it is asked at all.
+	FromStart bool
 }
 
 // Wait waits until the target and, with Init, all that descends from it have

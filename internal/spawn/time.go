@@ -28,7 +28,9 @@ func newTimer(l Limits) *timekeeper {
 	if l.Used != nil {
 		t.end = now.Add(patience * l.Timeout)
 		t.look = now.Add(l.Timeout / looks)
-		t.first = l.Used()
+		if !l.FromStart {
+			t.first = l.Used()
+		}
 		t.last = t.first
 	}
 	return t
