@@ -114,13 +114,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if err != nil {
 		return err
 	}
-	if s.runs.backend, err = o.backend.choose(v); err != nil {
-		return err
-	}
-	if done, err := s.admit(ctx, c, v, o.backend); done || err != nil {
-		return err
-	}
-	pack, err := o.readSeeds(v, filepath.Base(s.path))
+	pack, skipped, err := o.readSeeds(filepath.Base(s.path))
 	if err != nil {
 		return err
 	}
@@ -131,6 +125,15 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	target, err := identify(s.path)
 	if err != nil {
 		return err
+	}
+	if s.runs.backend, err = o.backend.choose(v); err != nil {
+		return err
+	}
+	if done, err := s.admit(ctx, c, v, o.backend); done || err != nil {
+		return err
+	}
+	for _, s := range skipped {
+		v.warn("%v", s)
 	}
 	rec, err := s.runs.backend.open(recording{slots: o.jobs, details: details{program: s.path, sites: true}})
 	if err != nil {
@@ -221,21 +224,18 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 }
 
 // readSeeds reads --seeds, or picks from the built-in pack by the target's name.
-func (o *learnOptions) readSeeds(v voice, program string) ([]corpora.Seed, error) {
+func (o *learnOptions) readSeeds(program string) (seeds []corpora.Seed, skipped []corpora.Skipped, err error) {
 	if o.seeds == "" {
-		return corpora.For(program), nil
+		return corpora.For(program), nil, nil
 	}
-	seeds, skipped, err := corpora.Read(o.seeds)
+	seeds, skipped, err = corpora.Read(o.seeds)
 	switch {
 	case errors.Is(err, corpora.ErrNoSeeds):
-		return nil, hinted(err, "put sample inputs there, or leave --seeds out to use the built-in ones")
+		return nil, nil, hinted(err, "put sample inputs there, or leave --seeds out to use the built-in ones")
 	case err != nil:
-		return nil, hinted(err, "--seeds takes a directory of sample inputs")
+		return nil, nil, hinted(err, "--seeds takes a directory of sample inputs")
 	}
-	for _, s := range skipped {
-		v.warn("%v", s)
-	}
-	return seeds, nil
+	return seeds, skipped, nil
 }
 
 // ownState refuses a state directory that holds the evidence on another program.
