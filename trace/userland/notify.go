@@ -74,8 +74,7 @@ type Notify struct {
 var ErrClosed = errors.New("recorder is closed")
 
 // OpenNotify opens the recorder. The error is a *NotifyError where the kernel or a
-// container is known to refuse it. No goroutine may have unlimited numbers of descriptors left:
-// each launcher takes four.
+// container is known to refuse it. Each launcher takes four descriptors.
 func OpenNotify(o NotifyOptions) (*Notify, error) {
 	host, err := readNotifyHost()
 	if err != nil {
@@ -552,7 +551,11 @@ func (l *listener) answerOne(n *Notify, to *sightings) {
 	switch {
 	case ruling.Kill:
 		to.denied[id] = true
-		_ = unix.Kill(int(l.call.pid), unix.SIGKILL)
+		// A process that this pid namespace does not show has the number 0, by which
+		// kill(2) would mean the process group of this very process.
+		if l.call.pid != 0 {
+			_ = unix.Kill(int(l.call.pid), unix.SIGKILL)
+		}
 		l.answer = response{id: l.call.id, error: -int32(unix.ENOSYS)} // for none to see
 	case ruling.Errno != 0:
 		to.denied[id] = true
