@@ -137,6 +137,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct sigpending pending;
 	struct seccomp seccomp;
+	struct bpf_local_storage *bpf_storage;
 };
 
 #if defined(__TARGET_ARCH_x86)

@@ -302,8 +302,14 @@ static __always_inline struct event *draft(void)
 	return bpf_map_lookup_elem(&drafts, &zero);
 }
 
+/*
+ * Nearly every task of the machine has no storage at all, and pays for this at each
+ * of its syscalls: it is spared the helper.
+ */
 static __always_inline struct mark *mark_of(struct task_struct *task)
 {
+	if (!task->bpf_storage)
+		return 0;
 	return bpf_task_storage_get(&marks, task, 0, 0);
 }
 
