@@ -152,7 +152,10 @@ func (b backend) open(what recording) (recorder, error) {
 	var rec recorder
 	var err error
 	if b == backendNotify {
-		rec, err = openNotify(what.policy)
+		if what.results {
+			return nil, hinted(errors.New("--results cannot be had from seccomp notification, which does not see how calls end"), "leave it out, or choose another --backend")
+		}
+		rec, err = openNotify(what)
 	} else {
 		rec, err = openEBPF(what, code)
 	}
@@ -243,14 +246,14 @@ func (a attempts) Seen() []sysno.ID {
 // byNotify records by seccomp user notification.
 type byNotify struct {
 	*userland.Notify
-	policy *synth.Policy
+	recording
 }
 
 // openNotify opens the recorder that needs no rights. A policy is not loaded beside
 // its filter, which would not see the refused calls, but answered for call by call.
-func openNotify(p *synth.Policy) (recorder, error) {
-	var o userland.NotifyOptions
-	if p != nil {
+func openNotify(what recording) (recorder, error) {
+	o := userland.NotifyOptions{Args: what.args, Sites: what.sites}
+	if p := what.policy; p != nil {
 		o.Judge = func(id sysno.ID, args [6]uint64) userland.Ruling {
 			switch verdict := p.Decide(id, args); {
 			case verdict.Action.Permits():
@@ -265,7 +268,7 @@ func openNotify(p *synth.Policy) (recorder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return byNotify{n, p}, nil
+	return byNotify{n, what}, nil
 }
 
 func (r byNotify) launcher(slot int) (watcher, error) {
@@ -276,16 +279,21 @@ func (r byNotify) launcher(slot int) (watcher, error) {
 	return exercising{l, r}, nil
 }
 
-// settle keeps what the cage wants to know of each run.
+// settle keeps what the cage wants to know of each run. Where arguments are asked for,
+// every call may show another value.
 func (r byNotify) settle(id sysno.ID) {
-	if !launch.Leaves(id) {
+	if r.atLeast() && !launch.Leaves(id) {
 		r.Settle(id)
 	}
 }
 
+func (r byNotify) atLeast() bool { return !r.args }
+
+func (r byNotify) describe(t *trace.Trace) error {
+	return addDetails(t, [][]trace.Observation{r.Observations()})
+}
+
 func (r byNotify) linger(ctx context.Context) { r.Linger(ctx) }
-func (byNotify) atLeast() bool                { return true }
-func (byNotify) describe(*trace.Trace) error  { return nil }
 func (byNotify) needed() bool                 { return true }
 func (byNotify) filter() []byte               { return nil }
 

@@ -26,6 +26,9 @@ type NotifyOptions struct {
 	// Judge, when not nil, answers for each call that is seen; a call that it
 	// refuses is not executed. It is called from several goroutines.
 	Judge func(id sysno.ID, args [6]uint64) Ruling
+
+	Args  bool // also record typed enum and flag arguments
+	Sites bool // and where calls are made from, which takes as long as several calls
 }
 
 // Ruling is what becomes of a call. The zero value lets it pass.
@@ -66,6 +69,8 @@ type Notify struct {
 	slots   map[int]bool
 	closed  bool
 
+	details details
+
 	threads sync.WaitGroup
 	left    sync.WaitGroup // of what outlived its run
 }
@@ -83,7 +88,7 @@ func OpenNotify(o NotifyOptions) (*Notify, error) {
 	if e := host.check(); e != nil {
 		return nil, e
 	}
-	n := &Notify{judge: o.Judge, known: map[sysno.ID]bool{}, seen: map[sysno.ID]bool{}, slots: map[int]bool{}}
+	n := &Notify{details: details{args: o.Args, sites: o.Sites}, judge: o.Judge, known: map[sysno.ID]bool{}, seen: map[sysno.ID]bool{}, slots: map[int]bool{}}
 	n.Settle(o.Known...)
 	if _, err := n.filter(); err != nil {
 		return nil, fmt.Errorf("open recorder: %w", err)
@@ -132,6 +137,7 @@ func (n *Notify) try() error {
 	}()
 	err := <-failed
 	clear(n.seen)
+	n.details.forget()
 	return err
 }
 
@@ -173,7 +179,28 @@ func (n *Notify) Seen() []sysno.ID {
 func (n *Notify) Lost() trace.Lost {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.lost
+	lost := n.lost
+	lost.Details = n.details.count()
+	return lost
+}
+
+// Observations is what is known of the syscalls that were seen, sorted, beyond
+// which these are: what NotifyOptions asks for. A settled syscall may have been called
+// from elsewhere too, and with other arguments. What came of a call is not known to
+// who lets it pass.
+func (n *Notify) Observations() []trace.Observation {
+	out := n.details.observations()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i := range out {
+		if n.known[out[i].ID] {
+			out[i].MoreSites = n.details.sites
+			for j := range out[i].Args {
+				out[i].Args[j].Values, out[i].Args[j].Any = nil, true
+			}
+		}
+	}
+	return out
 }
 
 // Linger waits until what outlived its run has ended, or ctx has.
@@ -562,6 +589,9 @@ func (l *listener) answerOne(n *Notify, to *sightings) {
 		l.answer = response{id: l.call.id, error: -int32(ruling.Errno)}
 	case ok:
 		to.seen[id] = true
+	}
+	if ok {
+		n.details.add(id, &l.call, l.answered == 1)
 	}
 	if err := l.ioctl(unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&l.answer)); err != nil && err != unix.ENOENT {
 		n.missed()

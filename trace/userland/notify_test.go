@@ -87,6 +87,7 @@ func spec(t testing.TB, argv ...string) *spawn.Spec {
 		}
 	})
 	s := &spawn.Spec{}
+	s.Target.Chdir(t.TempDir()) // victims make directories
 	for fd, f := range []*os.File{null, null, complaints} {
 		s.Target.Dup(int(f.Fd()), fd)
 	}
@@ -538,5 +539,53 @@ func TestAKilledRecorderLeavesNoHungTarget(t *testing.T) {
 			t.Error("the target is alive 20 s after its recorder was killed")
 		}
 		_ = cmd.Wait()
+	}
+}
+
+func TestDetailsAreThoseThatEBPFSees(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	program := victim(t) // before the compiler would be one of the thread's programs
+	rec, err := rawtp.Open(rawtp.Options{Slots: 1, Args: true, Sites: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rec.Close()
+	n := openNotify(t, NotifyOptions{Args: true, Sites: true})
+	s := launcher(t, n)
+	slot, err := rec.Launcher(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slot.Release()
+	for _, argv := range [][]string{{program, "fork"}, {"/bin/ls", "-l", "/"}, {"/usr/bin/sort", "/etc/passwd"}} {
+		slot.Begin()
+		run(t, s, spec(t, argv...))
+	}
+	ofKernel, ofUs := slot.Observations(), n.Observations()
+	if len(ofKernel) != len(ofUs) {
+		t.Fatalf("%d syscalls seen by eBPF, %d by notification", len(ofKernel), len(ofUs))
+	}
+	for i, k := range ofKernel {
+		u := ofUs[i]
+		if diff := cmp.Diff(k.Args, u.Args); k.ID != u.ID || diff != "" {
+			t.Errorf("arguments of %v by eBPF (-) and of %v by notification (+):\n%s", k.ID, u.ID, diff)
+		}
+		for _, site := range k.Sites {
+			if !slices.ContainsFunc(u.Sites, func(s trace.Site) bool {
+				return filepath.Base(s.Module) == site.Module && s.BuildID == site.BuildID && s.Offset == site.Offset
+			}) {
+				t.Errorf("%v: eBPF saw it called from %+v, notification from %+v", k.ID, site, u.Sites)
+			}
+		}
+	}
+	getdents := native(t, "getdents64")
+	n.Settle(getdents)
+	for i, o := range n.Observations() {
+		if want := o.ID == getdents || ofUs[i].MoreSites; o.MoreSites != want {
+			t.Errorf("%v: more sites %v, want %v, for getdents64 alone is settled", o.ID, o.MoreSites, want)
+		}
+	}
+	if k, n := rec.Lost(), n.Lost(); k != (trace.Lost{}) || n != (trace.Lost{}) {
+		t.Errorf("lost %+v and %+v, want nothing", k, n)
 	}
 }

@@ -26,10 +26,9 @@ func newSighting() *sighting {
 // call keeps the values of the typed arguments and reports whether a further value
 // did not fit.
 func (d *sighting) call(id sysno.ID, args [6]uint64) (overflow bool) {
-	for i, a := range id.ArgsOf(args) {
-		if a.Set == nil {
-			continue
-		}
+	typed := id.Args()
+	for _, i := range id.Choices() {
+		a := typed[i]
 		values, known := d.args[i]
 		switch {
 		case !known:
