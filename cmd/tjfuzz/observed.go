@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -30,9 +33,10 @@ func observed(c *cobra.Command, t *trace.Trace, words []string, asJSON bool) err
 		fmt.Fprintf(out, "%s on %v, Linux %s: %d runs, %d of them ended normally, %d syscalls\n",
 			cmp.Or(t.Target.Path, "an unnamed program"), t.Arch, cmp.Or(t.Kernel, "of unknown release"), t.Runs, t.CleanRuns, len(t.Observations))
 	}
+	lacking := lacks(t)
 	for _, o := range selected(t, ids) {
-		for _, line := range describe(t, o) {
-			fmt.Fprintln(out, line)
+		for _, line := range describe(t, o, lacking) {
+			fmt.Fprintln(out, legible(line))
 		}
 	}
 	if len(ids) == 0 {
@@ -40,8 +44,55 @@ func observed(c *cobra.Command, t *trace.Trace, words []string, asJSON bool) err
 			fmt.Fprintf(out, "io_uring operation %s: made without a syscall of its own; a filter sees io_uring_setup and io_uring_enter alone\n", operation(op))
 		}
 	}
+	if len(lacking) > 0 {
+		fmt.Fprintf(out, "not recorded: %s\n", strings.Join(lacking, ", "))
+	}
 	fmt.Fprintf(out, "lost: %s\n", lostOf(t.Lost))
 	return nil
+}
+
+// The details that a recording may do without.
+const (
+	ofPhases    = "phases"
+	ofResults   = "results"
+	ofArguments = "arguments"
+	ofSites     = "call sites"
+)
+
+// lacks lists the details that no observation of a trace has.
+func lacks(t *trace.Trace) []string {
+	var lacking []string
+	for _, d := range []struct {
+		name string
+		has  func(trace.Observation) bool
+	}{
+		{ofPhases, func(o trace.Observation) bool { return o.Phases != trace.PhaseUnknown }},
+		{ofResults, func(o trace.Observation) bool { return o.Returns.Success || len(o.Returns.Errnos) > 0 }},
+		{ofArguments, func(o trace.Observation) bool { return o.Args != nil }},
+		{ofSites, func(o trace.Observation) bool { return len(o.Sites) > 0 }},
+	} {
+		if !slices.ContainsFunc(t.Observations, d.has) {
+			lacking = append(lacking, d.name)
+		}
+	}
+	return lacking
+}
+
+// legible escapes what a terminal would obey: names and command lines are as the
+// target chose them.
+func legible(line string) string {
+	var b strings.Builder
+	for len(line) > 0 {
+		r, size := utf8.DecodeRuneInString(line)
+		if unicode.IsPrint(r) && (r != utf8.RuneError || size > 1) {
+			b.WriteString(line[:size])
+		} else {
+			quoted := strconv.QuoteToASCII(line[:size])
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+		line = line[size:]
+	}
+	return b.String()
 }
 
 // selected are the observations of ids, or all; a syscall that was not seen has an
@@ -65,8 +116,9 @@ func seen(t *trace.Trace, id sysno.ID) bool {
 	return slices.ContainsFunc(t.Observations, func(o trace.Observation) bool { return o.ID == id })
 }
 
-// describe is what is known of a syscall, in lines.
-func describe(t *trace.Trace, o trace.Observation) []string {
+// describe is what is known of a syscall, in lines. What the trace lacks altogether
+// is not mentioned.
+func describe(t *trace.Trace, o trace.Observation, lacking []string) []string {
 	lines := []string{o.ID.String()}
 	line := func(what, format string, args ...any) {
 		lines = append(lines, fmt.Sprintf("  %-10s ", what)+fmt.Sprintf(format, args...))
@@ -84,8 +136,13 @@ func describe(t *trace.Trace, o trace.Observation) []string {
 	} else {
 		line("seen:", "in %s%d of %d runs, %d of them ended normally", atLeast, o.Runs, t.Runs, o.CleanRuns)
 	}
-	line("phase:", "%s", cmp.Or(strings.Join(phases(o.Phases), ", "), "not recorded"))
-	line("results:", "%s", cmp.Or(strings.Join(results(o.Returns), ", "), "not recorded"))
+	told := func(detail string) bool { return !slices.Contains(lacking, detail) }
+	if told(ofPhases) {
+		line("phase:", "%s", cmp.Or(strings.Join(phases(o.Phases), ", "), "not recorded"))
+	}
+	if told(ofResults) || o.Returns.Refused {
+		line("results:", "%s", cmp.Or(strings.Join(results(o.Returns), ", "), "none; no call has returned, or it was not recorded"))
+	}
 	for _, a := range o.Args {
 		name, values := symbolic(o.ID, a)
 		if a.Any {
@@ -93,7 +150,7 @@ func describe(t *trace.Trace, o trace.Observation) []string {
 		}
 		line("argument:", "%s: %s", name, strings.Join(values, ", "))
 	}
-	if o.Args == nil && typed(o.ID) {
+	if o.Args == nil && typed(o.ID) && told(ofArguments) {
 		line("argument:", "not recorded")
 	}
 	for _, s := range o.Sites {
@@ -102,7 +159,7 @@ func describe(t *trace.Trace, o trace.Observation) []string {
 	switch {
 	case o.MoreSites:
 		line("called at:", "and elsewhere")
-	case len(o.Sites) == 0:
+	case len(o.Sites) == 0 && told(ofSites):
 		line("called at:", "not recorded")
 	}
 	if o.Witness.Command != "" {
