@@ -53,10 +53,6 @@ type exitStatus int
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
 func main() {
-	// With capabilities from its file, the process may not open what /proc has of it,
-	// which recorder and cage need (proc_pid(5), "dumpable"). Who may trace it is
-	// decided by its capabilities all the same.
-	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -26,7 +25,7 @@ import (
 // make cages itself.
 func (s *session) admit(ctx context.Context, c *cobra.Command, v voice, asked backend) (done bool, err error) {
 	if s.cage == nil || cage.Permitted() {
-		return false, os.Unsetenv(admitted) // the target is not to see it
+		return false, nil
 	}
 	if s.runs.backend == backendEBPF {
 		const why = "an ordinary user's cage is in a user namespace, whose capabilities do not reach the recorder"
@@ -54,36 +53,19 @@ func (s *session) admit(ctx context.Context, c *cobra.Command, v voice, asked ba
 	return true, err
 }
 
-// admitted is set in the environment of a tjfuzz that another one has started where it
-// may make cages.
-const admitted = "TJFUZZ_ADMITTED"
-
 // itself is a command that is this very program.
 func itself(ctx context.Context, args []string) *exec.Cmd {
 	c := exec.CommandContext(ctx, "/proc/self/exe", args...)
 	c.Args[0] = os.Args[0]
-	c.Env = append(os.Environ(), admitted+"=1")
 	return c
 }
 
 // runAdmitted runs a command in a user namespace where it may make cages. When the
 // command's context ends, it is asked to end too; with this process, it is killed.
 func runAdmitted(c *exec.Cmd) (unix.WaitStatus, error) {
-	if os.Getenv(admitted) != "" {
-		return 0, hinted(fmt.Errorf("%w, and in a user namespace it was taken away", cage.ErrRights),
-			"look for a security module's denial in the kernel log, or run as root\n--no-cage runs the target without protection")
-	}
 	// The signal at a parent's death is for that of the thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	plain, err := withoutCapabilities()
-	if err != nil {
-		return 0, err
-	}
-	if plain != nil {
-		defer plain.Close()
-		c.Path = fmt.Sprintf("/proc/self/fd/%d", plain.Fd())
-	}
 	c.SysProcAttr = cage.Admission()
 	c.SysProcAttr.Pdeathsig = unix.SIGKILL
 	c.Cancel = func() error { return c.Process.Signal(unix.SIGTERM) }
@@ -92,31 +74,6 @@ func runAdmitted(c *exec.Cmd) (unix.WaitStatus, error) {
 	}
 	_ = c.Wait() // the state tells more
 	return unix.WaitStatus(c.ProcessState.Sys().(syscall.WaitStatus)), nil
-}
-
-// withoutCapabilities is a copy of this program where its file has capabilities, else
-// nil: who executes such a file gets those, and none of the ambient ones
-// (capabilities(7)).
-func withoutCapabilities() (*os.File, error) {
-	const self = "/proc/self/exe"
-	if size, err := unix.Getxattr(self, "security.capability", nil); err != nil || size == 0 {
-		return nil, nil
-	}
-	from, err := os.Open(self)
-	if err != nil {
-		return nil, fmt.Errorf("copy tjfuzz: %w", err)
-	}
-	defer from.Close()
-	fd, err := unix.MemfdCreate("tjfuzz", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("copy tjfuzz: %w", err)
-	}
-	to := os.NewFile(uintptr(fd), "tjfuzz")
-	if _, err := io.Copy(to, from); err != nil {
-		to.Close()
-		return nil, fmt.Errorf("copy tjfuzz: %w", err)
-	}
-	return to, nil
 }
 
 // notAdmitted says why a user namespace could not be made.

@@ -24,8 +24,8 @@ type container struct {
 	cgroups []string // directories or paths that its state names as its own
 }
 
-// engine knows where the state of its containers lies.
-type engine struct {
+// runtime knows where the state of its containers lies.
+type runtime struct {
 	name string
 	// files are all containers that it has left the state of. An error is for a
 	// place that is there and cannot be read.
@@ -37,10 +37,10 @@ type engine struct {
 	prefixes bool
 }
 
-// engines are in the order of how much they know of a container: podman runs its
+// runtimes are in the order of how much they know of a container: podman runs its
 // containers through crun, docker its own through containerd and runc.
-func engines() []engine {
-	return []engine{
+func runtimes() []runtime {
+	return []runtime{
 		{"docker", System.dockerFiles, System.askDocker, true},
 		{"podman", System.podmanFiles, System.askPodman, true},
 		{"k8s", System.kubernetesFiles, System.askCRI, true},
@@ -53,7 +53,7 @@ func engines() []engine {
 // Runtimes are the names that may stand before a container's, as in "runc:web".
 func Runtimes() []string {
 	var names []string
-	for _, r := range engines() {
+	for _, r := range runtimes() {
 		names = append(names, r.name)
 	}
 	return names
@@ -64,10 +64,10 @@ func Runtimes() []string {
 // NAMESPACE/POD, and one of its containers has /CONTAINER behind that. A runtime
 // and a colon before the name choose among several that have it.
 func (s System) Container(ctx context.Context, name string) (Place, error) {
-	chosen := engines()
+	chosen := runtimes()
 	want := name
 	if before, after, ok := strings.Cut(name, ":"); ok {
-		i := slices.IndexFunc(chosen, func(r engine) bool { return r.name == before })
+		i := slices.IndexFunc(chosen, func(r runtime) bool { return r.name == before })
 		if i < 0 {
 			return Place{}, &Error{fmt.Sprintf("%q is no container runtime", before), "the runtimes are " + strings.Join(Runtimes(), ", ")}
 		}
@@ -96,7 +96,7 @@ func (s System) Container(ctx context.Context, name string) (Place, error) {
 
 // matches are the containers that a name may stand for. What is on disk comes
 // before what command lines say, and a whole name before the first digits of an id.
-func (s System) matches(ctx context.Context, chosen []engine, want string) ([]container, error) {
+func (s System) matches(ctx context.Context, chosen []runtime, want string) ([]container, error) {
 	var whole, prefix []container
 	var unread []error
 	for _, r := range chosen {

@@ -4,16 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
-
-	"github.com/tjfuzz/tjfuzz/internal/testenv"
 )
 
 // The files of the runtimes, as these programs write them, shortened by what is
@@ -414,31 +407,4 @@ func FuzzKernel(f *testing.F) {
 			}
 		}
 	})
-}
-
-// A user id of the file system is the thread's own, which ends with the goroutine.
-func TestContainerOfOthersSaysWhoMayLook(t *testing.T) {
-	testenv.Require(t, testenv.Root)
-	s := tree{"/run/runc/web/state.json": runcFile("web", 12, 7, "{}"), "/proc/self/mountinfo": v2}.system(t)
-	if err := os.Chmod(filepath.Join(s.Root, "run/runc"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	// The test's own directory is closed to others too.
-	for dir := filepath.Dir(s.Root); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var got Place
-	var err error
-	looked := make(chan struct{})
-	go func() {
-		defer close(looked)
-		runtime.LockOSThread()
-		if err = unix.Setfsuid(65534); err == nil {
-			got, err = s.Container(t.Context(), "web")
-		}
-	}()
-	<-looked
-	is(t, got, err, Place{}, "there is no container web, as far as can be seen: open /run/runc: permission denied", "run as root, as the runtime does")
 }

@@ -53,6 +53,11 @@ struct bpf_raw_tracepoint_args {
 	__u64 args[0];
 };
 
+struct bpf_iter__task {
+	void *meta;
+	struct task_struct *task; /* none at the end */
+};
+
 #define ENOENT 2
 #define EEXIST 17
 /* include/linux/errno.h: these never reach user space. */
@@ -64,6 +69,7 @@ struct bpf_raw_tracepoint_args {
 #define SIGSYS 31
 #define CLONE_VM 0x00000100       /* include/uapi/linux/sched.h */
 #define CLONE_THREAD 0x00010000
+#define PF_KTHREAD 0x00200000     /* include/linux/sched.h */
 #define SIGNAL_GROUP_EXIT 0x4     /* include/linux/sched/signal.h */
 #define SECCOMP_MODE_DEAD 3       /* kernel/seccomp.c, since Linux 5.17 */
 
@@ -84,7 +90,12 @@ struct sigpending {
 	sigset_t signal;
 };
 
+typedef struct {
+	int counter;
+} atomic_t;
+
 struct signal_struct {
+	atomic_t live;
 	unsigned int flags;
 };
 
@@ -101,7 +112,13 @@ struct mm_struct {
 	mm_context_t context;
 };
 
-struct inode;
+struct kernfs_node {
+	void *priv;
+};
+
+struct inode {
+	void *i_private;
+};
 
 struct qstr {
 	const unsigned char *name;
@@ -130,9 +147,64 @@ struct io_kiocb {
 	__u8 opcode;
 };
 
+struct fdtable {
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct list_head {
+	struct list_head *next;
+};
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	__u64 serial_nr;
+	struct cgroup_subsys_state *parent;
+};
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+};
+
+struct css_set {
+	struct list_head cgrp_links;
+};
+
+struct cgrp_cset_link {
+	struct cgroup *cgrp;
+	struct list_head cgrp_link;
+};
+
+struct upid {
+	int nr;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+};
+
 struct task_struct {
 	struct thread_info thread_info;
+	unsigned int flags;
+	int on_cpu;
+	int exit_state;
 	int exit_code;
+	int pid;
+	int tgid;
+	struct task_struct *real_parent;
+	struct list_head children;
+	struct list_head sibling;
+	struct task_struct *group_leader;
+	struct pid *thread_pid;
+	unsigned long nvcsw;
+	unsigned long nivcsw;
+	__u64 start_boottime;
+	struct files_struct *files;
+	struct css_set *cgroups;
 	struct mm_struct *mm;
 	struct signal_struct *signal;
 	struct sigpending pending;

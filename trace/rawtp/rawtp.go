@@ -1,6 +1,6 @@
-// Package rawtp records which syscalls a launched program makes, with eBPF
-// programs on raw tracepoints. It decides which tasks belong to the program (a
-// mark on the task itself, inherited through clone and armed by exec) and what of
+// Package rawtp records which syscalls a program makes, launched or running
+// already, with eBPF programs on raw tracepoints. It decides which tasks belong to the program (a
+// mark on the task itself, inherited through clone, armed by exec) and what of
 // each call is kept; it refuses to know why the program was run, what a policy
 // is, and what a call means, except which of its arguments are strings or choices.
 // Its main hazard is a call that is missed in silence: a call is a byte set in a map,
@@ -85,12 +85,14 @@ type bounds struct {
 	denials uint32 // entries, one for each (process, syscall, arguments)
 	values  uint32 // entries, one for each (slot, syscall, argument, value)
 	sites   uint32 // entries, one for each (slot, syscall, site)
+	kin     uint32 // entries, one for each process of the machine while Attach looks at them
 
-	fault func(*ebpf.CollectionSpec) // makes the programs fail, nil outside tests
+	fault  func(*ebpf.CollectionSpec) // makes the programs fail, nil outside tests
+	noting func()                     // the moment of which Attach takes the tree, nil outside tests
 }
 
 func defaultBounds() bounds {
-	return bounds{events: 1 << 20, odds: 4096, denials: 8192, values: 16384, sites: 8192}
+	return bounds{events: 1 << 20, odds: 4096, denials: 8192, values: 16384, sites: 8192, kin: 65536}
 }
 
 // Recorder is a set of loaded and attached programs with their maps. Its methods
@@ -98,6 +100,7 @@ func defaultBounds() bounds {
 // stays as it was then.
 type Recorder struct {
 	want      Options
+	bounds    bounds
 	noPhases  error
 	noDetails error
 	cookie    uint64
@@ -105,16 +108,17 @@ type Recorder struct {
 	links     []link.Link
 	reader    *ringbuf.Reader // nil where there are no events
 
-	mu       sync.RWMutex // Close, which unmaps, excludes all else
-	taken    map[int]bool
-	mapped   [][]byte
-	slots    []*recorderSlot
-	details  []*recorderDetail // of each slot; nil where none are kept
-	session  *recorderSession
-	unread   atomic.Uint64 // failed reads of the table of odd numbers
-	unlisted atomic.Uint64 // failed reads of the tables of details
-	final    *record       // nil until Close
-	closeErr error
+	mu        sync.RWMutex // Close, which unmaps, excludes all else
+	taken     map[int]bool
+	mapped    [][]byte
+	slots     []*recorderSlot
+	details   []*recorderDetail // of each slot; nil where none are kept
+	session   *recorderSession
+	unread    atomic.Uint64 // failed reads of the table of odd numbers
+	unlisted  atomic.Uint64 // failed reads of the tables of details
+	attaching *attaching    // nil until it is needed
+	final     *record       // nil until Close
+	closeErr  error
 }
 
 // record is what remains of a closed Recorder.
@@ -161,6 +165,7 @@ func open(o Options, b bounds) (_ *Recorder, err error) {
 	}
 	r := &Recorder{
 		want:      o,
+		bounds:    b,
 		noPhases:  canPhase(o.Entry),
 		noDetails: noDetails,
 		cookie:    binary.NativeEndian.Uint64(cookie[:]),
@@ -248,6 +253,12 @@ func (r *Recorder) load(o Options, b bounds) error {
 		for _, name := range []string{"details", "values", "sites", "choice_args"} {
 			delete(spec.Maps, name)
 		}
+	}
+	for _, name := range attachPrograms {
+		delete(spec.Programs, name)
+	}
+	for _, name := range attachMaps {
+		delete(spec.Maps, name)
 	}
 	if submission() == "" {
 		delete(spec.Programs, "io_uring_submit")
@@ -409,6 +420,8 @@ func (r *Recorder) dismantle() error {
 		errs = append(errs, unix.Munmap(mem))
 	}
 	r.mapped, r.slots, r.details, r.session = nil, nil, nil, nil
+	errs = append(errs, r.attaching.close())
+	r.attaching = nil
 	if r.coll != nil {
 		r.coll.Close()
 	}

@@ -21,8 +21,11 @@ enum abi { NATIVE, I386, X32, ABIS, FOREIGN = ABIS };
 /* What was seen is of one of three kinds: SEEN where the part of life is not known. */
 enum kind { SEEN, STARTUP, MAIN, DENIED, KINDS };
 enum state { NONE, LAUNCHER, PENDING, ARMED };
-/* INSIDE: the next sys_exit of this thread needs no sys_enter before it. */
-enum phase { OUTSIDE, INSIDE, KILLED };
+/*
+ * INSIDE: the next sys_exit of this thread needs no sys_enter before it. JOINED: nor
+ * this one, because the thread may have been in a call when it got its mark.
+ */
+enum phase { OUTSIDE, INSIDE, KILLED, JOINED };
 
 #define NRS 576    /* x32 has numbers from 512 on */
 #define TEXTS 2    /* strings kept of a call */
@@ -662,7 +665,8 @@ int task_newtask(__u64 *ctx)
  */
 static __always_inline void arm(struct mark *mark)
 {
-	if (mark->state != PENDING)
+	/* A mark that is ARMED came while the exec was under way. */
+	if (mark->state != PENDING && mark->phase != JOINED)
 		return;
 	mark->state = ARMED;
 	mark->phase = INSIDE;
@@ -683,6 +687,7 @@ int sched_process_exec(struct bpf_raw_tracepoint_args *ctx)
 
 #include "phase.h"
 #include "uring.h"
+#include "attach.h"
 
 /*
  * Seccomp decides before sys_enter is traced, so a sys_exit without a sys_enter
@@ -705,6 +710,23 @@ static __always_inline int leave(struct bpf_raw_tracepoint_args *ctx, int detail
 		mark->phase = OUTSIDE;
 		if (detailed && all->returns)
 			keep_result(all, mark, regs, ret);
+		return 0;
+	}
+	if (mark->phase == JOINED) {
+		/* What it was in when it got its mark, or what a filter refused it. */
+		mark->phase = OUTSIDE;
+		nr = number(regs);
+		if (nr == (__u32)-1)
+			return 0;
+		abi = abi_of(task, &nr);
+		see(mark, regs, abi, nr);
+		if (detailed) {
+			mark->abi = abi;
+			mark->nr = nr;
+			keep_details(ctx, mark, regs, pointer(regs), abi, nr);
+			if (all->returns)
+				keep_result(all, mark, regs, ret);
+		}
 		return 0;
 	}
 	if (!task->seccomp.mode)

@@ -63,6 +63,17 @@ type recorderEvent struct {
 	Texts  [2]recorderText
 }
 
+type recorderKin struct {
+	_        structs.HostLayout
+	Parent   recorderProcess
+	Pid      uint32
+	Recorded uint32
+	Kernel   uint8
+	Ended    uint8
+	Cut      uint8
+	Pad      [5]uint8
+}
+
 type recorderKind uint32
 
 const (
@@ -91,6 +102,26 @@ type recorderOdd struct {
 	Kind recorderKind
 	Abi  recorderAbi
 	Nr   uint32
+}
+
+type recorderPass struct {
+	_        structs.HostLayout
+	Slot     uint64
+	Own      recorderProcess
+	Marked   uint64
+	Unmarked uint64
+	Unnoted  uint64
+	Stirs    uint64
+	Alive    uint64
+	Waiting  uint64
+	Cgroup   uint64
+}
+
+type recorderProcess struct {
+	_    structs.HostLayout
+	Born uint64
+	Tgid uint32
+	Pad  uint32
 }
 
 type recorderSession struct {
@@ -178,18 +209,32 @@ const (
 	recorderMapDetails                 = "details"
 	recorderMapDrafts                  = "drafts"
 	recorderMapEvents                  = "events"
+	recorderMapHomes                   = "homes"
+	recorderMapKinship                 = "kinship"
 	recorderMapMarks                   = "marks"
 	recorderMapOdds                    = "odds"
+	recorderMapPasses                  = "passes"
 	recorderMapSessions                = "sessions"
 	recorderMapSites                   = "sites"
 	recorderMapSlots                   = "slots"
 	recorderMapStringArgs              = "string_args"
 	recorderMapValues                  = "values"
+	recorderMapWanted                  = "wanted"
+	recorderProgAdopt                  = "adopt"
+	recorderProgAdoptDetails           = "adopt_details"
+	recorderProgCensus                 = "census"
+	recorderProgDisown                 = "disown"
 	recorderProgEmulateVsyscall        = "emulate_vsyscall"
 	recorderProgEmulateVsyscallDetails = "emulate_vsyscall_details"
 	recorderProgEntryFile              = "entry_file"
 	recorderProgEntryPoint             = "entry_point"
+	recorderProgFindCgroup             = "find_cgroup"
 	recorderProgIoUringSubmit          = "io_uring_submit"
+	recorderProgJoin                   = "join"
+	recorderProgLook                   = "look"
+	recorderProgNoteBirth              = "note_birth"
+	recorderProgNoteExec               = "note_exec"
+	recorderProgNoteExit               = "note_exit"
 	recorderProgSchedProcessExec       = "sched_process_exec"
 	recorderProgSchedProcessExecPhases = "sched_process_exec_phases"
 	recorderProgSchedProcessExit       = "sched_process_exit"
@@ -242,11 +287,21 @@ type recorderSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type recorderProgramSpecs struct {
+	Adopt                  *ebpf.ProgramSpec `ebpf:"adopt"`
+	AdoptDetails           *ebpf.ProgramSpec `ebpf:"adopt_details"`
+	Census                 *ebpf.ProgramSpec `ebpf:"census"`
+	Disown                 *ebpf.ProgramSpec `ebpf:"disown"`
 	EmulateVsyscall        *ebpf.ProgramSpec `ebpf:"emulate_vsyscall"`
 	EmulateVsyscallDetails *ebpf.ProgramSpec `ebpf:"emulate_vsyscall_details"`
 	EntryFile              *ebpf.ProgramSpec `ebpf:"entry_file"`
 	EntryPoint             *ebpf.ProgramSpec `ebpf:"entry_point"`
+	FindCgroup             *ebpf.ProgramSpec `ebpf:"find_cgroup"`
 	IoUringSubmit          *ebpf.ProgramSpec `ebpf:"io_uring_submit"`
+	Join                   *ebpf.ProgramSpec `ebpf:"join"`
+	Look                   *ebpf.ProgramSpec `ebpf:"look"`
+	NoteBirth              *ebpf.ProgramSpec `ebpf:"note_birth"`
+	NoteExec               *ebpf.ProgramSpec `ebpf:"note_exec"`
+	NoteExit               *ebpf.ProgramSpec `ebpf:"note_exit"`
 	SchedProcessExec       *ebpf.ProgramSpec `ebpf:"sched_process_exec"`
 	SchedProcessExecPhases *ebpf.ProgramSpec `ebpf:"sched_process_exec_phases"`
 	SchedProcessExit       *ebpf.ProgramSpec `ebpf:"sched_process_exit"`
@@ -266,13 +321,17 @@ type recorderMapSpecs struct {
 	Details    *ebpf.MapSpec `ebpf:"details"`
 	Drafts     *ebpf.MapSpec `ebpf:"drafts"`
 	Events     *ebpf.MapSpec `ebpf:"events"`
+	Homes      *ebpf.MapSpec `ebpf:"homes"`
+	Kinship    *ebpf.MapSpec `ebpf:"kinship"`
 	Marks      *ebpf.MapSpec `ebpf:"marks"`
 	Odds       *ebpf.MapSpec `ebpf:"odds"`
+	Passes     *ebpf.MapSpec `ebpf:"passes"`
 	Sessions   *ebpf.MapSpec `ebpf:"sessions"`
 	Sites      *ebpf.MapSpec `ebpf:"sites"`
 	Slots      *ebpf.MapSpec `ebpf:"slots"`
 	StringArgs *ebpf.MapSpec `ebpf:"string_args"`
 	Values     *ebpf.MapSpec `ebpf:"values"`
+	Wanted     *ebpf.MapSpec `ebpf:"wanted"`
 }
 
 // recorderVariableSpecs contains global variables before they are loaded into the kernel.
@@ -306,13 +365,17 @@ type recorderMaps struct {
 	Details    *ebpf.Map `ebpf:"details"`
 	Drafts     *ebpf.Map `ebpf:"drafts"`
 	Events     *ebpf.Map `ebpf:"events"`
+	Homes      *ebpf.Map `ebpf:"homes"`
+	Kinship    *ebpf.Map `ebpf:"kinship"`
 	Marks      *ebpf.Map `ebpf:"marks"`
 	Odds       *ebpf.Map `ebpf:"odds"`
+	Passes     *ebpf.Map `ebpf:"passes"`
 	Sessions   *ebpf.Map `ebpf:"sessions"`
 	Sites      *ebpf.Map `ebpf:"sites"`
 	Slots      *ebpf.Map `ebpf:"slots"`
 	StringArgs *ebpf.Map `ebpf:"string_args"`
 	Values     *ebpf.Map `ebpf:"values"`
+	Wanted     *ebpf.Map `ebpf:"wanted"`
 }
 
 func (m *recorderMaps) Close() error {
@@ -322,13 +385,17 @@ func (m *recorderMaps) Close() error {
 		m.Details,
 		m.Drafts,
 		m.Events,
+		m.Homes,
+		m.Kinship,
 		m.Marks,
 		m.Odds,
+		m.Passes,
 		m.Sessions,
 		m.Sites,
 		m.Slots,
 		m.StringArgs,
 		m.Values,
+		m.Wanted,
 	)
 }
 
@@ -342,11 +409,21 @@ type recorderVariables struct {
 //
 // It can be passed to loadRecorderObjects or ebpf.CollectionSpec.LoadAndAssign.
 type recorderPrograms struct {
+	Adopt                  *ebpf.Program `ebpf:"adopt"`
+	AdoptDetails           *ebpf.Program `ebpf:"adopt_details"`
+	Census                 *ebpf.Program `ebpf:"census"`
+	Disown                 *ebpf.Program `ebpf:"disown"`
 	EmulateVsyscall        *ebpf.Program `ebpf:"emulate_vsyscall"`
 	EmulateVsyscallDetails *ebpf.Program `ebpf:"emulate_vsyscall_details"`
 	EntryFile              *ebpf.Program `ebpf:"entry_file"`
 	EntryPoint             *ebpf.Program `ebpf:"entry_point"`
+	FindCgroup             *ebpf.Program `ebpf:"find_cgroup"`
 	IoUringSubmit          *ebpf.Program `ebpf:"io_uring_submit"`
+	Join                   *ebpf.Program `ebpf:"join"`
+	Look                   *ebpf.Program `ebpf:"look"`
+	NoteBirth              *ebpf.Program `ebpf:"note_birth"`
+	NoteExec               *ebpf.Program `ebpf:"note_exec"`
+	NoteExit               *ebpf.Program `ebpf:"note_exit"`
 	SchedProcessExec       *ebpf.Program `ebpf:"sched_process_exec"`
 	SchedProcessExecPhases *ebpf.Program `ebpf:"sched_process_exec_phases"`
 	SchedProcessExit       *ebpf.Program `ebpf:"sched_process_exit"`
@@ -359,11 +436,21 @@ type recorderPrograms struct {
 
 func (p *recorderPrograms) Close() error {
 	return _RecorderClose(
+		p.Adopt,
+		p.AdoptDetails,
+		p.Census,
+		p.Disown,
 		p.EmulateVsyscall,
 		p.EmulateVsyscallDetails,
 		p.EntryFile,
 		p.EntryPoint,
+		p.FindCgroup,
 		p.IoUringSubmit,
+		p.Join,
+		p.Look,
+		p.NoteBirth,
+		p.NoteExec,
+		p.NoteExit,
 		p.SchedProcessExec,
 		p.SchedProcessExecPhases,
 		p.SchedProcessExit,

@@ -24,6 +24,7 @@ type Slot struct {
 	index    int
 	gen      uint64
 	since    uint64 // the first generation
+	attached bool   // by Attach
 	released bool
 }
 
@@ -49,11 +50,21 @@ func (r *Recorder) Launcher(slot int) (*Slot, error) {
 		return nil, errors.New("mark launcher: the kernel refused the mark; the thread is a launcher already, or there is no memory")
 	}
 	r.taken[slot] = true
+	s, err := r.own(slot)
+	if err != nil {
+		return nil, fmt.Errorf("mark launcher: %w", err)
+	}
+	return s, nil
+}
+
+// own makes a slot a new owner's, and begins its first run.
+func (r *Recorder) own(slot int) (*Slot, error) {
+	shared := r.slots[slot]
 	s := &Slot{r: r, index: slot, gen: shared.Gen, since: shared.Gen + 1}
 	atomic.StoreUint64(&shared.Since, s.since)
 	clear(shared.All.Cell[:])
 	if err := r.forget(slot); err != nil {
-		return nil, fmt.Errorf("mark launcher: %w", err)
+		return nil, err
 	}
 	s.begin(shared)
 	return s, nil
@@ -111,11 +122,20 @@ func (s *Slot) set(kinds ...recorderKind) []sysno.ID {
 }
 
 // Release takes the mark off the calling thread, which must be the one that
-// called Launcher, and frees the slot for another. A second Release does nothing.
+// called Launcher, and frees the slot for another. Of a slot that Attach returned it
+// ends the recording, for any caller. A second Release does nothing.
 func (s *Slot) Release() error {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
 	if s.released || s.r.final != nil {
+		return nil
+	}
+	if s.attached {
+		if err := s.r.disown(s.index); err != nil {
+			return err
+		}
+		s.released = true
+		delete(s.r.taken, s.index)
 		return nil
 	}
 	s.r.request(s.index, 0)
