@@ -16,6 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
@@ -346,6 +348,25 @@ func TestAKilledTargetEndsItsRun(t *testing.T) {
 	}
 	if got := run(t, s, spec(t, trivial(t))); len(got) != 2 {
 		t.Errorf("the next run shows %v", got)
+	}
+}
+
+func TestACancelledRunEnds(t *testing.T) {
+	n := openNotify(t, NotifyOptions{})
+	e, err := launch.New(launch.Options{Program: "/bin/sh", Timeout: time.Hour, Watch: func() (launch.Watcher, error) { return n.Launcher(0) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	busy := &fuzz.Scenario{Argv: []string{"sh", "-c", "while :; do /bin/true; done"}, Stdin: fuzz.StdinNull}
+	if r, err := e.Run(ctx, busy); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %+v, %v, want that the time is up", r, err)
+	}
+	r, err := e.Run(t.Context(), &fuzz.Scenario{Argv: []string{"sh", "-c", "exit 4"}, Stdin: fuzz.StdinNull})
+	if err != nil || r.ExitCode != 4 || !slices.Contains(r.Seen, native(t, "execve")) {
+		t.Errorf("the next run: got %+v, %v, want exit 4 and its syscalls", r, err)
 	}
 }
 
