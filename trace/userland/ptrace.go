@@ -21,6 +21,11 @@ type PtraceOptions struct {
 	Returns bool // what came of the calls
 	Args    bool // their typed enum and flag arguments
 	Sites   bool // where they were called from
+
+	// Refuses, when not nil, says what is refused by the filter that programs are
+	// run under. It is called from several goroutines. Without it, a refused call
+	// counts as seen: the program makes it.
+	Refuses func(id sysno.ID, args [6]uint64) bool
 }
 
 // Ptrace is the recorder for where neither eBPF nor seccomp notification is
@@ -46,6 +51,7 @@ type Ptrace struct {
 	mu     sync.Mutex
 	closed bool
 	slots  map[int]*PtraceSlot
+	past   map[sysno.ID]bool // what released slots have seen
 }
 
 // OpenPtrace makes a recorder. The error is a *PtraceError where a right or a feature
@@ -54,7 +60,18 @@ func OpenPtrace(o PtraceOptions) (*Ptrace, error) {
 	if err := PtracePreflight(); err != nil {
 		return nil, err
 	}
-	return &Ptrace{opts: o, slots: map[int]*PtraceSlot{}}, nil
+	return &Ptrace{opts: o, slots: map[int]*PtraceSlot{}, past: map[sysno.ID]bool{}}, nil
+}
+
+// Seen is every syscall of all runs, sorted. After Close it stays as it was then.
+func (r *Ptrace) Seen() []sysno.ID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := maps.Clone(r.past)
+	for _, s := range r.slots {
+		s.addTo(all)
+	}
+	return slices.SortedFunc(maps.Keys(all), sysno.ID.Compare)
 }
 
 // Lost is what the recorder knows that it missed since it was opened.
@@ -87,10 +104,10 @@ type PtraceSlot struct {
 	bell    *bell         // of an attachment
 	release sync.Once
 
-	mu   sync.Mutex // between the tracer and who asks
-	run  uint64
-	seen map[sysno.ID]*sighting
-	odd  int // of seen, those without a name
+	mu        sync.Mutex // between the tracer and who asks
+	run       uint64     // counted from 1
+	sightings map[sysno.ID]*sighting
+	odd       int // of sightings, those of numbers without a name
 }
 
 // Launcher makes a slot for the programs that one thread starts, numbered from 0.
@@ -115,7 +132,7 @@ func (r *Ptrace) newSlot(index int) (*PtraceSlot, error) {
 	s := &PtraceSlot{
 		r: r, index: index,
 		jobs: make(chan func()), gone: make(chan struct{}),
-		seen: map[sysno.ID]*sighting{},
+		run: 1, sightings: map[sysno.ID]*sighting{},
 	}
 	s.tracer = &tracer{slot: s, tasks: map[int]*task{}}
 	r.slots[index] = s
@@ -200,23 +217,44 @@ func (s *PtraceSlot) Started(p *spawn.Process) error {
 	return p.Resume()
 }
 
-// Seen is every syscall of the current run, sorted, refused ones too. For a launched
-// program it waits until all that descends from it has ended; what a program outside
-// a pid namespace leaves behind is let go when the program ends.
+// Seen is every syscall of the current run, sorted. For a launched program it waits
+// until all that descends from it has ended; what a program outside a pid namespace
+// leaves behind is let go when the program ends.
 func (s *PtraceSlot) Seen() []sysno.ID {
+	return s.ofRun(func(d *sighting) uint64 { return d.run })
+}
+
+// Denied is every syscall of the current run that Options.Refuses, sorted. It waits
+// as Seen does.
+func (s *PtraceSlot) Denied() []sysno.ID {
+	return s.ofRun(func(d *sighting) uint64 { return d.denied })
+}
+
+func (s *PtraceSlot) ofRun(last func(*sighting) uint64) []sysno.ID {
 	if s.bell == nil && s.over != nil {
 		<-s.over
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var ids []sysno.ID
-	for id, d := range s.seen {
-		if d.run == s.run {
+	for id, d := range s.sightings {
+		if last(d) == s.run {
 			ids = append(ids, id)
 		}
 	}
 	slices.SortFunc(ids, sysno.ID.Compare)
 	return ids
+}
+
+// addTo adds what was seen in any run.
+func (s *PtraceSlot) addTo(set map[sysno.ID]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, d := range s.sightings {
+		if d.run > 0 {
+			set[id] = true
+		}
+	}
 }
 
 // Observations is everything that the slot's processes did in all runs, sorted, as
@@ -225,8 +263,10 @@ func (s *PtraceSlot) Observations() []trace.Observation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []trace.Observation
-	for id, d := range s.seen {
-		all = append(all, d.observation(id))
+	for id, d := range s.sightings {
+		if d.run > 0 {
+			all = append(all, d.observation(id))
+		}
 	}
 	slices.SortFunc(all, func(a, b trace.Observation) int { return a.ID.Compare(b.ID) })
 	return all
@@ -244,6 +284,7 @@ func (s *PtraceSlot) Release() error {
 		<-s.gone
 		s.r.mu.Lock()
 		defer s.r.mu.Unlock()
+		s.addTo(s.r.past)
 		delete(s.r.slots, s.index)
 	})
 	return err

@@ -239,10 +239,14 @@ func (t *tracer) entered(tid int, k *task, info syscallInfo) {
 		}
 	}
 	k.untraced = untraced(tid, k.call, args)
+	o := t.slot.r.opts
+	if o.Refuses != nil && o.Refuses(k.call, args) {
+		t.slot.note(k.call, func(d *sighting) { d.denied = t.slot.run })
+		return
+	}
 	if !t.slot.see(k.call) {
 		return
 	}
-	o := t.slot.r.opts
 	if o.Args {
 		t.slot.details(k.call, func(d *sighting) bool { return d.call(k.call, args) })
 	}
@@ -332,9 +336,15 @@ func untraced(tid int, id sysno.ID, args [6]uint64) bool {
 
 // see records a call in the current run, and reports whether there was room.
 func (s *PtraceSlot) see(id sysno.ID) bool {
+	return s.note(id, func(d *sighting) { d.run = s.run })
+}
+
+// note makes a note of a call, which need not be known yet, and reports whether there
+// was room.
+func (s *PtraceSlot) note(id sysno.ID, add func(*sighting)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d := s.seen[id]
+	d := s.sightings[id]
 	if d == nil {
 		if _, named := id.Name(); !named {
 			if s.odd == maxOdd {
@@ -344,9 +354,9 @@ func (s *PtraceSlot) see(id sysno.ID) bool {
 			s.odd++
 		}
 		d = newSighting()
-		s.seen[id] = d
+		s.sightings[id] = d
 	}
-	d.run = s.run
+	add(d)
 	return true
 }
 
@@ -355,7 +365,7 @@ func (s *PtraceSlot) see(id sysno.ID) bool {
 func (s *PtraceSlot) details(id sysno.ID, add func(*sighting) (lost bool)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if d := s.seen[id]; d != nil && add(d) {
+	if d := s.sightings[id]; d != nil && add(d) {
 		s.r.more.Add(1)
 	}
 }

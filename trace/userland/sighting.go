@@ -10,7 +10,8 @@ import (
 
 // sighting is what is known of one syscall.
 type sighting struct {
-	run     uint64 // that saw it last
+	run     uint64 // that saw it last, 0 for none
+	denied  uint64 // run in which it was refused last, 0 for none
 	success bool
 	refused bool
 	errnos  map[uint16]bool
