@@ -117,15 +117,21 @@ func (b backend) use() error {
 
 // merit is what a backend is good at.
 func (b backend) merit() string {
-	if b == backendNotify {
+	switch b {
+	case backendNotify:
 		return "seccomp notification sees what tjfuzz starts, and needs no rights"
+	case backendPtrace:
+		return "ptrace stops programs at each call, which makes them slow"
 	}
 	return "eBPF programs load and attach: they see all, at the least cost"
 }
 
 // costs are what one has to do without, where a backend cannot be used.
 func (b backend) costs() []string {
-	if b != backendEBPF {
+	switch b {
+	case backendNotify:
+		return []string{"without eBPF too, programs are slow at each of their calls"}
+	case backendPtrace:
 		return nil
 	}
 	return []string{

@@ -34,6 +34,7 @@ func passThrough(t *testing.T) map[string]string {
 	return map[string]string{
 		"enforce": "tjfuzz enforce --quiet --policy " + permissive(t) + " --",
 		"trace":   "tjfuzz trace --quiet --",
+		"ptrace":  "tjfuzz trace --quiet --backend ptrace --",
 	}
 }
 

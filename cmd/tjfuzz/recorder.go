@@ -27,13 +27,14 @@ const (
 	backendAuto   backend = "auto"
 	backendEBPF   backend = "ebpf"
 	backendNotify backend = "notify"
+	backendPtrace backend = "ptrace"
 )
 
-var backends = []backend{backendAuto, backendEBPF, backendNotify}
+var backends = []backend{backendAuto, backendEBPF, backendNotify, backendPtrace}
 
 func (b *backend) add(f *pflag.FlagSet) {
 	*b = backendAuto
-	f.Var(b, "backend", "how syscalls are recorded: ebpf, which sees all and costs little, notify, which needs no rights, or auto, the first of these that works")
+	f.Var(b, "backend", "how syscalls are recorded: ebpf, which sees all and costs little, notify, which needs no rights, ptrace, which is slow, or auto, the first of these that works")
 }
 
 // String, Set and Type make a backend the value of a flag.
@@ -83,16 +84,22 @@ type recording struct {
 
 // how names what a backend records by, for messages.
 func (b backend) how() string {
-	if b == backendNotify {
+	switch b {
+	case backendNotify:
 		return "seccomp notification"
+	case backendPtrace:
+		return "ptrace"
 	}
 	return "eBPF"
 }
 
 // try reports why a backend cannot record here.
 func (b backend) try() error {
-	if b == backendEBPF {
+	switch b {
+	case backendEBPF:
 		return rawtp.Preflight()
+	case backendPtrace:
+		return userland.PtracePreflight()
 	}
 	n, err := userland.OpenNotify(userland.NotifyOptions{})
 	if err != nil {
@@ -106,11 +113,14 @@ func (b backend) try() error {
 func lack(err error) (missing, mend string, ok bool) {
 	var ebpf *rawtp.PreflightError
 	var notify *userland.NotifyError
+	var ptrace *userland.PtraceError
 	switch {
 	case errors.As(err, &ebpf):
 		return ebpf.Missing, ebpf.Mend, true
 	case errors.As(err, &notify):
 		return notify.Missing, notify.Mend, true
+	case errors.As(err, &ptrace):
+		return ptrace.Missing, ptrace.Mend, true
 	}
 	return "", "", false
 }
@@ -151,12 +161,15 @@ func (b backend) open(what recording) (recorder, error) {
 	}
 	var rec recorder
 	var err error
-	if b == backendNotify {
+	switch b {
+	case backendNotify:
 		if what.results {
 			return nil, hinted(errors.New("--results cannot be had from seccomp notification, which does not see how calls end"), "leave it out, or choose another --backend")
 		}
 		rec, err = openNotify(what)
-	} else {
+	case backendPtrace:
+		rec, err = openPtrace(what, code)
+	default:
 		rec, err = openEBPF(what, code)
 	}
 	if missing, mend, known := lack(err); known {
@@ -312,4 +325,53 @@ func (w exercising) Seen() []sysno.ID {
 		}
 	}
 	return seen
+}
+
+// byPtrace records by stopping programs at each call. It sees a call before the
+// filter does, and so asks the policy what the filter is going to say.
+type byPtrace struct {
+	*userland.Ptrace
+	code []byte
+
+	mu    sync.Mutex
+	slots []*userland.PtraceSlot
+}
+
+func openPtrace(what recording, code []byte) (recorder, error) {
+	o := userland.PtraceOptions{Returns: what.results, Args: what.args, Sites: what.sites}
+	if p := what.policy; p != nil {
+		o.Refuses = func(id sysno.ID, args [6]uint64) bool { return !p.Decide(id, args).Action.Permits() }
+	}
+	rec, err := userland.OpenPtrace(o)
+	if err != nil {
+		return nil, err
+	}
+	return &byPtrace{Ptrace: rec, code: code}, nil
+}
+
+func (r *byPtrace) launcher(slot int) (watcher, error) {
+	s, err := r.Launcher(slot)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.slots = append(r.slots, s)
+	return s, nil
+}
+
+func (*byPtrace) settle(sysno.ID)        {}
+func (*byPtrace) atLeast() bool          { return false }
+func (*byPtrace) needed() bool           { return false }
+func (*byPtrace) linger(context.Context) {}
+func (r *byPtrace) filter() []byte       { return r.code }
+
+func (r *byPtrace) describe(t *trace.Trace) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var launchers [][]trace.Observation
+	for _, s := range r.slots {
+		launchers = append(launchers, s.Observations())
+	}
+	return addDetails(t, launchers)
 }

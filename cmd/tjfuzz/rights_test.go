@@ -97,6 +97,16 @@ func TestRightsAndWhatTheirAbsenceSays(t *testing.T) {
 		{"another listener", []string{program, "trace", "--quiet", "--backend", "notify", "--"}, program, "notify",
 			"this process is itself under a seccomp filter that notifies somebody, and there can be only one such",
 			"run outside of what put it there: another recorder, or a container whose profile notifies an agent"},
+
+		{"no capability", capable(""), program, "ptrace", "", ""},
+		{"user namespace", append(capable(""), unshare, "-U"), program, "ptrace", "", ""},
+		{"another listener", []string{program, "trace", "--quiet", "--backend", "notify", "--"}, program, "ptrace", "", ""},
+		{"filter against ptrace", []string{program, "enforce", "--quiet", "--policy", filter("ptrace"), "--"}, program, "ptrace",
+			"ptrace(2) is refused (operation not permitted), probably by the container runtime's profile",
+			"allow ptrace in that profile, or run outside the container"},
+		{"another tracer", []string{program, "trace", "--quiet", "--backend", "ptrace", "--"}, program, "ptrace",
+			"this process is itself traced, and so is what it starts; nothing has two tracers",
+			"run outside of what traces it: a debugger, or another recorder"},
 	} {
 		t.Run(c.backend+" "+c.name, func(t *testing.T) {
 			command := append(c.world, c.program, "trace", "--backend", c.backend, "--", "/bin/true")
@@ -133,10 +143,10 @@ func TestDoctorAgreesWithTrace(t *testing.T) {
 		ways  map[string]bool
 		taken string // empty: none
 	}{
-		{"root", nil, map[string]bool{"ebpf": true, "notify": true}, "ebpf"},
-		{"nobody", nobody, map[string]bool{"ebpf": false, "notify": true}, "notify"},
-		{"under a recorder", append([]string{program, "trace", "--quiet", "--backend", "notify", "--"}, nobody...), map[string]bool{"ebpf": false, "notify": false}, ""},
-		{"under a filter", []string{program, "enforce", "--quiet", "--policy", profile, "--"}, map[string]bool{"ebpf": false, "notify": false}, ""},
+		{"root", nil, map[string]bool{"ebpf": true, "notify": true, "ptrace": true}, "ebpf"},
+		{"nobody", nobody, map[string]bool{"ebpf": false, "notify": true, "ptrace": true}, "notify"},
+		{"under a recorder", append([]string{program, "trace", "--quiet", "--backend", "notify", "--"}, nobody...), map[string]bool{"ebpf": false, "notify": false, "ptrace": true}, "ptrace"},
+		{"under a filter", []string{program, "enforce", "--quiet", "--policy", profile, "--"}, map[string]bool{"ebpf": false, "notify": false, "ptrace": false}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			command := append(c.world, program, "doctor", "--json")
@@ -170,11 +180,16 @@ func TestDoctorAgreesWithTrace(t *testing.T) {
 			}
 
 			code, stderr := said(t, dir, append(c.world, program, "trace", "--", "/bin/true"))
-			instead := strings.Contains(stderr, "tjfuzz: recording by seccomp notification, not by eBPF: ")
+			instead := ""
+			for how, b := range map[string]string{"seccomp notification": "notify", "ptrace": "ptrace"} {
+				if strings.Contains(stderr, "tjfuzz: recording by "+how+", not by eBPF: ") {
+					instead = b
+				}
+			}
 			switch {
 			case c.taken == "" && (code != exitError || !strings.Contains(stderr, "tjfuzz: error: cannot record by eBPF: ")):
 				t.Errorf("trace: exit code %d, %s; want that it cannot record", code, stderr)
-			case c.taken != "" && (code != 0 || instead != (c.taken == "notify")):
+			case c.taken != "" && (code != 0 || instead != strings.TrimPrefix(c.taken, "ebpf")):
 				t.Errorf("trace: exit code %d, %s; want a recording by %s", code, stderr, c.taken)
 			}
 		})

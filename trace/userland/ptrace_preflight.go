@@ -47,7 +47,7 @@ func preflight() (err error) {
 		}
 	}()
 	if err := seize(p.Pid, unix.PTRACE_O_EXITKILL); err != nil {
-		return refusal(err, yama())
+		return refusal(err, yama(), isTraced())
 	}
 	if err := request(unix.PTRACE_INTERRUPT, p.Pid, 0, 0); err != nil {
 		return fmt.Errorf("stop a child: %w", err)
@@ -79,12 +79,23 @@ func yama() string {
 	return strings.TrimSpace(string(b))
 }
 
+// isTraced reports whether the calling thread has a tracer.
+func isTraced() bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/status", unix.Gettid()))
+	return err == nil && !strings.Contains(string(b), "\nTracerPid:\t0\n")
+}
+
 // refusal says why a child of one's own may not be traced
 // (Documentation/admin-guide/LSM/Yama.rst).
-func refusal(err error, scope string) error {
+func refusal(err error, scope string, traced bool) error {
 	switch {
 	case !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EACCES):
 		return fmt.Errorf("trace a child: %w", err)
+	case traced:
+		return &PtraceError{
+			Missing: "this process is itself traced, and so is what it starts; nothing has two tracers",
+			Mend:    "run outside of what traces it: a debugger, or another recorder",
+		}
 	case scope == "3":
 		return &PtraceError{
 			Missing: "kernel.yama.ptrace_scope is 3, which forbids ptrace to everybody",
@@ -97,7 +108,7 @@ func refusal(err error, scope string) error {
 		}
 	}
 	return &PtraceError{
-		Missing: "ptrace of a child is refused",
-		Mend:    "a container's seccomp profile may forbid it: start the container with --cap-add SYS_PTRACE or another profile",
+		Missing: fmt.Sprintf("ptrace(2) is refused (%v), probably by the container runtime's profile", err),
+		Mend:    "allow ptrace in that profile, or run outside the container",
 	}
 }
