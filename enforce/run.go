@@ -130,9 +130,10 @@ func run(c Command) (_ Status, err error) {
 		}
 	}
 	if p.Delegated() {
-		// Who traces the program's processes waits for them too, and gets a SIGCHLD
-		// at each of their calls.
+		// Who traces the program's processes waits for them too: what reap would wait
+		// for is their stops. There is a SIGCHLD at each of their calls.
 		signal.Stop(children)
+		children = nil
 	}
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
