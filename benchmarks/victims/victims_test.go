@@ -30,7 +30,7 @@ import (
 var update = flag.Bool("update", false, "write the tables of docs/recorder.md")
 
 // backends are the columns: those that --backend names.
-var backends = []string{"ebpf", "notify"}
+var backends = []string{"ebpf", "notify", "ptrace"}
 
 // unavailable is the exit code by which a victim says that the kernel does not
 // offer what it was to do.
@@ -57,7 +57,10 @@ type row struct {
 }
 
 func rows() []row {
-	noOperations := map[string]string{"notify": "an operation is no syscall, and no filter is asked about it"}
+	noOperations := map[string]string{
+		"notify": "an operation is no syscall, and no filter is asked about it",
+		"ptrace": "an operation is no syscall, and nothing stops at it",
+	}
 	return []row{
 		{what: "the program itself", victim: "itself"},
 		{what: "a thread", victim: "thread"},
@@ -71,7 +74,9 @@ func rows() []row {
 		{what: "a program executed by execveat", victim: "execveat"},
 		{what: "the execveat itself", victim: "execveat", call: "execveat"},
 		{what: "a process that unshares its namespaces and renames itself", victim: "disguise"},
-		{what: "a process that another one of the program's traces", victim: "tracee"},
+		{what: "a process that another one of the program's traces", victim: "tracee", cannot: map[string]string{
+			"ptrace": "a task has one tracer, so the program's own fails",
+		}},
 		{what: "a process that SIGKILL ends right after its call", victim: "sigkill"},
 		{what: "a call that the program's own filter refuses", victim: "own-filter", cannot: map[string]string{
 			"notify": "the kernel asks the strictest filter, and that one answers itself",
@@ -82,7 +87,9 @@ func rows() []row {
 		{what: "a 32-bit program", victim: "exec-of", arch: sysno.I386, only: "amd64"},
 		{what: "int $0x80 in a 64-bit program", victim: "int80", arch: sysno.I386, only: "amd64"},
 		{what: "a call of x32, whether or not the kernel has x32", victim: "x32", arch: sysno.X32, only: "amd64"},
-		{what: "time, by the vsyscall page", victim: "vsyscall", call: "time", only: "amd64"},
+		{what: "time, by the vsyscall page", victim: "vsyscall", call: "time", only: "amd64", cannot: map[string]string{
+			"ptrace": "the kernel answers it in a page fault, at which no tracer is asked",
+		}},
 		{what: "io_uring_setup, which is what a policy decides about", victim: "uring", call: "io_uring_setup"},
 		{what: "an operation of io_uring", victim: "uring", operation: "NOP", cannot: noOperations},
 		{what: "an operation that the kernel's own thread takes (SQPOLL)", victim: "sqpoll", operation: "NOP", cannot: noOperations},
@@ -144,8 +151,11 @@ func TestEachBackendFindsWhatTheTableSays(t *testing.T) {
 					if r.only != "" && r.only != runtime.GOARCH {
 						t.Skipf("there is no such thing on %s", runtime.GOARCH)
 					}
-					seen := v.trace(t, []string{"--backend", backend}, v.native, r.victim, v.compat)
 					why, cannot := r.cannot[backend]
+					seen, offered := v.record(t, []string{"--backend", backend}, v.native, r.victim, v.compat)
+					if !offered && !cannot {
+						unoffered(t)
+					}
 					switch found := r.in(t, seen); {
 					case found && cannot:
 						t.Errorf("it was found; the table says that it cannot be: %s", why)
@@ -167,22 +177,37 @@ func TestEachBackendFindsWhatTheTableSays(t *testing.T) {
 // trace records a program and returns the evidence, which must be complete.
 func (v *victims) trace(t *testing.T, flags []string, argv ...string) *trace.Trace {
 	t.Helper()
+	evidence, offered := v.record(t, flags, argv...)
+	if !offered {
+		unoffered(t)
+	}
+	return evidence
+}
+
+// unoffered ends the test of something that the kernel does not have.
+func unoffered(t *testing.T) {
+	t.Helper()
+	if os.Getenv("TJFUZZ_REQUIRE") == "all" {
+		t.Fatal("the kernel does not offer it, and TJFUZZ_REQUIRE wants all")
+	}
+	t.Skip("the kernel does not offer it")
+}
+
+// record is trace for a program to which the kernel, or who records, may deny what it
+// was to do.
+func (v *victims) record(t *testing.T, flags []string, argv ...string) (evidence *trace.Trace, offered bool) {
+	t.Helper()
 	out := filepath.Join(t.TempDir(), "evidence")
 	args := slices.Concat([]string{"trace", "--quiet", "-o", out}, flags, []string{"--"}, argv)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	text, err := exec.CommandContext(ctx, v.tool, args...).CombinedOutput()
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == unavailable {
-		if os.Getenv("TJFUZZ_REQUIRE") == "all" {
-			t.Fatal("the kernel does not offer it, and TJFUZZ_REQUIRE wants all")
-		}
-		t.Skip("the kernel does not offer it")
-	}
-	if err != nil {
+	offered = !errors.As(err, &exit) || exit.ExitCode() != unavailable
+	if err != nil && offered {
 		t.Fatalf("tjfuzz %s: %v\n%s", strings.Join(args, " "), err, text)
 	}
-	return read(t, out)
+	return read(t, out), offered
 }
 
 func read(t *testing.T, name string) *trace.Trace {
