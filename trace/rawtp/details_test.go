@@ -201,6 +201,9 @@ func TestARefusedCallHasDetailsToo(t *testing.T) {
 	if !o.Returns.Refused || o.Returns.Success || len(o.Returns.Errnos) != 0 || len(o.Sites) != 1 {
 		t.Errorf("got %+v, want a refused call with a site", o)
 	}
+	if got := s.Denied(); !slices.Equal(got, []sysno.ID{o.ID}) {
+		t.Errorf("denied %v, want %v", got, o.ID)
+	}
 	if got, err := r.Denials(); err != nil || len(got) != 0 {
 		t.Errorf("denials %v, %v; they were not asked for", got, err)
 	}
@@ -314,8 +317,9 @@ func TestTablesHaveTheBoundsOfTheTrace(t *testing.T) {
 func TestDetailsEndWithTheirLauncher(t *testing.T) {
 	program := compile(t, "details.c", []string{"-static", "-O1"})
 	r := mustOpen(t, Options{Slots: 1, Sites: true, Args: true, Returns: true})
+	var former *Slot
 	t.Run("before", func(t *testing.T) {
-		launcher(t, r, 0)
+		former = launcher(t, r, 0)
 		run(t, program, "arguments", "many")
 		run(t, program, "many")
 	})
@@ -331,5 +335,8 @@ func TestDetailsEndWithTheirLauncher(t *testing.T) {
 		if name := o.ID.String(); name == "fcntl" || name == "getpgid" {
 			t.Errorf("%s is of the launcher before", name)
 		}
+	}
+	if got := observed(t, former, "getpgid"); len(got.Sites) != trace.MaxSites {
+		t.Errorf("the former launcher's slot: %+v, want what it had seen", got)
 	}
 }

@@ -25,9 +25,9 @@ type Entry struct {
 // phaseOf is what the kind of a sighting says about the part of life.
 func phaseOf(kind recorderKind) trace.Phase {
 	switch kind {
-	case recorderKindSTARTUP:
+	case recorderKindSTARTUP, recorderKindDENIED_STARTUP:
 		return trace.PhaseStartup
-	case recorderKindMAIN:
+	case recorderKindMAIN, recorderKindDENIED_MAIN:
 		return trace.PhaseMain
 	}
 	return trace.PhaseUnknown
@@ -36,6 +36,11 @@ func phaseOf(kind recorderKind) trace.Phase {
 // sightings are the kinds of what was seen.
 func sightings() []recorderKind {
 	return []recorderKind{recorderKindSEEN, recorderKindSTARTUP, recorderKindMAIN}
+}
+
+// refusals are the kinds of what a filter has refused.
+func refusals() []recorderKind {
+	return []recorderKind{recorderKindDENIED, recorderKindDENIED_STARTUP, recorderKindDENIED_MAIN}
 }
 
 // NoPhases says why the Recorder does not tell startup from main, nil when it does.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
 	"github.com/tjfuzz/tjfuzz/trace"
 )
@@ -299,6 +300,20 @@ func TestWithoutAProbeNoPhaseIsClaimed(t *testing.T) {
 				t.Errorf("no getsid in %v, %v", names(s.Seen()), got)
 			}
 		})
+	}
+}
+
+func TestARefusedCallHasAPhase(t *testing.T) {
+	program := compile(t, "phases.c", nil)
+	r := mustOpen(t, Options{Slots: 1, Denials: true, Entry: entryOf(t, program)})
+	s := launcher(t, r, 0)
+	access, getsid := id(t, sysno.Native(), "access"), id(t, sysno.Native(), "getsid")
+	runFiltered(t, refuse(13), []uint32{access.NR, getsid.NR}, false, program)
+	wantPhases(t, s, map[string]trace.Phase{"access": trace.PhaseStartup, "getsid": trace.PhaseMain})
+	want := []sysno.ID{access, getsid}
+	slices.SortFunc(want, sysno.ID.Compare)
+	if got := s.Denied(); !slices.Equal(got, want) || !slices.Equal(r.Denied(), want) {
+		t.Errorf("denied %v and %v, want %v", got, r.Denied(), want)
 	}
 }
 

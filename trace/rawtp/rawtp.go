@@ -389,7 +389,7 @@ func (r *Recorder) Close() error {
 	denials, unread := r.denialTable()
 	r.final = &record{
 		seen:    r.sessionSet(sightings()...),
-		denied:  r.sessionSet(recorderKindDENIED),
+		denied:  r.sessionSet(refusals()...),
 		denials: denials,
 		lost:    r.countLost(),
 		dropped: r.countDropped(),
@@ -447,7 +447,7 @@ func (r *Recorder) Denied() []sysno.ID {
 	if r.final != nil {
 		return slices.Clone(r.final.denied)
 	}
-	return r.sessionSet(recorderKindDENIED)
+	return r.sessionSet(refusals()...)
 }
 
 // Lost is what the Recorder knows that it missed since Open.

@@ -18,8 +18,11 @@
 #include <bpf/bpf_core_read.h>
 
 enum abi { NATIVE, I386, X32, ABIS, FOREIGN = ABIS };
-/* What was seen is of one of three kinds: SEEN where the part of life is not known. */
-enum kind { SEEN, STARTUP, MAIN, DENIED, KINDS };
+/*
+ * What was seen is of one of three kinds: SEEN where the part of life is not known. So
+ * is what was denied.
+ */
+enum kind { SEEN, STARTUP, MAIN, DENIED, DENIED_STARTUP, DENIED_MAIN, KINDS };
 enum state { NONE, LAUNCHER, PENDING, ARMED };
 /*
  * INSIDE: the next sys_exit of this thread needs no sys_enter before it. JOINED: nor
@@ -473,7 +476,7 @@ static __always_inline void deny(struct task_struct *task, struct mark *mark, st
 
 	if (!all)
 		return;
-	keep(all, mark, DENIED, abi, nr);
+	keep(all, mark, mark->kind < DENIED ? DENIED + mark->kind : DENIED, abi, nr);
 	if (!all->denials)
 		return;
 	e = draft();

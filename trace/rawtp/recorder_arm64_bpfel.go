@@ -77,11 +77,13 @@ type recorderKin struct {
 type recorderKind uint32
 
 const (
-	recorderKindSEEN    recorderKind = 0
-	recorderKindSTARTUP recorderKind = 1
-	recorderKindMAIN    recorderKind = 2
-	recorderKindDENIED  recorderKind = 3
-	recorderKindKINDS   recorderKind = 4
+	recorderKindSEEN           recorderKind = 0
+	recorderKindSTARTUP        recorderKind = 1
+	recorderKindMAIN           recorderKind = 2
+	recorderKindDENIED         recorderKind = 3
+	recorderKindDENIED_STARTUP recorderKind = 4
+	recorderKindDENIED_MAIN    recorderKind = 5
+	recorderKindKINDS          recorderKind = 6
 )
 
 type recorderMark struct {
@@ -145,7 +147,7 @@ type recorderSession struct {
 
 type recorderSet struct {
 	_    structs.HostLayout
-	Cell [4][1728]uint8
+	Cell [6][1728]uint8
 }
 
 type recorderSite struct {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/trace"
 )
 
 // requestNR is the syscall by which a thread asks to become a launcher: it has no
@@ -26,6 +27,7 @@ type Slot struct {
 	since    uint64 // the first generation
 	attached bool   // by Attach
 	released bool
+	kept     []trace.Observation // from Release on
 }
 
 // Launcher makes the calling OS thread the launcher of a slot, numbered from 0:
@@ -89,10 +91,7 @@ func (s *Slot) Begin() {
 // task can carry it.
 func (s *Slot) begin(shared *recorderSlot) {
 	s.gen++
-	for _, kind := range sightings() {
-		clear(shared.Half[s.gen&1].Cell[kind][:])
-	}
-	clear(shared.Half[s.gen&1].Cell[recorderKindDENIED][:])
+	shared.Half[s.gen&1] = recorderSet{}
 	atomic.StoreUint64(&shared.Gen, s.gen)
 }
 
@@ -103,7 +102,7 @@ func (s *Slot) Seen() []sysno.ID { return s.set(sightings()...) }
 
 // Denied is every syscall that a seccomp filter refused the processes of the
 // current run, sorted. It needs Options.Denials or Options.Returns.
-func (s *Slot) Denied() []sysno.ID { return s.set(recorderKindDENIED) }
+func (s *Slot) Denied() []sysno.ID { return s.set(refusals()...) }
 
 func (s *Slot) set(kinds ...recorderKind) []sysno.ID {
 	s.r.mu.RLock()
@@ -142,6 +141,7 @@ func (s *Slot) Release() error {
 	if atomic.LoadUint64(&s.r.slots[s.index].Launcher) != 0 {
 		return fmt.Errorf("release launcher: the calling thread is not that of slot %d", s.index)
 	}
+	s.kept = s.observations()
 	s.released = true
 	delete(s.r.taken, s.index)
 	return nil
