@@ -163,6 +163,9 @@ func TestAttachToATreeThatForksMissesNothing(t *testing.T) {
 		if err := s.Release(); err != nil {
 			t.Fatal(err)
 		}
+		if len(s.Observations()) == 0 {
+			t.Errorf("round %d: no observations after Release", round)
+		}
 		if t.Failed() {
 			t.Fatalf("in round %d", round)
 		}

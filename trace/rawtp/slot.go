@@ -133,13 +133,11 @@ func (s *Slot) Release() error {
 		if err := s.r.disown(s.index); err != nil {
 			return err
 		}
-		s.released = true
-		delete(s.r.taken, s.index)
-		return nil
-	}
-	s.r.request(s.index, 0)
-	if atomic.LoadUint64(&s.r.slots[s.index].Launcher) != 0 {
-		return fmt.Errorf("release launcher: the calling thread is not that of slot %d", s.index)
+	} else {
+		s.r.request(s.index, 0)
+		if atomic.LoadUint64(&s.r.slots[s.index].Launcher) != 0 {
+			return fmt.Errorf("release launcher: the calling thread is not that of slot %d", s.index)
+		}
 	}
 	s.kept = s.observations()
 	s.released = true
