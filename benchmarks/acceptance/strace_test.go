@@ -1,14 +1,11 @@
 package acceptance
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +15,7 @@ import (
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
 	"github.com/tjfuzz/tjfuzz/trace"
+	"github.com/tjfuzz/tjfuzz/trace/foreign"
 )
 
 // rounds is how often each side watches a command: scheduling decides about some
@@ -114,10 +112,13 @@ func besideStrace(t testing.TB, all bool) []compared {
 	return results
 }
 
+// sightings are syscalls, each with a file in which it is.
+type sightings map[sysno.ID]string
+
 // watch makes the union of what the watcher has seen in all rounds.
-func watch(t testing.TB, c watched, materials string, read func(testing.TB, string) []sysno.ID, watcher ...string) map[sysno.ID]bool {
+func watch(t testing.TB, c watched, materials string, read func(testing.TB, string) []sysno.ID, watcher ...string) sightings {
 	t.Helper()
-	union := map[sysno.ID]bool{}
+	union := sightings{}
 	for range rounds {
 		dir, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
 		lay(t, materials, dir, nil)
@@ -130,30 +131,33 @@ func watch(t testing.TB, c watched, materials string, read func(testing.TB, stri
 			t.Fatalf("%s -- %s ended with %d, want %d:\n%s", watcher[0], c.args, o.code, c.code, o.stderr)
 		}
 		for _, id := range read(t, out) {
-			union[id] = true
+			union[id] = out
 		}
 	}
 	return union
 }
 
-func differ(t testing.TB, c watched, ours, theirs map[sysno.ID]bool) compared {
+func differ(t testing.TB, c watched, ours, theirs sightings) compared {
 	t.Helper()
 	execve, _ := sysno.Lookup(sysno.Native(), "execve")
-	if !ours[execve] || !theirs[execve] {
+	if ours[execve] == "" || theirs[execve] == "" {
 		t.Fatalf("%s: one side has no execve; tjfuzz: %v, strace: %v", c.args, ours, theirs)
 	}
 	r := compared{watched: c}
 	for _, side := range []struct {
 		who       string
-		has, lack map[sysno.ID]bool
+		has, lack sightings
 	}{{"tjfuzz", ours, theirs}, {"strace", theirs, ours}} {
 		for _, id := range slices.SortedFunc(maps.Keys(side.has), sysno.ID.Compare) {
-			if side.lack[id] {
+			if side.lack[id] != "" {
 				continue
 			}
 			why := c.may[id.String()]
 			if namesake(id, side.lack) {
 				why = "strace does not say in which ABI a call is made"
+			}
+			if why == "" {
+				t.Logf("%s: the lines about %v, of which only %s knows:\n%s", c.args, id, side.who, about(t, id, side.has[id]))
 			}
 			r.differences = append(r.differences, difference{id, side.who, why})
 		}
@@ -161,8 +165,27 @@ func differ(t testing.TB, c watched, ours, theirs map[sysno.ID]bool) compared {
 	return r
 }
 
+// about is what a file says of a syscall, with the lines before: a difference that
+// nobody expected may not come again.
+func about(t testing.TB, id sysno.ID, file string) string {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, _ := id.Name()
+	var found []string
+	lines := strings.Split(string(data), "\n")
+	for i, line := range lines {
+		if strings.Contains(line, name) {
+			found = append(found, lines[max(0, i-5):i+1]...)
+		}
+	}
+	return strings.Join(found, "\n")
+}
+
 // namesake reports whether ids has a syscall of another ABI with the name of id.
-func namesake(id sysno.ID, ids map[sysno.ID]bool) bool {
+func namesake(id sysno.ID, ids sightings) bool {
 	name, ok := id.Name()
 	for other := range ids {
 		if n, _ := other.Name(); ok && other.Arch != id.Arch && n == name {
@@ -186,43 +209,30 @@ func readEvidence(t testing.TB, name string) []sysno.ID {
 	if !evidence.Lost.Complete() {
 		t.Fatalf("the recorder lost something: %+v", evidence.Lost)
 	}
-	var ids []sysno.ID
-	for _, o := range evidence.Observations {
-		ids = append(ids, o.ID)
-	}
-	return ids
+	return identifiers(evidence)
 }
-
-// straceLine is a line of strace -f -o: a number, then a call, the rest of a call
-// that another thread interrupted, a signal (---) or an end (+++).
-var straceLine = regexp.MustCompile(`^(?:\d+ +)?(?:([a-z_0-9]+)\(|<\.\.\. ([a-z_0-9]+) resumed>|---|\+\+\+)`)
 
 func readStrace(t testing.TB, name string) []sysno.ID {
 	t.Helper()
-	data, err := os.ReadFile(name)
+	f, err := os.Open(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var ids []sysno.ID
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		m := straceLine.FindStringSubmatch(lines.Text())
-		if m == nil {
-			t.Fatalf("strace wrote a line of unknown form: %s", lines.Text())
-		}
-		call := m[1] + m[2]
-		if call == "" {
-			continue
-		}
-		id, err := sysno.Parse(sysno.Native(), call)
-		if err != nil {
-			t.Fatalf("strace names a syscall that is not in the table: %v", err)
-		}
-		ids = append(ids, id)
-	}
-	if err := lines.Err(); err != nil {
+	defer f.Close()
+	log, err := foreign.ReadStrace(foreign.Options{}, foreign.Log{Name: name, Reader: f})
+	if err != nil {
 		t.Fatal(err)
+	}
+	if !log.Trace.Lost.Complete() {
+		t.Fatalf("strace lost something: %s", log.Missing)
+	}
+	return identifiers(log.Trace)
+}
+
+func identifiers(evidence *trace.Trace) []sysno.ID {
+	var ids []sysno.ID
+	for _, o := range evidence.Observations {
+		ids = append(ids, o.ID)
 	}
 	return ids
 }

@@ -433,7 +433,7 @@ func errnoOf(name, digits string) (uint16, bool) {
 		}
 	}
 	// Two names of one number, of which the library knows one.
-	aliases := map[string]syscall.Errno{"EWOULDBLOCK": unix.EAGAIN, "EDEADLOCK": unix.EDEADLK, "ENOTSUP": unix.EOPNOTSUPP, "ENOTSUPP": 524}
+	aliases := map[string]syscall.Errno{"EWOULDBLOCK": unix.EAGAIN, "EDEADLOCK": unix.EDEADLK, "EOPNOTSUPP": unix.ENOTSUP, "ENOTSUPP": 524}
 	e, ok := aliases[name]
 	return uint16(e), ok
 }

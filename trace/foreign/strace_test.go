@@ -240,6 +240,7 @@ func TestLinesOfStrace(t *testing.T) {
 		{"two numbers of a child", "clone(child_stack=NULL) = 2 /* 77 in strace's PID NS */\n77  getpid() = 2\n77  +++ exited with 0 +++", "x86_64:clone x86_64:getpid"},
 		{"time and duration", "12:00:01 read(3<a b>, \"= 1\", 3) = 3 <0.1>", "x86_64:read"},
 		{"an errno without a name", "ioctl(1, TCGETS) = -1 (errno 524)", "x86_64:ioctl"},
+		{"an errno of two names", "ioctl(1, TCGETS) = -1 EOPNOTSUPP (Operation not supported)", "x86_64:ioctl"},
 		{"a stack", "read(0, \"\", 1) = 0\n > /lib/libc.so(read+0x1) [0x2]", "x86_64:read"},
 		{"a stop", "read(0, \"\", 1) = 0\n--- stopped by SIGSTOP ---", "x86_64:read"},
 		{"a warning", "read(0, \"\", 1) = 0\nstrace: umoven: short read (1 < 4) @0x1", "x86_64:read"},
