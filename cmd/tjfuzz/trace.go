@@ -17,32 +17,56 @@ import (
 type traceOptions struct {
 	output  string
 	quiet   bool
+	json    bool
 	backend backend
 	details
+	running runningFlags
 }
 
 func newTrace() *cobra.Command {
 	var o traceOptions
 	c := &cobra.Command{
-		Use:   "trace [flags] -- PROGRAM [ARGS...]",
-		Short: "Run a program once, as it is, and record its syscalls as evidence",
+		Use:   "trace [flags] { -- PROGRAM [ARGS...] | --pid N | --cgroup PATH | --unit NAME | --container NAME }",
+		Short: "Record the syscalls of a program that it runs once, or of what runs already",
 		Long: `Run a program once, in the world as it is, with your terminal and your files,
 and record every syscall of the program and of all that it starts. The result is
 evidence, from which 'tjfuzz generate' makes a profile. The exit code is the
-program's own.`,
+program's own.
+
+Or record what runs already, until it has ended, until --duration is over, or until
+an interrupt: then too the evidence is written. A process is recorded with all that
+descends from it, a cgroup, unit or container with all that runs in it now or is
+executed in it later. tjfuzz itself is never recorded. Several recordings go on at
+once; -o is then a directory. A recording counts as one run, and as one that ended
+well: what served before and after it did not crash. It has none of what the program
+does when it starts: unite it with a recording of that (see 'tjfuzz merge').`,
 		Example: `  # what does this invocation call?
   tjfuzz trace -- ls -l
 
   # evidence of a session, then a profile
   tjfuzz trace -o session.json -- ./server --config dev.conf
-  tjfuzz generate -o server.seccomp.json session.json`,
-		Args: targetArgs,
-		RunE: func(c *cobra.Command, args []string) error { return runTrace(c, o, args) },
+  tjfuzz generate -o server.seccomp.json session.json
+
+  # ten minutes of a service, and of two processes at once
+  tjfuzz trace --unit nginx --duration 10m -o nginx.json
+  tjfuzz trace --pid 1203 --pid 1377 -o evidence/
+
+  # a container, until ^C
+  tjfuzz trace --container web -o web.json`,
+		Args: func(c *cobra.Command, args []string) error { return o.running.check(c, o, args) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if o.running.any() {
+				return runRunning(c, o)
+			}
+			return runTrace(c, o, args)
+		},
 	}
 	c.Flags().SetInterspersed(false)
-	c.Flags().StringVarP(&o.output, "output", "o", "", "write the evidence to this `file`, - for standard output (default: list the syscalls on standard error)")
+	c.Flags().StringVarP(&o.output, "output", "o", "", "write the evidence to this `file`, - for standard output, or a directory for several recordings (default: list the syscalls on standard error)")
 	o.backend.add(c.Flags())
 	o.details.add(c.Flags())
+	o.running.add(c)
+	c.Flags().BoolVar(&o.json, "json", false, "list the syscalls of what runs as JSON")
 	c.Flags().BoolVar(&o.quiet, "quiet", false, "show errors only")
 	return c
 }

@@ -72,6 +72,22 @@ func Identify(path string) (*Identity, error) {
 		return nil, fmt.Errorf("identify %s: %w", path, err)
 	}
 	defer f.Close()
+	return identify(r, resolved)
+}
+
+// IdentifyOpen is Identify for what a link leads to whose text is no path here, such
+// as /proc/PID/exe of a process with another root. The path stands in the result as
+// it is given.
+func IdentifyOpen(link, path string) (*Identity, error) {
+	f, r, err := open(link)
+	if err != nil {
+		return nil, fmt.Errorf("identify %s: %w", path, err)
+	}
+	defer f.Close()
+	return identify(r, path)
+}
+
+func identify(r *io.SectionReader, path string) (*Identity, error) {
 	c, err := inspect(r)
 	if err != nil {
 		return nil, fmt.Errorf("identify %s: %w", path, err)
@@ -81,7 +97,7 @@ func Identify(path string) (*Identity, error) {
 		return nil, fmt.Errorf("identify %s: %w", path, err)
 	}
 	return &Identity{
-		Path:        resolved,
+		Path:        path,
 		SHA256:      hex.EncodeToString(sum.Sum(nil)),
 		BuildID:     c.buildID,
 		Kind:        c.kind,
