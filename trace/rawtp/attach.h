@@ -354,7 +354,7 @@ static __always_inline int adopt_task(struct bpf_iter__task *ctx, int detailed)
 			return 0;
 		*mark = fresh;
 	} else {
-		mark = bpf_task_storage_get(&marks, task, &fresh, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		mark = give(task, &fresh);
 	}
 	if (!mark) {
 		add(&pass->unmarked);
@@ -446,7 +446,7 @@ int join(struct bpf_raw_tracepoint_args *ctx)
 	if (!slot)
 		return 0;
 	fresh.gen = slot->gen;
-	mark = bpf_task_storage_get(&marks, task, &fresh, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	mark = give(task, &fresh);
 	if (mark)
 		arm(mark);
 	else

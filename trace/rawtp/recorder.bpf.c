@@ -319,6 +319,19 @@ static __always_inline struct mark *mark_of(struct task_struct *task)
 	return bpf_task_storage_get(&marks, task, 0, 0);
 }
 
+/*
+ * The kernel has some memory for marks at hand on each CPU. The interrupt in which it
+ * gets more comes right after that has been used up, so a burst can be too fast once.
+ */
+static __always_inline struct mark *give(struct task_struct *task, struct mark *fresh)
+{
+	struct mark *mark = bpf_task_storage_get(&marks, task, fresh, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!mark)
+		mark = bpf_task_storage_get(&marks, task, fresh, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	return mark;
+}
+
 /* keep_odd and keep report whether the session had not seen the number yet. */
 static __always_inline int keep_odd(struct session *all, struct slot *slot, struct mark *mark,
 				    int current, enum kind kind, enum abi abi, __u32 nr)
@@ -652,7 +665,7 @@ int task_newtask(__u64 *ctx)
 		fresh.kind = MAIN;
 	/* The child's first sys_exit is that of the clone which it did not enter. */
 	fresh.phase = INSIDE;
-	if (bpf_task_storage_get(&marks, child, &fresh, BPF_LOCAL_STORAGE_GET_F_CREATE))
+	if (give(child, &fresh))
 		return 0;
 	all = session();
 	if (all)
