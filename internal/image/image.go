@@ -72,7 +72,7 @@ func Identify(path string) (*Identity, error) {
 		return nil, fmt.Errorf("identify %s: %w", path, err)
 	}
 	defer f.Close()
-	return identify(r, resolved)
+	return identity(r, resolved)
 }
 
 // IdentifyOpen is Identify for what a link leads to whose text is no path here, such
@@ -84,10 +84,10 @@ func IdentifyOpen(link, path string) (*Identity, error) {
 		return nil, fmt.Errorf("identify %s: %w", path, err)
 	}
 	defer f.Close()
-	return identify(r, path)
+	return identity(r, path)
 }
 
-func identify(r *io.SectionReader, path string) (*Identity, error) {
+func identity(r *io.SectionReader, path string) (*Identity, error) {
 	c, err := inspect(r)
 	if err != nil {
 		return nil, fmt.Errorf("identify %s: %w", path, err)
