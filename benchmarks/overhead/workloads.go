@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +41,10 @@ type workload struct {
 // what they work on.
 func (b *bench) chooseWorkloads(ctx context.Context, pattern *regexp.Regexp, scale float64) error {
 	times := func(n int) string { return strconv.Itoa(max(1, int(float64(n)*scale))) }
+	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
+	if err != nil {
+		return fmt.Errorf("find Go's sources: %w", err)
+	}
 	socket := b.path("redis.sock")
 	database := b.path("inserts.db")
 	all := []struct {
@@ -54,7 +57,7 @@ func (b *bench) chooseWorkloads(ctx context.Context, pattern *regexp.Regexp, sca
 		}, nil},
 		{workload{
 			name: "tar", what: "tar -c of Go's sources, " + times(4) + " times", comm: "tar", need: "tar", real: true,
-			argv: []string{times(4), "tar", "-cf", b.path("tar.tar"), "-C", filepath.Join(runtime.GOROOT(), "src"), "."},
+			argv: []string{times(4), "tar", "-cf", b.path("tar.tar"), "-C", filepath.Join(strings.TrimSpace(string(root)), "src"), "."},
 		}, nil},
 		{workload{
 			name: "git", what: "git status in a tree of " + times(20000) + " files, 8 times", comm: "git", need: "git", real: true,
