@@ -98,8 +98,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	for round := range *rounds {
-		if err := b.round(ctx, round, *rounds); err != nil {
+		if err := b.round(ctx, round, *rounds); err != nil && (round == 0 || ctx.Err() == nil) {
 			return err
+		} else if err != nil {
+			b.notes = append(b.notes, fmt.Sprintf("interrupted in round %d of %d", round+1, *rounds))
+			break
 		}
 	}
 	fmt.Fprint(stdout, b.report(strings.Join(append([]string{"go run ./benchmarks/overhead"}, args...), " ")))
