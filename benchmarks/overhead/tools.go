@@ -75,6 +75,7 @@ func (b *bench) all() []tool {
 		{name: "tjfuzz trace", wrap: tjfuzz("--backend", "ebpf"), goal: goal},
 		{name: "tjfuzz trace --results --args --sites", wrap: tjfuzz("--backend", "ebpf", "--results", "--args", "--sites")},
 		{name: "tjfuzz trace --backend notify", wrap: tjfuzz("--backend", "notify")},
+		{name: "tjfuzz trace --backend ptrace", wrap: tjfuzz("--backend", "ptrace")},
 		{name: "strace -f -c", wrap: before("strace", "-f", "-c", "-o", b.path("strace"), "--")},
 		{name: "strace -f --seccomp-bpf -c", wrap: before("strace", "-f", "--seccomp-bpf", "-c", "-o", b.path("strace"), "--")},
 		{name: "perf trace -s", wrap: perf},

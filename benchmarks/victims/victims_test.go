@@ -242,7 +242,7 @@ func TestTheDocumentHasTheTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(doc)
-	for mark, table := range map[string]string{"everything": everything()} {
+	for mark, table := range map[string]string{"everything": everything(), "ways": waysTable()} {
 		begin, end := "<!-- made from benchmarks/victims: "+mark+" -->\n", "<!-- end -->\n"
 		before, rest, ok := strings.Cut(text, begin)
 		old, after, closed := strings.Cut(rest, end)
@@ -263,25 +263,42 @@ func TestTheDocumentHasTheTables(t *testing.T) {
 
 // everything is the table of what a process can do.
 func everything() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "| a call by, or of | %s |\n|---|%s\n", strings.Join(backends, " | "), strings.Repeat("---|", len(backends)))
-	for _, r := range rows() {
-		what := r.what
-		if r.only == "amd64" {
-			what += " (x86-64)"
+	return table("a call by, or of", func(add func(string, string, map[string]string)) {
+		for _, r := range rows() {
+			what, found := r.what, "found"
+			if r.only == "amd64" {
+				what += " (x86-64)"
+			}
+			if r.arch != sysno.ArchInvalid {
+				found += ", as " + r.arch.String()
+			}
+			add(what, found, r.cannot)
 		}
+	})
+}
+
+// waysTable is the table of the ways in.
+func waysTable() string {
+	return table("way in", func(add func(string, string, map[string]string)) {
+		for _, w := range ways() {
+			add(w.what, "recorded", w.cannot)
+		}
+	})
+}
+
+func table(head string, fill func(add func(what, found string, cannot map[string]string))) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "| %s | %s |\n|---|%s\n", head, strings.Join(backends, " | "), strings.Repeat("---|", len(backends)))
+	fill(func(what, found string, cannot map[string]string) {
 		fmt.Fprintf(&b, "| %s |", what)
 		for _, backend := range backends {
-			cell := "found"
-			if r.arch != sysno.ArchInvalid && r.arch != sysno.Native() {
-				cell += ", as " + r.arch.String()
-			}
-			if why, cannot := r.cannot[backend]; cannot {
+			cell := found
+			if why, ok := cannot[backend]; ok {
 				cell = "cannot: " + why
 			}
 			fmt.Fprintf(&b, " %s |", cell)
 		}
 		b.WriteString("\n")
-	}
+	})
 	return b.String()
 }

@@ -307,10 +307,64 @@ static void by_vsyscall(void)
 }
 #endif
 
+static int to_thread[2], to_child[2], done[2];
+
+/* The calls of a thread and of a child that were there before. */
+static void *serves(void *arg)
+{
+	char c;
+
+	while (read(to_thread[0], &c, 1) == 1) {
+		syscall(SYS_sched_get_priority_min, SCHED_OTHER);
+		must(write(done[1], &c, 1) == 1);
+	}
+	return arg;
+}
+
+static void child_serves(void)
+{
+	struct timespec time;
+	char c;
+
+	while (read(to_child[0], &c, 1) == 1) {
+		syscall(SYS_sched_rr_get_interval, 0, &time);
+		must(write(done[1], &c, 1) == 1);
+	}
+}
+
+/* For each byte of its input it calls in an old thread, in an old child and in a new one. */
+static void serve(void)
+{
+	pthread_t thread;
+	pid_t child;
+	char c;
+
+	must(pipe(to_thread) == 0 && pipe(to_child) == 0 && pipe(done) == 0);
+	child = fork();
+	if (child == 0) {
+		close(to_child[1]);
+		child_serves();
+		_exit(0);
+	}
+	must(pthread_create(&thread, NULL, serves, NULL) == 0);
+	must(write(1, "ready\n", 6) == 6);
+	while (read(0, &c, 1) == 1) {
+		by_fork();
+		must(write(to_thread[1], &c, 1) == 1 && read(done[0], &c, 1) == 1);
+		must(write(to_child[1], &c, 1) == 1 && read(done[0], &c, 1) == 1);
+		must(write(1, "done\n", 5) == 5);
+	}
+	close(to_thread[1]);
+	close(to_child[1]);
+	must(pthread_join(thread, NULL) == 0);
+	reap(child);
+}
+
 static void nothing(void) {}
 
 static const struct { const char *name; void (*does)(void); } all[] = {
 	{ "nothing", nothing },
+	{ "serve", serve },
 	{ "itself", plain },
 	{ "thread", thread },
 	{ "fork", by_fork },
