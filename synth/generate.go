@@ -110,7 +110,7 @@ func sufficient(t *trace.Trace, o Options) error {
 	}
 	exec, _ := sysno.Lookup(t.Arch, "execve")
 	if !slices.ContainsFunc(t.Observations, func(obs trace.Observation) bool { return obs.ID == exec }) {
-		return fmt.Errorf("%w: every run begins with one, so the recorder was not armed", ErrNoExecSeen)
+		return fmt.Errorf("%w: every run begins with one, so none was recorded from its begin on", ErrNoExecSeen)
 	}
 	return nil
 }

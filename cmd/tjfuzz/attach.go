@@ -399,11 +399,14 @@ func (s *subject) tell(v voice, written bool) {
 	if s.ended {
 		how = "has ended"
 	}
-	if written {
-		v.say("%d syscalls of %s, which %s", len(s.seen), s.place.Name, how)
-	} else {
-		v.say("%d syscalls of %s, which %s: %s", len(s.seen), s.place.Name, how, names(s.seen))
+	what := fmt.Sprintf("%d syscalls", len(s.seen))
+	if len(s.seen) == 1 {
+		what = "1 syscall"
 	}
+	if !written && len(s.seen) > 0 {
+		how += ": " + names(s.seen)
+	}
+	v.say("%s of %s, which %s", what, s.place.Name, how)
 }
 
 // listJSON writes what was recorded for a machine.

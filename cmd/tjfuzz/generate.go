@@ -139,6 +139,9 @@ func generate(t *trace.Trace, o synth.Options) (*synth.Policy, error) {
 		return nil, &failure{err: err, code: exitIncomplete,
 			hint: "learn again with fewer --jobs, or use --allow-incomplete if you accept a profile that may lack something"}
 	}
+	if errors.Is(err, synth.ErrNoExecSeen) {
+		return nil, hinted(err, "record how it starts, too: tjfuzz trace -o start.json -- %s; then give both files", t.Target.Path)
+	}
 	return p, err
 }
 
