@@ -181,6 +181,40 @@ func TestWhatTheTerminalSendsReachesTheProgramOnce(t *testing.T) {
 	}
 }
 
+// A shell that does job control is told of the stop, and its fg continues the job.
+func TestAStoppedJobGoesOn(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	bash := testenv.Program(t, "bash")
+	commands := passThrough(t)
+	commands["nothing in between"] = ""
+	for name, command := range commands {
+		t.Run(name, func(t *testing.T) {
+			keyboard, screen := terminal(t)
+			c := &talk{Cmd: exec.CommandContext(t.Context(), bash, "-c", `set -m
+`+command+` sh -c 'trap "echo again; exit 42" CONT; echo ready; while :; do sleep 0.01; done'
+echo stopped; fg >/dev/null; exit $?`)}
+			c.Stdin, c.Stdout, c.Stderr = screen, screen, screen
+			c.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}
+			c.out = bufio.NewReader(keyboard)
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			c.hear(t, "ready")
+			if _, err := keyboard.Write([]byte{26}); err != nil { // ctrl-Z
+				t.Fatal(err)
+			}
+			for said := ""; said != "stopped\r\n"; {
+				var err error
+				if said, err = c.out.ReadString('\n'); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.hear(t, "again")
+			c.end(t, 42)
+		})
+	}
+}
+
 // terminal opens a pseudoterminal that does not echo (pty(7)).
 func terminal(t *testing.T) (keyboard, screen *os.File) {
 	t.Helper()
