@@ -130,6 +130,7 @@ func TestPtraceFollowsEverything(t *testing.T) {
 		{[]string{traced, "leaderless-exec", leaf}, "exit"},
 		{[]string{traced, "new-pids"}, "getsid"},
 		{[]string{traced, "killed-parents"}, "getsid"},
+		{[]string{traced, "crowd"}, "getsid"},
 	} {
 		t.Run(strings.Join(c.argv[1:], " "), func(t *testing.T) {
 			if got := recorded(t, s, c.argv...); !slices.Contains(got, native(t, c.want)) {

@@ -2,6 +2,7 @@ package userland
 
 import (
 	"encoding/binary"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -77,6 +78,7 @@ type tracer struct {
 	tasks   map[int]*task
 	armed   bool // something in the run has been
 	leaving bool // whatever stops is let go
+	changes []change
 	sites   locator
 }
 
@@ -107,24 +109,50 @@ func (t *tracer) follow(main int, armed bool) unix.WaitStatus {
 		t.task(main) // while nothing is armed: an init makes its child and stays as it is
 	}
 	end := unix.WaitStatus(unix.SIGKILL) // unless it is known better: never a pass
-	for {
+	for t.wait() {
+		for _, e := range t.changes {
+			switch {
+			case e.status.Stopped():
+				t.stopped(e.tid, e.status)
+			case e.tid == main:
+				end = e.status
+				t.ended(e.tid)
+				t.leave()
+			default:
+				t.ended(e.tid)
+			}
+		}
+	}
+	t.slot.mu.Lock()
+	defer t.slot.mu.Unlock()
+	clear(t.tasks)
+	return end
+}
+
+// change is what wait(2) tells of a task.
+type change struct {
+	tid    int
+	status unix.WaitStatus
+}
+
+// wait waits for something to happen and collects all that has, before anything is
+// resumed: the kernel tells of the first that has stopped in the order of their
+// age, and while older tasks are back at once the younger ones would wait for
+// ever. False says that nothing is left.
+func (t *tracer) wait() bool {
+	t.changes = t.changes[:0]
+	for options := unix.WALL | unix.WNOTHREAD; ; {
 		var ws unix.WaitStatus
-		tid, err := unix.Wait4(-1, &ws, unix.WALL|unix.WNOTHREAD, nil)
-		switch {
+		switch tid, err := unix.Wait4(-1, &ws, options, nil); {
 		case err == unix.EINTR:
-		case err != nil: // ECHILD: nothing is left
-			t.slot.mu.Lock()
-			clear(t.tasks)
-			t.slot.mu.Unlock()
-			return end
-		case ws.Stopped():
-			t.stopped(tid, ws)
-		case tid == main:
-			end = ws
-			t.ended(tid)
-			t.leave()
+		case err != nil || tid == 0: // ECHILD, or no more for now
+			return len(t.changes) > 0
 		default:
-			t.ended(tid)
+			// What has stopped and changes all the same was killed, or another
+			// thread has taken over its number by an exec.
+			t.changes = slices.DeleteFunc(t.changes, func(c change) bool { return c.tid == tid && c.status.Stopped() })
+			t.changes = append(t.changes, change{tid, ws})
+			options |= unix.WNOHANG
 		}
 	}
 }
@@ -164,7 +192,7 @@ func (t *tracer) stopped(tid int, ws unix.WaitStatus) {
 	var deliver unix.Signal
 	switch {
 	case signal == syscallStop:
-		t.syscall(tid, k)
+		k = t.syscall(tid, k)
 	case event == unix.PTRACE_EVENT_EXEC:
 		k = t.executed(tid, k)
 	case event == unix.PTRACE_EVENT_STOP && signal != unix.SIGTRAP && !t.leaving:
@@ -211,18 +239,23 @@ func (t *tracer) executed(tid int, k *task) *task {
 	return k
 }
 
-func (t *tracer) syscall(tid int, k *task) {
+// syscall returns the task that is there now.
+func (t *tracer) syscall(tid int, k *task) *task {
 	info, err := callOf(tid)
 	if err != nil {
-		return // ESRCH: it was killed, and the call was not made
+		return k // ESRCH: it was killed, and the call was not made
 	}
 	switch info.op {
+	case unix.PTRACE_SYSCALL_INFO_NONE:
+		// Another thread has taken over its number since, and has stopped for that.
+		return t.executed(tid, k)
 	case unix.PTRACE_SYSCALL_INFO_ENTRY:
 		t.settle(k, false)
 		t.entered(tid, k, info)
 	case unix.PTRACE_SYSCALL_INFO_EXIT:
 		t.returned(k, int64(info.nr), uint8(info.args[0]) != 0)
 	}
+	return k
 }
 
 func (t *tracer) entered(tid int, k *task, info syscallInfo) {

@@ -373,6 +373,34 @@ static void serves(void)
 	}
 }
 
+static void *busy(void *arg)
+{
+	for (;;)
+		getppid();
+	return arg;
+}
+
+static void *ends_all(void *arg)
+{
+	getsid(0);
+	_exit(0);
+	return arg;
+}
+
+/* A tracer that resumes each thread before it looks at the next never comes to the
+ * youngest. */
+static void crowd(void)
+{
+	pthread_t thread;
+	int i;
+
+	alarm(20);
+	for (i = 0; i < 30; i++)
+		MUST(pthread_create(&thread, NULL, busy, NULL) == 0);
+	MUST(pthread_create(&thread, NULL, ends_all, NULL) == 0);
+	busy(NULL);
+}
+
 static void *waits(void *arg)
 {
 	char c;
@@ -448,6 +476,8 @@ int main(int argc, char **argv)
 		churn();
 	else if (!strcmp(mode, "serves"))
 		serves();
+	else if (!strcmp(mode, "crowd"))
+		crowd();
 	else if (!strcmp(mode, "tree"))
 		tree();
 	else
