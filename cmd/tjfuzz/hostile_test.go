@@ -70,7 +70,11 @@ func surviveHostile(t *testing.T, user string) {
 			}
 			host := observe(t)
 
-			p := startAs(t, user, outside, "learn", "--seeds", seeds, "--duration", "5s", "--execs", "8", "--timeout", "200ms", "--jobs", "1", "--seed", "1", "--", target)
+			timeout := "200ms"
+			if user != "" { // each call waits for the recorder
+				timeout = "1s"
+			}
+			p := startAs(t, user, outside, "learn", "--seeds", seeds, "--duration", "5s", "--execs", "8", "--timeout", timeout, "--jobs", "1", "--seed", "1", "--", target)
 			p.wait(t, 0)
 
 			profile, err := os.ReadFile(filepath.Join(outside, v.name+".seccomp.json"))

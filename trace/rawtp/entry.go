@@ -94,7 +94,10 @@ func (r *Recorder) watchEntry(e *Entry) error {
 	}
 	r.mapped = append(r.mapped, mem)
 	code := mem[e.Offset-start:][:word]
-	before := bytes.Clone(code)
+	var plain [word]byte
+	if _, err := f.ReadAt(plain[:], int64(e.Offset)); err != nil {
+		return fmt.Errorf("read %s: %w", e.Path, err)
+	}
 
 	address := uint64(uintptr(unsafe.Pointer(&code[0])))
 	if _, err := r.coll.Programs["entry_file"].Run(&ebpf.RunOptions{Context: []uint64{address}}); err != nil {
@@ -111,7 +114,9 @@ func (r *Recorder) watchEntry(e *Entry) error {
 	if err != nil {
 		return fmt.Errorf("put a probe on the entry point: %w", err)
 	}
-	if bytes.Equal(code, before) {
+	// Compared with the file, not with what was mapped before: there another recorder
+	// may have had its breakpoint already.
+	if bytes.Equal(code, plain[:]) {
 		return errors.Join(fmt.Errorf("the kernel puts no probe on the entry point of %s", e.Path), probe.Close())
 	}
 	r.links = append(r.links, probe)

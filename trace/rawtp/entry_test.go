@@ -113,6 +113,19 @@ func TestStartupEndsAtTheEntryPoint(t *testing.T) {
 	}
 }
 
+// The second recorder finds the first one's breakpoint where it puts its own.
+func TestSeveralRecordersTellPhasesOfOneProgram(t *testing.T) {
+	program := compile(t, "phases.c", nil)
+	first := openPhases(t, entryOf(t, program))
+	second := openPhases(t, entryOf(t, program))
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := launcher(t, second, 0)
+	run(t, program)
+	wantPhases(t, s, map[string]trace.Phase{"execve": trace.PhaseStartup, "getsid": trace.PhaseMain})
+}
+
 func TestA32BitProgramHasAnEntryPointToo(t *testing.T) {
 	program := compile(t, "phases.c", []string{"-m32"})
 	s := launcher(t, openPhases(t, entryOf(t, program)), 0)
