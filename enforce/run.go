@@ -35,6 +35,12 @@ type Command struct {
 	// and has ended is waited for, and so is any other child of the caller.
 	Adopt bool
 
+	// Linger, when not nil, is called when Adopt finds that something was left
+	// behind. The run then goes on until that has ended, or until SIGHUP, SIGINT,
+	// SIGQUIT or SIGTERM. It is not called where the Watcher has had another thread
+	// wait for the program.
+	Linger func()
+
 	// Watch, when not nil, is called on the thread that starts the program, and so
 	// are the methods of what it returns.
 	Watch func() (Watcher, error)
@@ -155,6 +161,10 @@ func run(c Command) (_ Status, err error) {
 	close(stop)
 	<-stopped
 	status := Status{WaitStatus: st.WaitStatus, Left: c.Adopt && reap(0)}
+	if status.Left && c.Linger != nil && children != nil {
+		c.Linger()
+		status.Left = linger(signals, children)
+	}
 	if watch != nil {
 		status.Seen = watch.Seen()
 	}
@@ -204,6 +214,22 @@ func terminalSent(s os.Signal, program int) bool {
 	}
 	group, err := unix.Getpgid(program)
 	return err == nil && group == foreground
+}
+
+// linger waits for what the program has left behind, and reports whether some is left
+// because a signal has ended the wait.
+func linger(signals, children <-chan os.Signal) (left bool) {
+	for reap(0) {
+		select {
+		case s := <-signals:
+			switch s {
+			case unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM:
+				return true
+			}
+		case <-children:
+		}
+	}
+	return false
 }
 
 // reap waits for children that have ended, until it comes upon the program, and

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -246,16 +247,26 @@ func terminal(t *testing.T) (keyboard, screen *os.File) {
 	return keyboard, screen
 }
 
-func TestTraceTellsOfProcessesThatGoOn(t *testing.T) {
+func TestTraceWaitsForWhatAProgramLeavesBehind(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
-	const warning = "tjfuzz: warning: the program left processes behind; what they do from now on is not recorded\n"
+	const (
+		daemon  = "exec >/dev/null 2>&1; setsid sh -c 'read x <fifo; mkdir made' & exit 4"
+		goesOn  = "tjfuzz: the program left processes behind; recording until they end or an interrupt comes\n"
+		warning = "tjfuzz: warning: the program left processes behind; what they do from now on is not recorded\n"
+	)
 	for _, c := range []struct {
-		name, script, want string
+		name, backend, script, want string
+		signal                      unix.Signal
+		code                        int
+		recorded                    bool // mkdir
 	}{
-		{"a daemon", "exec >/dev/null 2>&1; setsid cat <fifo & exit 3", warning},
-		{"a child that is waited for", "cat </dev/null & wait; exit 3", ""},
+		{"a daemon", "ebpf", daemon, goesOn, 0, 4, true},
+		{"a daemon, until an interrupt", "ebpf", daemon, goesOn + warning, unix.SIGINT, 4, false},
+		{"a daemon, until the terminal is gone", "ebpf", daemon, goesOn + warning, unix.SIGHUP, 4, false},
+		{"a daemon, by ptrace", "ptrace", daemon, warning, 0, 3, false},
+		{"a child that is waited for", "ebpf", "mkdir made & wait; exit 4", "", 0, 4, true},
 		// The loop ends when somebody has waited for the orphan.
-		{"an orphan that has ended", "(cat <fifo & echo $! >pid); : >fifo; read pid <pid; while kill -0 $pid; do :; done 2>/dev/null; exit 3", ""},
+		{"an orphan that has ended", "ebpf", "(mkdir made <fifo & echo $! >pid); : >fifo; read pid <pid; while kill -0 $pid; do :; done 2>/dev/null; exit 4", "", 0, 4, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -263,17 +274,50 @@ func TestTraceTellsOfProcessesThatGoOn(t *testing.T) {
 			if err := unix.Mkfifo(fifo, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			p := start(t, dir, "trace", "--quiet", "--", "sh", "-c", c.script)
-			p.wait(t, 3)
-			if got := p.stderr.String(); got != c.want {
-				t.Errorf("got %q, want %q", got, c.want)
+			p := startAs(t, script(t, dir, "logged", `exec "$@" 2>said`), dir, "trace", "--backend", c.backend, "-o", "out.json", "--", "sh", "-c", c.script)
+			// What is left waits until somebody writes, who waits for it.
+			release := func() {
+				if err := os.WriteFile(fifo, []byte("go\n"), 0); err != nil {
+					t.Fatal(err)
+				}
 			}
-			if c.want == "" {
-				return
+			said := func() string {
+				text, err := os.ReadFile(filepath.Join(dir, "said"))
+				if err != nil && !errors.Is(err, os.ErrNotExist) {
+					t.Fatal(err)
+				}
+				return string(text)
 			}
-			// This waits until somebody reads, who then comes to the end.
-			if err := os.WriteFile(fifo, nil, 0); err != nil {
+			switch {
+			case c.signal != 0:
+				eventually(t, "the message that it goes on", func() bool { return said() == goesOn })
+				if err := p.Process.Signal(c.signal); err != nil {
+					t.Fatal(err)
+				}
+				p.wait(t, c.code)
+				release()
+			case c.want == warning:
+				p.wait(t, c.code)
+				release()
+			case c.want != "":
+				release()
+				p.wait(t, c.code)
+			default:
+				p.wait(t, c.code)
+			}
+			got := said()
+			if c.backend == "ptrace" {
+				got, _, _ = strings.Cut(got, "tjfuzz: error: the recording is incomplete\n")
+			}
+			if got != c.want {
+				t.Errorf("says %q, want %q", got, c.want)
+			}
+			evidence, err := os.ReadFile(filepath.Join(dir, "out.json"))
+			if err != nil {
 				t.Fatal(err)
+			}
+			if got := strings.Contains(string(evidence), `"mkdir"`); got != c.recorded {
+				t.Errorf("mkdir is recorded: %t, want %t", got, c.recorded)
 			}
 		})
 	}

@@ -93,6 +93,14 @@ func (b backend) how() string {
 	return "eBPF"
 }
 
+// mend is what to do about a recording that is incomplete.
+func (b backend) mend() string {
+	if b == backendPtrace {
+		return "choose another --backend: what outlives the program, or is created with CLONE_UNTRACED, cannot be followed by ptrace"
+	}
+	return "run it again; if it happens again, the machine is short of memory"
+}
+
 // try reports why a backend cannot record here.
 func (b backend) try() error {
 	switch b {

@@ -30,8 +30,9 @@ func newTrace() *cobra.Command {
 		Short: "Record the syscalls of a program that it runs once, or of what runs already",
 		Long: `Run a program once, in the world as it is, with your terminal and your files,
 and record every syscall of the program and of all that it starts. The result is
-evidence, from which 'tjfuzz generate' makes a profile. The exit code is the
-program's own.
+evidence, from which 'tjfuzz generate' makes a profile. It goes on until what the
+program has left in the background has ended, too, or an interrupt comes. The exit
+code is the program's own, or 3 if the recording is incomplete.
 
 Or record what runs already, until it has ended, until --duration is over, or until
 an interrupt: then too the evidence is written. A process is recorded with all that
@@ -101,6 +102,11 @@ func runTrace(c *cobra.Command, o traceOptions, args []string) error {
 	cmd.Watch = func() (enforce.Watcher, error) {
 		return rec.launcher(0)
 	}
+	if !rec.needed() {
+		cmd.Linger = func() {
+			v.say("the program left processes behind; recording until they end or an interrupt comes")
+		}
+	}
 	status, err := enforce.Run(cmd)
 	if err != nil {
 		return runError(err, args[0])
@@ -122,6 +128,9 @@ func runTrace(c *cobra.Command, o traceOptions, args []string) error {
 	if !status.Signaled() {
 		t.CleanRuns = 1
 	}
+	if status.Left && o.backend == backendPtrace {
+		t.Lost.Tasks++ // at least: nobody has chosen to end the recording here
+	}
 	for _, id := range status.Seen {
 		t.Observations = append(t.Observations, trace.Observation{
 			ID: id, Runs: 1, CleanRuns: t.CleanRuns,
@@ -140,7 +149,7 @@ func runTrace(c *cobra.Command, o traceOptions, args []string) error {
 	}
 	if !t.Lost.Complete() {
 		return &failure{err: errors.New("the recording is incomplete"), code: exitIncomplete,
-			hint: "run it again; if it happens again, the machine is short of memory"}
+			hint: o.backend.mend()}
 	}
 	if code := enforce.ExitCode(status.WaitStatus); code != 0 {
 		return exitStatus(code)
