@@ -143,20 +143,24 @@ func (c *churning) check(t *testing.T, s *Slot) {
 	}
 }
 
-func rounds() int {
+// missesNothing attaches to a tree or a cgroup again and again; ten times as often
+// with TJFUZZ_LONG.
+func missesNothing(t *testing.T, cgroup string, rounds int) {
+	recorders := 1
 	if os.Getenv("TJFUZZ_LONG") != "" {
-		return 300
+		recorders = 10
 	}
-	return 30
+	program := testenv.Compile(t, "testdata/churn.c", "-static", "-pthread")
+	for range recorders {
+		missesNothingWith(t, program, cgroup, rounds)
+	}
 }
 
-// missesNothing attaches to a tree or a cgroup again and again.
-func missesNothing(t *testing.T, cgroup string, rounds int) {
+func missesNothingWith(t *testing.T, program, cgroup string, rounds int) {
 	const calls = 300
 	b := defaultBounds()
 	b.odds = uint32(2*calls*rounds + 4096)
 	r := mustOpenBounded(t, Options{Denials: true}, b)
-	program := testenv.Compile(t, "testdata/churn.c", "-static", "-pthread")
 	for round := range rounds {
 		c := churn(t, program, cgroup, uint32(1000+round*calls), calls)
 		a := Attachment{PIDs: []int{c.cmd.Process.Pid}}
@@ -181,18 +185,20 @@ func missesNothing(t *testing.T, cgroup string, rounds int) {
 	if got := r.Lost(); got != (trace.Lost{}) {
 		t.Errorf("lost %+v, want nothing", got)
 	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
-// TJFUZZ_LONG makes it 300 rounds.
 func TestAttachToATreeThatForksMissesNothing(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
-	missesNothing(t, "", rounds())
+	missesNothing(t, "", 30)
 }
 
 func TestAttachToACgroupThatForksMissesNothing(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
 	for _, version := range []string{"v1", "v2"} {
-		t.Run(version, func(t *testing.T) { missesNothing(t, newCgroup(t, version), rounds()/3) })
+		t.Run(version, func(t *testing.T) { missesNothing(t, newCgroup(t, version), 10) })
 	}
 }
 
