@@ -5,11 +5,15 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"io"
+	"os"
+	"path/filepath"
 	"reflect"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
 )
 
 // tiny is the smallest file that has all that inspect reads. resize may change
@@ -157,6 +161,50 @@ func FuzzIdentify(f *testing.F) {
 		for _, s := range slices.Concat(c.needed, c.args, []string{c.interpreter}) {
 			if len(s) >= maxPath || strings.Contains(s, "\x00") || !bytes.Contains(b, []byte(s)) {
 				t.Errorf("%.100q is not a name in the file", s)
+			}
+		}
+	})
+}
+
+func FuzzFrames(f *testing.F) {
+	cie := "\x14\x00\x00\x00\x00\x00\x00\x00\x01zR\x00\x01\x78\x10\x01\x1b\x0c\x07\x08\x90\x01\x00\x00"
+	f.Add([]byte(cie+"\x10\x00\x00\x00\x1c\x00\x00\x00\x10\x00\x00\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), uint64(0x1000))
+	f.Add([]byte("\xff\xff\xff\xff"), uint64(0))
+	f.Fuzz(func(t *testing.T, b []byte, addr uint64) {
+		all := frames(b, addr)
+		if len(all) > len(b)/8 {
+			t.Errorf("%d functions in %d bytes", len(all), len(b))
+		}
+		for _, s := range all {
+			if s.start >= s.end {
+				t.Errorf("function from %#x to %#x", s.start, s.end)
+			}
+		}
+	})
+}
+
+func FuzzBlocks(f *testing.F) {
+	f.Add(tiny(f, elf.ELFCLASS64, honest))
+	src := filepath.Join(f.TempDir(), "program.c")
+	if err := os.WriteFile(src, []byte("int main(int n, char **v) { return n > 3 ? v[1][0] : 0; }\n"), 0o644); err != nil {
+		f.Fatal(err)
+	}
+	program, err := os.ReadFile(testenv.Compile(f, src))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(program)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		blocks, err := blocksOf(io.NewSectionReader(bytes.NewReader(b), 0, int64(len(b))))
+		if err != nil {
+			return
+		}
+		for i, at := range blocks {
+			if at.Offset >= uint64(len(b)) {
+				t.Errorf("block at byte %d of %d", at.Offset, len(b))
+			}
+			if i > 0 && at.Address <= blocks[i-1].Address {
+				t.Errorf("block at %#x after that at %#x", at.Address, blocks[i-1].Address)
 			}
 		}
 	})

@@ -1,6 +1,6 @@
 // Package image decides what is in an executable file: which kind of program it
-// is, what identifies it, what has to be loaded with it, and what would keep the
-// kernel from running it. It refuses to know processes: it runs nothing. Its main
+// is, what identifies it, what has to be loaded with it, where its code can be
+// stopped, and what would keep the kernel from running it. It refuses to know processes: it runs nothing. Its main
 // hazard is the file itself, which may have been made to mislead: every size and
 // offset in it is a claim, and what is read on its word is bounded.
 package image
