@@ -280,6 +280,7 @@ func TestTraceWaitsForWhatAProgramLeavesBehind(t *testing.T) {
 				if err := os.WriteFile(fifo, []byte("go\n"), 0); err != nil {
 					t.Fatal(err)
 				}
+				eventually(t, "what the daemon makes", func() bool { return exists(filepath.Join(dir, "made")) })
 			}
 			said := func() string {
 				text, err := os.ReadFile(filepath.Join(dir, "said"))
