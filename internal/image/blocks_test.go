@@ -117,3 +117,16 @@ func disassemble(t *testing.T, objdump, path string) (instructions, called map[u
 	}
 	return instructions, called
 }
+
+func TestInstructionsThatTheDecoderGetsWrongHaveTheirLength(t *testing.T) {
+	for name, code := range map[string]string{
+		"endbr64":             "\xf3\x0f\x1e\xfa",
+		"vzeroupper":          "\xc5\xf8\x77",
+		"vzeroall":            "\xc5\xfc\x77",
+		"vzeroupper, 3 bytes": "\xc4\xe1\x78\x77",
+	} {
+		if in, err := decode([]byte(code + "\x39\xca\x0f\x8e")); err != nil || in.Len != len(code) {
+			t.Errorf("%s: %d bytes, %v; want %d", name, in.Len, err, len(code))
+		}
+	}
+}

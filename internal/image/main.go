@@ -115,7 +115,7 @@ func firstCall(b []byte, addr uint64) call {
 					c.argument, c.known = uint64(from), true
 				}
 			}
-		case len(in.Args) > 0 && in.Op >= x86asm.JA && in.Op <= x86asm.JS:
+		case in.Op >= x86asm.JA && in.Op <= x86asm.JS:
 			return call{}
 		}
 	}
