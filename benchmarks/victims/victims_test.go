@@ -148,6 +148,7 @@ func TestEachBackendFindsWhatTheTableSays(t *testing.T) {
 		t.Run(backend, func(t *testing.T) {
 			for _, r := range rows() {
 				t.Run(r.what, func(t *testing.T) {
+					t.Parallel()
 					if r.only != "" && r.only != runtime.GOARCH {
 						t.Skipf("there is no such thing on %s", runtime.GOARCH)
 					}

@@ -91,7 +91,10 @@ func TestEachWayInRecordsTheWholeService(t *testing.T) {
 	for _, backend := range backends {
 		t.Run(backend, func(t *testing.T) {
 			for _, w := range ways() {
-				t.Run(w.what, func(t *testing.T) { w.test(t, &v, backend) })
+				t.Run(w.what, func(t *testing.T) {
+					t.Parallel()
+					w.test(t, &v, backend)
+				})
 			}
 		})
 	}
