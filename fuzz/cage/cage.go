@@ -382,7 +382,7 @@ func (w *World) Spec() *spawn.Spec {
 func (w *World) build(s *spawn.Script) {
 	const root = world + "/root"
 	s.DieWithParent()
-	s.Call("mount the scratch file system", unix.SYS_MOVE_MOUNT, uintptr(w.scratch), s.String(""),
+	s.Call("mount the scratch file system", unix.SYS_MOVE_MOUNT, s.Descriptor(w.scratch), s.String(""),
 		^uintptr(99), s.String(world), unix.MOVE_MOUNT_F_EMPTY_PATH)
 	if w.cage.ordinary {
 		s.Mount(host, root, "", unix.MS_BIND|unix.MS_REC, "")

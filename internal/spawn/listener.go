@@ -128,20 +128,20 @@ func newPreamble(cookie [2]uintptr) preamble {
 //
 //go:norace
 //go:nosplit
-func (c *listen) enter(s *shared) bool {
+func (c *listen) enter(s *Report) bool {
 	fd, _, e := syscall.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, c.flags, uintptr(unsafe.Pointer(&c.prog)))
 	if e == unix.EACCES {
 		syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0)
 		fd, _, e = syscall.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, c.flags, uintptr(unsafe.Pointer(&c.prog)))
 	}
 	if e != 0 {
-		s.errno, s.step = int32(e), stepListen
+		s.Errno, s.Step = int32(e), stepListen
 		return false
 	}
 	c.control.fd = int32(fd)
 	_, _, e = syscall.RawSyscall6(unix.SYS_SENDMSG, c.socket, uintptr(unsafe.Pointer(&c.message)), unix.MSG_NOSIGNAL, 0, c.cookie[0], c.cookie[1])
 	if e != 0 {
-		s.errno, s.step = int32(e), stepHandOver
+		s.Errno, s.Step = int32(e), stepHandOver
 		return false
 	}
 	return true

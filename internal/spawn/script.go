@@ -1,7 +1,9 @@
 package spawn
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -16,9 +18,17 @@ const Last = ^uintptr(0x7ead)
 type Script struct {
 	calls []call
 	names []string
-	keep  []any // what the uintptr arguments point to
+	keep  []kept // what the uintptr arguments point to
+	lent  []int
 
+	exec     int  // 1 + index of the first call that Exec appended
 	filtered bool // Exec got a filter
+}
+
+type kept struct {
+	at    unsafe.Pointer
+	bytes uintptr
+	flat  bool // it has no addresses in it
 }
 
 type call struct {
@@ -49,6 +59,12 @@ func (s *Script) Append(o *Script) {
 	s.calls = append(s.calls, o.calls...)
 	s.names = append(s.names, o.names...)
 	s.keep = append(s.keep, o.keep...)
+	for _, fd := range o.lent {
+		s.Descriptor(fd)
+	}
+	if o.exec != 0 {
+		s.exec = len(s.calls) - len(o.calls) + o.exec
+	}
 	s.filtered = s.filtered || o.filtered
 }
 
@@ -62,7 +78,7 @@ func (s *Script) String(v string) uintptr {
 
 // Bytes keeps b, which must not be empty, and returns its address.
 func (s *Script) Bytes(b []byte) uintptr {
-	s.keep = append(s.keep, b)
+	s.keep = append(s.keep, kept{unsafe.Pointer(&b[0]), uintptr(len(b)), true})
 	return uintptr(unsafe.Pointer(&b[0]))
 }
 
@@ -72,15 +88,79 @@ func (s *Script) Strings(v []string) uintptr {
 	for i, x := range v {
 		p[i] = s.String(x)
 	}
-	s.keep = append(s.keep, p)
+	s.keep = append(s.keep, kept{unsafe.Pointer(&p[0]), uintptr(len(p)) * unsafe.Sizeof(p[0]), false})
 	return uintptr(unsafe.Pointer(&p[0]))
 }
 
 // Struct keeps *v and returns its address.
 func Struct[T any](s *Script, v *T) uintptr {
-	s.keep = append(s.keep, v)
+	s.keep = append(s.keep, kept{unsafe.Pointer(v), unsafe.Sizeof(*v), true})
 	return uintptr(unsafe.Pointer(v))
 }
+
+// Descriptor notes that a call uses a descriptor of the calling process, which it
+// returns as an argument.
+func (s *Script) Descriptor(fd int) uintptr {
+	if !slices.Contains(s.lent, fd) {
+		s.lent = append(s.lent, fd)
+	}
+	return uintptr(fd)
+}
+
+// Descriptors lists the descriptors that were noted.
+func (s *Script) Descriptors() []int { return s.lent }
+
+// Len is the number of calls that the script makes.
+func (s *Script) Len() int { return len(s.calls) }
+
+// BeforeExec is the script without what Exec appended.
+func (s *Script) BeforeExec() *Script {
+	o := *s
+	if s.exec != 0 {
+		n := s.exec - 1
+		o.calls, o.names, o.exec, o.filtered = s.calls[:n:n], s.names[:n:n], 0, false
+	}
+	return &o
+}
+
+// ErrNested says that a call's argument points to what has addresses in it.
+var ErrNested = errors.New("a call has an argument with addresses in it")
+
+// Image returns the script for a process that will have these bytes at an address,
+// a multiple of 8: first the calls, each as its number, six arguments and a byte that is not 0
+// where the call may fail, 64 bytes in all; then what they point to.
+func (s *Script) Image(at uintptr) ([]byte, error) {
+	size := uintptr(len(s.calls)) * CallSize
+	image := make([]byte, size)
+	if len(s.calls) > 0 {
+		copy(image, unsafe.Slice((*byte)(unsafe.Pointer(&s.calls[0])), size))
+	}
+	moved := map[uintptr]uintptr{}
+	for i, c := range s.calls {
+		for j, a := range c.args {
+			k := slices.IndexFunc(s.keep, func(k kept) bool { return uintptr(k.at) == a })
+			if k < 0 {
+				continue
+			}
+			to, done := moved[a]
+			if !done {
+				if !s.keep[k].flat {
+					return nil, fmt.Errorf("%s: %w", s.names[i], ErrNested)
+				}
+				to = at + uintptr(len(image))
+				moved[a] = to
+				data := unsafe.Slice((*byte)(s.keep[k].at), s.keep[k].bytes)
+				image = append(image, data...)
+				image = append(image, make([]byte, -len(image)&7)...)
+			}
+			*(*uintptr)(unsafe.Pointer(&image[uintptr(i)*CallSize+8+uintptr(j)*8])) = to
+		}
+	}
+	return image, nil
+}
+
+// CallSize is the size of a call in an Image.
+const CallSize = unsafe.Sizeof(call{})
 
 // Mount appends mount(2). An empty source, type or data is passed as NULL.
 func (s *Script) Mount(source, target, fstype string, flags uintptr, data string) {
@@ -104,7 +184,7 @@ func (s *Script) Chdir(path string) { s.Call("chdir "+path, unix.SYS_CHDIR, s.St
 
 // Dup appends dup3(2), which makes the descriptor from, at least 3, stay open as to.
 func (s *Script) Dup(from, to int) {
-	s.Call("dup3", unix.SYS_DUP3, uintptr(from), uintptr(to), 0)
+	s.Call("dup3", unix.SYS_DUP3, s.Descriptor(from), uintptr(to), 0)
 }
 
 // Rlimit appends setrlimit through prlimit64(2).
@@ -137,6 +217,7 @@ func (s *Script) DieWithParent() {
 // as the very next call. Signals arrive again right before. The path must be
 // resolved already.
 func (s *Script) Exec(path string, argv, env []string, filter []byte) {
+	s.exec = len(s.calls) + 1
 	p, a, e := s.String(path), s.Strings(argv), s.Strings(env)
 	s.Call("unblock signals", unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK,
 		Struct(s, new(sigset)), 0, unsafe.Sizeof(sigset(0)))

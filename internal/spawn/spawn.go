@@ -32,16 +32,32 @@ type Spec struct {
 	World  Script
 	Target Script // ends with Script.Exec
 
+	// Forker, when not nil, makes the first child in the place of clone(2). Hold and
+	// Listener cannot be had with it.
+	Forker Forker
+
 	// Listener, when not nil, is loaded right before execve. Script.Exec must have
 	// got no filter: that one would decide on how the listener is handed over.
 	Listener *Listener
+}
+
+// Forker makes children of the calling process that are copies of another one, which
+// executes a program already (see package forkserver): such a child carries out what
+// a Spec says up to the execve, and goes on from where that other process is.
+type Forker interface {
+	// Fork starts a child. The status of the target is to be written to the
+	// descriptor status, with Spec.Init.
+	Fork(spec *Spec, status int) (pid int, err error)
+	// Report is where the last child tells which of its calls failed. It is valid
+	// until the next Fork.
+	Report() *Report
 }
 
 // Process is a started child. It must be waited for, on the thread that started it.
 type Process struct {
 	Pid    int // of the init where there is one, else of the target
 	init   bool
-	shared *shared
+	shared *Report
 	status int // read end of the status pipe, with Init
 	hold   int // write end of the pipe that a held child reads from
 	spec   *Spec
@@ -71,10 +87,10 @@ type StepError struct {
 func (e *StepError) Error() string { return e.Step + ": " + e.Errno.Error() }
 func (e *StepError) Unwrap() error { return e.Errno }
 
-// shared is the page that child and parent both see.
-type shared struct {
-	step  int32 // 1 + index of the call that failed, counted over World and Target; negative: of the listener's
-	errno int32
+// Report lies in memory that child and parent both see.
+type Report struct {
+	Step  int32 // 1 + index of the call that failed, counted over World and Target, 0 for none; negative: of the listener's
+	Errno int32
 }
 
 type (
@@ -94,7 +110,7 @@ const atCWD = ^uintptr(99) // AT_FDCWD, -100
 type plan struct {
 	world, target   *call
 	nWorld, nTarget uintptr
-	shared          *shared
+	shared          *Report
 	listen          *listen
 	defaults        *sigaction
 	init            bool
@@ -114,6 +130,9 @@ func Start(spec *Spec) (*Process, error) {
 		return nil, errors.New("spawn: nothing to execute")
 	}
 	var l *listen
+	if spec.Forker != nil && (spec.Hold || spec.Listener != nil) {
+		return nil, errors.New("spawn: a child of another process can neither be held nor have a listener")
+	}
 	if spec.Listener != nil {
 		if spec.Target.filtered {
 			return nil, errors.New("spawn: a filter and a listener")
@@ -123,11 +142,16 @@ func Start(spec *Spec) (*Process, error) {
 			return nil, fmt.Errorf("spawn: %w", err)
 		}
 	}
-	page, err := unix.MmapPtr(-1, 0, nil, unsafe.Sizeof(shared{}), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
-	if err != nil {
-		return nil, fmt.Errorf("map the page shared with the child: %w", err)
+	p := &Process{init: spec.Init, spec: spec, status: -1, hold: -1, pidfd: -1}
+	if spec.Forker != nil {
+		p.shared = spec.Forker.Report()
+	} else {
+		page, err := unix.MmapPtr(-1, 0, nil, unsafe.Sizeof(Report{}), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+		if err != nil {
+			return nil, fmt.Errorf("map the page shared with the child: %w", err)
+		}
+		p.shared = (*Report)(page)
 	}
-	p := &Process{init: spec.Init, spec: spec, status: -1, hold: -1, pidfd: -1, shared: (*shared)(page)}
 	var pipe, hold [2]int
 	if spec.Init {
 		if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
@@ -151,6 +175,16 @@ func Start(spec *Spec) (*Process, error) {
 			p.release()
 			return nil, fmt.Errorf("become the parent of orphans: %w", err)
 		}
+	}
+	if spec.Forker != nil {
+		pid, err := spec.Forker.Fork(spec, pipe[1])
+		runtime.KeepAlive(spec)
+		if err != nil {
+			p.release()
+			return nil, err
+		}
+		p.Pid = pid
+		return p, nil
 	}
 	pl := &plan{
 		target: unsafe.SliceData(spec.Target.calls), nTarget: uintptr(len(spec.Target.calls)),
@@ -274,7 +308,7 @@ func reap(pl *plan) {
 	}
 	main, _, e := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
 	if e != 0 {
-		pl.shared.errno, pl.shared.step = int32(e), int32(pl.nWorld)+1
+		pl.shared.Errno, pl.shared.Step = int32(e), int32(pl.nWorld)+1
 		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 127, 0, 0, 0, 0, 0)
 	}
 	if main == 0 {
@@ -311,7 +345,7 @@ func carryOut(pl *plan, calls *call, n, base uintptr) bool {
 		}
 		r, _, e := syscall.RawSyscall6(c.nr, a[0], a[1], a[2], a[3], a[4], a[5])
 		if e != 0 && !c.soft {
-			pl.shared.errno, pl.shared.step = int32(e), int32(base+i)+1
+			pl.shared.Errno, pl.shared.Step = int32(e), int32(base+i)+1
 			return false
 		}
 		last = r
@@ -411,8 +445,8 @@ func (p *Process) Wait(l Limits) (Status, error) {
 	if !p.init {
 		st.WaitStatus = ws
 	}
-	if step := p.shared.step; step != 0 {
-		return st, &StepError{Step: p.stepName(int(step)), Errno: syscall.Errno(p.shared.errno)}
+	if step := p.shared.Step; step != 0 {
+		return st, &StepError{Step: p.stepName(int(step)), Errno: syscall.Errno(p.shared.Errno)}
 	}
 	return st, nil
 }
@@ -508,7 +542,7 @@ func (p *Process) release() {
 		unix.Close(p.pidfd)
 		p.pidfd = -1
 	}
-	if p.shared != nil {
-		_ = unix.MunmapPtr(unsafe.Pointer(p.shared), unsafe.Sizeof(shared{}))
+	if p.shared != nil && p.spec.Forker == nil {
+		_ = unix.MunmapPtr(unsafe.Pointer(p.shared), unsafe.Sizeof(Report{}))
 	}
 }

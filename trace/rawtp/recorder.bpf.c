@@ -9,6 +9,9 @@
  *   LAUNCHER --clone--> PENDING --exec--> ARMED --clone--> ARMED
  *                       PENDING --clone--> PENDING
  *
+ * A copy of a process that executed the program before any of this is ARMED by its own
+ * request.
+ *
  * What an ARMED task calls is a byte set in three sets: that of its slot's current
  * run, that of all runs of the slot, and that of the session. Nothing queues, so
  * nothing drops; events only tell of a byte that has just been set.
@@ -24,6 +27,8 @@ enum abi { NATIVE, I386, X32, ABIS, FOREIGN = ABIS };
  */
 enum kind { SEEN, STARTUP, MAIN, DENIED, DENIED_STARTUP, DENIED_MAIN, KINDS };
 enum state { NONE, LAUNCHER, PENDING, ARMED };
+/* What a thread can ask for, the third argument of a request. */
+enum request { LEAVE, LAUNCH, JOIN };
 /*
  * INSIDE: the next sys_exit of this thread needs no sys_enter before it. JOINED: nor
  * this one, because the thread may have been in a call when it got its mark.
@@ -520,12 +525,12 @@ static __always_inline void deny(struct task_struct *task, struct mark *mark, st
 }
 
 /*
- * A thread asks to become the launcher of a slot, or to be released from it, by
- * a getppid that it makes itself, which ignores its arguments: that works on
- * every kernel, while naming a thread from outside needs PIDFD_THREAD (Linux
- * 6.9). The cookie keeps others out.
+ * A thread asks to become the launcher of a slot, to be recorded in its current run, or
+ * to be neither, by a getppid that it makes itself, which ignores its arguments: that
+ * works on every kernel, while naming a thread from outside needs PIDFD_THREAD (Linux
+ * 6.9). The cookie keeps others out. Reports whether it was such a request.
  */
-static __always_inline void answer(struct task_struct *task, struct mark *mark, struct pt_regs *regs)
+static __always_inline int answer(struct task_struct *task, struct mark *mark, struct pt_regs *regs)
 {
 	struct session *all = session();
 	struct mark fresh = {};
@@ -534,19 +539,38 @@ static __always_inline void answer(struct task_struct *task, struct mark *mark, 
 
 	arguments(args, regs, NATIVE);
 	if (!all || args[0] != all->cookie)
-		return;
-	fresh.state = LAUNCHER;
+		return 0;
 	fresh.slot = args[1];
 	slot = bpf_map_lookup_elem(&slots, &fresh.slot);
 	if (!slot)
-		return;
-	if (args[2]) {
-		if (!mark && bpf_task_storage_get(&marks, task, &fresh, BPF_LOCAL_STORAGE_GET_F_CREATE))
-			slot->launcher = (__u32)bpf_get_current_pid_tgid();
-	} else if (mark && mark->state == LAUNCHER && mark->slot == fresh.slot) {
+		return 1;
+	if (args[2] == LEAVE) {
+		if (!mark || mark->slot != fresh.slot)
+			return 1;
+		if (mark->state == LAUNCHER)
+			slot->launcher = 0;
 		bpf_task_storage_delete(&marks, task);
-		slot->launcher = 0;
+		return 1;
 	}
+	if (mark)
+		return 1;
+	fresh.state = LAUNCHER;
+	if (args[2] == JOIN) {
+		fresh.state = ARMED;
+		fresh.gen = slot->gen;
+		fresh.kind = all->entry ? MAIN : SEEN;
+		/* The next sys_exit is that of the request, whose result is nobody's. */
+		fresh.phase = INSIDE;
+		fresh.abi = FOREIGN;
+	}
+	if (!bpf_task_storage_get(&marks, task, &fresh, BPF_LOCAL_STORAGE_GET_F_CREATE)) {
+		if (args[2] == JOIN)
+			add(&all->unfollowed);
+		return 1;
+	}
+	if (args[2] == LAUNCH)
+		slot->launcher = (__u32)bpf_get_current_pid_tgid();
+	return 1;
 }
 
 #include "details.h"
@@ -559,11 +583,10 @@ static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, int detail
 	__u32 nr = ctx->args[1];
 	enum abi abi;
 
-	if (!mark || mark->state != ARMED) {
-		if (nr == NR_GETPPID)
-			answer(task, mark, regs);
+	if (nr == NR_GETPPID && answer(task, mark, regs))
 		return 0;
-	}
+	if (!mark || mark->state != ARMED)
+		return 0;
 	mark->phase = INSIDE;
 	abi = abi_of(task, &nr);
 	see(mark, regs, abi, nr);

@@ -17,6 +17,15 @@ import (
 // C calls it NR_GETPPID.
 const requestNR = unix.SYS_GETPPID
 
+// request is what a thread can ask for, enum request in C.
+type request uintptr
+
+const (
+	requestLeave request = iota
+	requestLaunch
+	requestJoin
+)
+
 // Slot is one worker's place in the Recorder: the set of the syscalls of its
 // current run. It belongs to one goroutine. After the Recorder's Close its sets
 // are empty.
@@ -47,7 +56,7 @@ func (r *Recorder) Launcher(slot int) (*Slot, error) {
 		return nil, fmt.Errorf("mark launcher: slot %d has one", slot)
 	}
 	shared := r.slots[slot]
-	r.request(slot, 1)
+	r.request(slot, requestLaunch)
 	if atomic.LoadUint64(&shared.Launcher) == 0 {
 		return nil, errors.New("mark launcher: the kernel refused the mark; the thread is a launcher already, or there is no memory")
 	}
@@ -73,8 +82,27 @@ func (r *Recorder) own(slot int) (*Slot, error) {
 }
 
 // request makes the syscall that the programs on sys_enter look for.
-func (r *Recorder) request(slot int, mark uintptr) {
-	unix.RawSyscall(requestNR, uintptr(r.cookie), uintptr(slot), mark)
+func (r *Recorder) request(slot int, what request) {
+	nr, args := r.requestCall(slot, what)
+	unix.RawSyscall(nr, args[0], args[1], args[2])
+}
+
+func (r *Recorder) requestCall(slot int, what request) (nr uintptr, args [6]uintptr) {
+	return requestNR, [6]uintptr{uintptr(r.cookie), uintptr(slot), uintptr(what)}
+}
+
+// Join is the syscall by which a thread that is not recorded asks to be, in the run
+// that is under way, from the end of this call on; so are all that it starts later. It
+// is for copies of a program that was executed earlier. A program that is given its
+// arguments can join too, so it should not get hold of them.
+func (s *Slot) Join() (nr uintptr, args [6]uintptr) {
+	return s.r.requestCall(s.index, requestJoin)
+}
+
+// Leave is the syscall by which a recorded thread ends being recorded, before this call.
+// What it starts afterwards is not recorded either.
+func (s *Slot) Leave() (nr uintptr, args [6]uintptr) {
+	return s.r.requestCall(s.index, requestLeave)
 }
 
 // Begin starts a new run with an empty set. What processes of earlier runs still
@@ -134,7 +162,7 @@ func (s *Slot) Release() error {
 			return err
 		}
 	} else {
-		s.r.request(s.index, 0)
+		s.r.request(s.index, requestLeave)
 		if atomic.LoadUint64(&s.r.slots[s.index].Launcher) != 0 {
 			return fmt.Errorf("release launcher: the calling thread is not that of slot %d", s.index)
 		}

@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package forkserver
+
+func (*Server) infiltrate(*Options) error {
+	return ineligible("there is no fork server for this architecture")
+}

@@ -1,0 +1,313 @@
+// Package forkserver decides how an unmodified program is run again without being
+// loaded again: a process executes it once and is stopped at the program's entry
+// point, where the dynamic linker has done its work; there a stub takes its place,
+// which makes a copy for each run. A copy carries out what internal/spawn would do
+// between clone and execve, and goes on as the program. The package knows neither
+// scenarios nor who records. Its main hazard is a copy that is not what execve would
+// have made: what a process has and a copy does not get is a reason not to serve.
+//
+// All copies have the same addresses and the same AT_RANDOM. They have two more
+// mappings than the program would have: those of the stub.
+//
+// Needs Linux 5.9 (close_range), x86-64, and that a process may trace its child.
+package forkserver
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/internal/spawn"
+)
+
+// ErrIneligible says that copies of the program would not be what execve makes.
+var ErrIneligible = errors.New("no fork server")
+
+func ineligible(why string) error { return fmt.Errorf("%w: %s", ErrIneligible, why) }
+
+// Call is a system call.
+type Call struct {
+	NR   uintptr
+	Args [6]uintptr
+}
+
+// Options says what a server is of, and what it does beside copying.
+type Options struct {
+	Program   string // the path of the file, as seen from where it starts
+	Argv, Env []string
+
+	Timeout time.Duration // for the start, in which the program's libraries may do what they like
+	Leave   *Call         // made by the server at the entry point, before all else that is not the program's
+	Started func()        // called then, on the calling thread
+	Join    *Call         // made by each copy, after all else that is not the program's
+}
+
+// Server makes copies. It is a [spawn.Forker] for what Spec returns. It belongs to the
+// thread that started it.
+type Server struct {
+	process *spawn.Process
+	memory  []byte  // shared with the server
+	at      uintptr // where the server has it
+	tid     uint64  // where the program's C library keeps the id of its thread, 0 without
+	control int
+	pass    int
+
+	inherited []int // descriptors above 2 that the program has from whoever started tjfuzz
+}
+
+// The descriptors of the server, which copies close. Below them are those that a copy
+// gets, in the places of the ones of tjfuzz, and above all: those on their way there.
+const (
+	controlFD = 1000 + iota
+	passFD
+	sharedFD
+
+	transit = 900
+)
+
+const sharedSize = 128 << 10
+
+// The shared pages. stub_amd64.s knows the offsets in the header.
+type header struct {
+	birth, again    uint64 // flags of clone(2) for the first child and, with init, for the target
+	tid             uint64
+	init            uint64
+	world, nWorld   uint64
+	target, nTarget uint64
+	report          spawn.Report
+	status          uint64
+}
+
+const (
+	messageAt = 128 // what the copy gives recvmsg(2)
+	vectorAt  = 192
+	byteAt    = 208
+	rightsAt  = 256
+	scriptsAt = 1024
+)
+
+// Start executes a program and makes it a server. The spec is that of a run, but for
+// the execve; its namespaces and its init are those of the copies, not of the server. The error
+// is ErrIneligible where the program is the reason. The calling goroutine must be
+// locked to its thread until Close.
+func Start(spec *spawn.Spec, o Options) (_ *Server, err error) {
+	s := &Server{control: -1, pass: -1}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	memory, err := unix.MemfdCreate("scripts", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make the shared pages: %w", err)
+	}
+	defer unix.Close(memory)
+	if err := unix.Ftruncate(memory, sharedSize); err != nil {
+		return nil, fmt.Errorf("make the shared pages: %w", err)
+	}
+	if s.memory, err = unix.Mmap(memory, 0, sharedSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+		return nil, fmt.Errorf("map the shared pages: %w", err)
+	}
+	var control, pass [2]int
+	if control, err = unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		return nil, fmt.Errorf("make a pair of sockets: %w", err)
+	}
+	s.control = control[0]
+	defer unix.Close(control[1])
+	if pass, err = unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0); err != nil {
+		return nil, fmt.Errorf("make a pair of sockets: %w", err)
+	}
+	s.pass = pass[0]
+	defer unix.Close(pass[1])
+
+	own := &spawn.Spec{Cgroup: spec.Cgroup, World: spec.World}
+	own.Target.Append(spec.Target.BeforeExec())
+	own.Target.Dup(control[1], controlFD)
+	own.Target.Dup(pass[1], passFD)
+	own.Target.Dup(memory, sharedFD)
+	own.Target.Call("be traced", unix.SYS_PTRACE, unix.PTRACE_TRACEME)
+	own.Target.Exec(o.Program, o.Argv, o.Env, nil)
+	if s.process, err = spawn.Start(own); err != nil {
+		return nil, err
+	}
+	return s, s.infiltrate(&o)
+}
+
+// Spec is what makes a run a copy: spec without the execve, and with what gives the
+// copy its descriptors. Spec is left as it is.
+func (s *Server) Spec(spec *spawn.Spec) *spawn.Spec {
+	r := *spec
+	r.Forker = s
+	r.World, r.Target = spawn.Script{}, spawn.Script{}
+	fds := descriptors(spec)
+	all := ^uint64(0)
+	w := &r.World
+	// The init of a run keeps them blocked: the program may have handlers.
+	w.Call("block signals", unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, spawn.Struct(w, &all), 0, 8)
+	w.Call("receive descriptors", unix.SYS_RECVMSG, passFD, s.at+messageAt, 0)
+	n := len(fds)
+	if spec.Init {
+		n++
+	}
+	lowest := 2
+	for i := range n {
+		for lowest++; slices.Contains(s.inherited, lowest); lowest++ {
+		}
+		w.Call("dup3", unix.SYS_DUP3, uintptr(lowest), uintptr(transit+i), 0)
+	}
+	for i, fd := range fds {
+		w.Call("dup3", unix.SYS_DUP3, uintptr(transit+i), uintptr(fd), unix.O_CLOEXEC)
+	}
+	if spec.Init && spec.Namespaces&unix.CLONE_NEWPID == 0 {
+		w.Call("adopt orphans", unix.SYS_PRCTL, unix.PR_SET_CHILD_SUBREAPER, 1)
+	}
+	w.Append(&spec.World)
+	r.Target.Append(spec.Target.BeforeExec())
+	from := 3
+	for _, fd := range s.inherited {
+		if fd > from {
+			r.Target.Call("close descriptors", unix.SYS_CLOSE_RANGE, uintptr(from), uintptr(fd-1), 0)
+		}
+		from = fd + 1
+	}
+	r.Target.Call("close descriptors", unix.SYS_CLOSE_RANGE, uintptr(from), ^uintptr(0)>>32, 0)
+	return &r
+}
+
+// descriptors lists those of this process that the scripts use.
+func descriptors(spec *spawn.Spec) []int {
+	var both spawn.Script
+	for _, s := range []*spawn.Script{&spec.World, &spec.Target} {
+		for _, fd := range s.Descriptors() {
+			both.Descriptor(fd)
+		}
+	}
+	return both.Descriptors()
+}
+
+// lastScript is what a copy does when it has nothing of tjfuzz left but the stub. It
+// will lie at an address in private memory.
+func lastScript(at, shared, robust uintptr, blocked uint64, join *Call) (image []byte, calls int, err error) {
+	const robustSize = 24 // sizeof(struct robust_list_head)
+	var s spawn.Script
+	s.Call("unmap the shared pages", unix.SYS_MUNMAP, shared, sharedSize)
+	if robust != 0 {
+		s.Call("set the list of robust mutexes", unix.SYS_SET_ROBUST_LIST, robust, robustSize)
+	}
+	s.Call("unblock signals", unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, spawn.Struct(&s, &blocked), 0, 8)
+	if join != nil {
+		s.Call("join the record", join.NR, join.Args[:]...)
+	}
+	image, err = s.Image(at)
+	return image, s.Len(), err
+}
+
+// Report implements [spawn.Forker].
+func (s *Server) Report() *spawn.Report { return &s.header().report }
+
+func (s *Server) header() *header { return (*header)(unsafe.Pointer(&s.memory[0])) }
+
+// Fork implements [spawn.Forker].
+func (s *Server) Fork(spec *spawn.Spec, status int) (int, error) {
+	if err := s.order(spec); err != nil {
+		return 0, err
+	}
+	fds := descriptors(spec)
+	if spec.Init {
+		s.header().status = uint64(transit + len(fds))
+		fds = append(fds, status)
+	}
+	for _, fd := range fds {
+		if fd >= transit {
+			return 0, fmt.Errorf("pass descriptors to the fork server: %d is too high", fd)
+		}
+	}
+	if err := unix.Sendmsg(s.pass, []byte{0}, unix.UnixRights(fds...), nil, 0); err != nil {
+		return 0, fmt.Errorf("pass descriptors to the fork server: %w", err)
+	}
+	if err := again(func() error { _, err := unix.Write(s.control, []byte{0}); return err }); err != nil {
+		return 0, fmt.Errorf("ask the fork server: %w", err)
+	}
+	var reply [8]byte
+	var n int
+	err := again(func() (err error) { n, err = unix.Read(s.control, reply[:]); return err })
+	if err == nil && n != len(reply) {
+		err = errors.New("it has ended")
+	}
+	if err != nil {
+		return 0, fmt.Errorf("hear from the fork server: %w", err)
+	}
+	pid := *(*int64)(unsafe.Pointer(&reply))
+	if pid < 0 {
+		return 0, fmt.Errorf("clone: %w", unix.Errno(-pid))
+	}
+	return int(pid), nil
+}
+
+// order writes what the next copy is to do.
+func (s *Server) order(spec *spawn.Spec) error {
+	h := s.header()
+	const settid = unix.CLONE_CHILD_SETTID | unix.CLONE_CHILD_CLEARTID
+	*h = header{birth: uint64(spec.Namespaces) | unix.CLONE_PARENT | uint64(unix.SIGCHLD), tid: s.tid}
+	if spec.Init {
+		h.init = 1
+	}
+	if s.tid != 0 {
+		h.birth |= settid
+		h.again |= settid
+	}
+	at := uintptr(scriptsAt)
+	for _, part := range []struct {
+		script     *spawn.Script
+		where, len *uint64
+	}{{&spec.World, &h.world, &h.nWorld}, {&spec.Target, &h.target, &h.nTarget}} {
+		image, err := part.script.Image(s.at + at)
+		if err != nil {
+			return fmt.Errorf("prepare a copy: %w", err)
+		}
+		if uintptr(len(image)) > sharedSize-at {
+			return fmt.Errorf("prepare a copy: no room for %d bytes of calls", len(image))
+		}
+		*part.where, *part.len = uint64(s.at+at), uint64(part.script.Len())
+		at += uintptr(copy(s.memory[at:], image))
+	}
+	put := func(at uintptr, words ...uintptr) {
+		copy(unsafe.Slice((*uintptr)(unsafe.Pointer(&s.memory[at])), len(words)), words)
+	}
+	// struct msghdr: no name, one vector, control data, flags.
+	put(messageAt, 0, 0, s.at+vectorAt, 1, s.at+rightsAt, scriptsAt-rightsAt, 0)
+	put(vectorAt, s.at+byteAt, 1)
+	return nil
+}
+
+func again(f func() error) error {
+	for {
+		if err := f(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// Close ends the server. Its copies have ended.
+func (s *Server) Close() error {
+	var errs []error
+	if s.process != nil {
+		s.process.Kill()
+		_, err := s.process.Wait(spawn.Limits{})
+		errs = append(errs, err)
+	}
+	for _, fd := range []int{s.control, s.pass} {
+		if fd >= 0 {
+			errs = append(errs, os.NewSyscallError("close", unix.Close(fd)))
+		}
+	}
+	if s.memory != nil {
+		errs = append(errs, unix.Munmap(s.memory))
+	}
+	return errors.Join(errs...)
+}

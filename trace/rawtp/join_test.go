@@ -1,0 +1,88 @@
+package rawtp
+
+import (
+	"runtime"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/trace"
+)
+
+// onThread calls a function on a thread that nothing else uses before or after.
+func onThread(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // for good
+		f()
+	}()
+	<-done
+}
+
+func TestAThreadIsRecordedFromItsJoinToItsLeave(t *testing.T) {
+	for _, o := range []Options{{Slots: 2}, {Slots: 2, Denials: true}, {Slots: 2, Returns: true, Args: true, Sites: true}} {
+		r := mustOpen(t, o)
+		onThread(func() {
+			s, err := r.Launcher(1)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer s.Release()
+			s.Begin()
+			onThread(func() {
+				request := func(nr uintptr, a [6]uintptr) { unix.RawSyscall6(nr, a[0], a[1], a[2], a[3], a[4], a[5]) }
+				unix.RawSyscall(unix.SYS_GETSID, 0, 0, 0)
+				request(s.Join())
+				unix.RawSyscall(unix.SYS_GETPGID, 0, 0, 0)
+				request(s.Leave())
+				unix.RawSyscall(unix.SYS_GETPRIORITY, 0, 0, 0)
+			})
+			want := []sysno.ID{id(t, sysno.Native(), "getpgid")}
+			if got := s.Seen(); !slices.Equal(got, want) {
+				t.Errorf("%+v: got %v, want %v", o, got, want)
+			}
+			if got := r.Seen(); !slices.Equal(got, want) {
+				t.Errorf("%+v: session: got %v, want %v", o, got, want)
+			}
+			if got := s.Denied(); len(got) != 0 {
+				t.Errorf("%+v: denied %v, want nothing", o, got)
+			}
+		})
+		if got := r.Lost(); got != (trace.Lost{}) {
+			t.Errorf("%+v: lost %+v, want nothing", o, got)
+		}
+	}
+}
+
+func TestJoinForAnotherRunCountsThere(t *testing.T) {
+	r := mustOpen(t, Options{Slots: 1})
+	onThread(func() {
+		s, err := r.Launcher(0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer s.Release()
+		for _, call := range []struct {
+			nr   uintptr
+			name string
+		}{{unix.SYS_GETSID, "getsid"}, {unix.SYS_GETPGID, "getpgid"}} {
+			s.Begin()
+			onThread(func() {
+				nr, a := s.Join()
+				unix.RawSyscall(nr, a[0], a[1], a[2])
+				unix.RawSyscall(call.nr, 0, 0, 0)
+				nr, a = s.Leave()
+				unix.RawSyscall(nr, a[0], a[1], a[2])
+			})
+			want := []sysno.ID{id(t, sysno.Native(), call.name)}
+			if got := s.Seen(); !slices.Equal(got, want) {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		}
+	})
+}
