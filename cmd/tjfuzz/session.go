@@ -156,7 +156,7 @@ func exists(path string) bool {
 // at all when rec is nil.
 func (s *session) executor(rec recorder, slot int) (*launch.Exec, watcher, error) {
 	var watched watcher
-	o := launch.Options{Program: s.exec, Env: os.Environ(), Timeout: s.runs.timeout, Cage: s.cage}
+	o := launch.Options{Program: s.exec, Env: os.Environ(), Timeout: s.runs.timeout, Cage: s.cage, ForkServer: true}
 	if rec != nil {
 		o.Filter = rec.filter()
 		o.Watch = func() (launch.Watcher, error) {

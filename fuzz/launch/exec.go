@@ -20,6 +20,7 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch/forkserver"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
@@ -41,6 +42,11 @@ type Options struct {
 	Cage    *cage.Options // nil: the target runs in the host's own world
 	Filter  []byte        // a cBPF program to load before execve, as struct sock_filter[]; sets no_new_privs
 
+	// ForkServer makes copies of a process that has executed the program once, where
+	// they do what the program does after execve. It has no effect with a Cage or a
+	// Filter, nor where the Watcher is no Rejoiner.
+	ForkServer bool
+
 	// Watch is called on the thread that starts all targets; nil records nothing.
 	Watch func() (Watcher, error)
 }
@@ -53,11 +59,14 @@ type Exec struct {
 	done   chan struct{}
 	cancel int // eventfd that ends the wait for a run
 	cage   *cage.Cage
+	room   string   // where the directories of runs without a cage are made
+	server *servers // nil: all runs are by execve
 	warn   []string
 	output []byte
 }
 
 type job struct {
+	ctx      context.Context
 	scenario *fuzz.Scenario
 	reply    chan<- outcome
 }
@@ -108,7 +117,7 @@ func (e *Exec) Run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, error) 
 	_, _ = unix.Read(e.cancel, word[:]) // of an earlier context
 	stop := context.AfterFunc(ctx, func() { _, _ = unix.Write(e.cancel, []byte{1, 0, 0, 0, 0, 0, 0, 0}) })
 	reply := make(chan outcome, 1)
-	e.jobs <- job{s, reply}
+	e.jobs <- job{ctx, s, reply}
 	out := <-reply
 	if !stop() {
 		return nil, ctx.Err()
@@ -125,6 +134,9 @@ func (e *Exec) Close() error {
 
 func (e *Exec) tidy() error {
 	err := unix.Close(e.cancel)
+	if e.room != "" {
+		err = errors.Join(err, os.RemoveAll(e.room))
+	}
 	if e.cage != nil {
 		err = errors.Join(err, e.cage.Remove())
 	}
@@ -145,6 +157,8 @@ func (e *Exec) serve(ready chan<- error) {
 				return err
 			}
 			e.warn = e.cage.Warnings()
+		} else if e.room, err = os.MkdirTemp("", "tjfuzz-run-"); err != nil {
+			return err
 		}
 		if e.opts.Watch != nil {
 			watch, err = e.opts.Watch()
@@ -153,9 +167,20 @@ func (e *Exec) serve(ready chan<- error) {
 	}()
 	ready <- err
 	if err == nil {
+		if e.opts.ForkServer {
+			e.server = newServers(e, watch)
+		}
 		for j := range e.jobs {
-			r, err := e.run(j.scenario, watch)
+			var r *fuzz.Result
+			if e.server != nil {
+				r, err = e.server.run(j.ctx, j.scenario)
+			} else {
+				r, err = e.run(j.scenario, watch, nil)
+			}
 			j.reply <- outcome{r, err}
+		}
+		if e.server != nil {
+			e.server.close()
 		}
 	}
 	if watch != nil {
@@ -166,40 +191,75 @@ func (e *Exec) serve(ready chan<- error) {
 	}
 }
 
-func (e *Exec) run(s *fuzz.Scenario, watch Watcher) (*fuzz.Result, error) {
-	var place place
-	var err error
+// stage is all that a run needs: its place, and the program's arguments and streams.
+type stage struct {
+	place  place
+	spec   *spawn.Spec // but for what makes it the program
+	argv   []string
+	env    []string
+	stdin  *os.File
+	output *os.File
+}
+
+func (e *Exec) stage(s *fuzz.Scenario) (_ *stage, err error) {
+	st := &stage{env: environ(e.opts.Env, s.Env)}
+	defer func() {
+		if err != nil {
+			st.close()
+		}
+	}()
 	if e.cage != nil {
-		place, err = e.cage.NewWorld()
+		st.place, err = e.cage.NewWorld()
 	} else {
-		place, err = newDirectory()
+		st.place, err = newDirectory(e.room)
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer place.Close()
-	spec := place.Spec()
-	argv, err := e.furnish(place, s)
+	if st.argv, err = e.furnish(st.place, s); err != nil {
+		return nil, err
+	}
+	if st.stdin, err = openInput(s); err != nil {
+		return nil, err
+	}
+	if st.output, err = memfile("output", nil); err != nil {
+		return nil, err
+	}
+	st.spec = st.place.Spec()
+	st.spec.Target.Dup(int(st.stdin.Fd()), 0)
+	st.spec.Target.Dup(int(st.output.Fd()), 1)
+	st.spec.Target.Dup(int(st.output.Fd()), 2)
+	return st, nil
+}
+
+func (st *stage) close() {
+	if st.output != nil {
+		st.output.Close()
+	}
+	if st.stdin != nil {
+		st.stdin.Close()
+	}
+	if st.place != nil {
+		st.place.Close()
+	}
+}
+
+// run runs a scenario by execve, or as a copy that a server makes.
+func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *forkserver.Server) (*fuzz.Result, error) {
+	st, err := e.stage(s)
 	if err != nil {
 		return nil, err
 	}
-	stdin, err := openInput(s)
-	if err != nil {
-		return nil, err
+	defer st.close()
+	spec := st.spec
+	if from != nil {
+		spec = from.Spec(spec)
+	} else {
+		if e.opts.Filter != nil {
+			spec.Target.NoNewPrivs()
+		}
+		spec.Target.Exec(e.opts.Program, st.argv, st.env, e.opts.Filter)
 	}
-	defer stdin.Close()
-	output, err := memfile("output", nil)
-	if err != nil {
-		return nil, err
-	}
-	defer output.Close()
-	spec.Target.Dup(int(stdin.Fd()), 0)
-	spec.Target.Dup(int(output.Fd()), 1)
-	spec.Target.Dup(int(output.Fd()), 2)
-	if e.opts.Filter != nil {
-		spec.Target.NoNewPrivs()
-	}
-	spec.Target.Exec(e.opts.Program, argv, environ(e.opts.Env, s.Env), e.opts.Filter)
 
 	if watch != nil {
 		if err := watch.Begin(spec); err != nil {
@@ -221,8 +281,8 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher) (*fuzz.Result, error) {
 	if e.cage != nil && e.cage.CPUTime() != nil {
 		limits.Used, limits.FromStart = e.cage.CPUTime(), false
 	}
-	st, err := p.Wait(limits)
-	r := &fuzz.Result{TimedOut: st.TimedOut, Left: st.Left, Duration: time.Since(began)}
+	end, err := p.Wait(limits)
+	r := &fuzz.Result{TimedOut: end.TimedOut, Left: end.Left, Duration: time.Since(began)}
 	if watch != nil {
 		r.Seen = watch.Seen()
 	}
@@ -230,18 +290,18 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher) (*fuzz.Result, error) {
 		return nil, err
 	}
 	switch {
-	case st.TimedOut:
-	case st.Killed:
+	case end.TimedOut:
+	case end.Killed:
 		r.Signal = int(unix.SIGKILL)
-	case st.Signaled():
-		r.Signal = int(st.Signal())
+	case end.Signaled():
+		r.Signal = int(end.Signal())
 	default:
-		r.ExitCode = st.ExitStatus()
+		r.ExitCode = end.ExitStatus()
 	}
 	if e.cage != nil && (watch == nil || slices.ContainsFunc(r.Seen, Leaves)) {
 		e.cage.Used()
 	}
-	e.output = readAll(output)
+	e.output = readAll(st.output)
 	return r, nil
 }
 

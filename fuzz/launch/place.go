@@ -27,8 +27,14 @@ type directory struct {
 	path string
 }
 
-func newDirectory() (*directory, error) {
-	path, err := os.MkdirTemp("", "tjfuzz-run-")
+// newDirectory makes the directory of a run, which has the same path in each: the
+// arguments of a program say where its input is.
+func newDirectory(room string) (*directory, error) {
+	path := filepath.Join(room, "work")
+	err := os.Mkdir(path, 0o755)
+	if errors.Is(err, os.ErrExist) { // a run has left what cannot be removed
+		path, err = os.MkdirTemp(room, "work-")
+	}
 	return &directory{path: path}, err
 }
 

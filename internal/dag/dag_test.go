@@ -67,7 +67,8 @@ var table = []row{
 	{pkg: "fuzz/mine", own: []string{"fuzz/mutate"}},
 	{pkg: "fuzz", own: []string{"fuzz/mutate", "trace", "internal/atomicfile", "internal/sysno"}},
 	{pkg: "fuzz/cage", own: []string{"internal/spawn"}},
-	{pkg: "fuzz/launch", own: []string{"fuzz", "fuzz/cage", "internal/spawn", "internal/sysno"}},
+	{pkg: "fuzz/launch/forkserver", own: []string{"internal/spawn"}},
+	{pkg: "fuzz/launch", own: []string{"fuzz", "fuzz/cage", "fuzz/launch/forkserver", "internal/spawn", "internal/sysno"}},
 
 	{pkg: "enforce/filter", own: []string{"synth", "internal/sysno"}, foreign: []string{libseccomp, cgo}},
 	{pkg: "enforce", own: []string{"synth", "internal/spawn", "internal/sysno"}},

@@ -22,6 +22,20 @@ func onThread(f func()) {
 	<-done
 }
 
+// check asks for one syscall and that others are absent: the Go runtime may make some of
+// its own on the thread.
+func check(t *testing.T, seen []sysno.ID, want string, absent ...string) {
+	t.Helper()
+	if !slices.Contains(seen, id(t, sysno.Native(), want)) {
+		t.Errorf("got %v, want %s in it", seen, want)
+	}
+	for _, name := range absent {
+		if slices.Contains(seen, id(t, sysno.Native(), name)) {
+			t.Errorf("got %v, want no %s in it", seen, name)
+		}
+	}
+}
+
 func TestAThreadIsRecordedFromItsJoinToItsLeave(t *testing.T) {
 	for _, o := range []Options{{Slots: 2}, {Slots: 2, Denials: true}, {Slots: 2, Returns: true, Args: true, Sites: true}} {
 		r := mustOpen(t, o)
@@ -41,13 +55,8 @@ func TestAThreadIsRecordedFromItsJoinToItsLeave(t *testing.T) {
 				request(s.Leave())
 				unix.RawSyscall(unix.SYS_GETPRIORITY, 0, 0, 0)
 			})
-			want := []sysno.ID{id(t, sysno.Native(), "getpgid")}
-			if got := s.Seen(); !slices.Equal(got, want) {
-				t.Errorf("%+v: got %v, want %v", o, got, want)
-			}
-			if got := r.Seen(); !slices.Equal(got, want) {
-				t.Errorf("%+v: session: got %v, want %v", o, got, want)
-			}
+			check(t, s.Seen(), "getpgid", "getsid", "getpriority", "getppid")
+			check(t, r.Seen(), "getpgid", "getsid", "getpriority", "getppid")
 			if got := s.Denied(); len(got) != 0 {
 				t.Errorf("%+v: denied %v, want nothing", o, got)
 			}
@@ -68,9 +77,9 @@ func TestJoinForAnotherRunCountsThere(t *testing.T) {
 		}
 		defer s.Release()
 		for _, call := range []struct {
-			nr   uintptr
-			name string
-		}{{unix.SYS_GETSID, "getsid"}, {unix.SYS_GETPGID, "getpgid"}} {
+			nr          uintptr
+			name, other string
+		}{{unix.SYS_GETSID, "getsid", "getpgid"}, {unix.SYS_GETPGID, "getpgid", "getsid"}} {
 			s.Begin()
 			onThread(func() {
 				nr, a := s.Join()
@@ -79,10 +88,7 @@ func TestJoinForAnotherRunCountsThere(t *testing.T) {
 				nr, a = s.Leave()
 				unix.RawSyscall(nr, a[0], a[1], a[2])
 			})
-			want := []sysno.ID{id(t, sysno.Native(), call.name)}
-			if got := s.Seen(); !slices.Equal(got, want) {
-				t.Errorf("got %v, want %v", got, want)
-			}
+			check(t, s.Seen(), call.name, call.other)
 		}
 	})
 }

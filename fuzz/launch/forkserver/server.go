@@ -293,6 +293,9 @@ func again(f func() error) error {
 	}
 }
 
+// Pid is the server's process.
+func (s *Server) Pid() int { return s.process.Pid }
+
 // Close ends the server. Its copies have ended.
 func (s *Server) Close() error {
 	var errs []error

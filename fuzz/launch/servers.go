@@ -1,0 +1,224 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch/forkserver"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+)
+
+// Rejoiner is a Watcher that can record copies of a process that executed the program
+// in another run. Both return a system call that has no effect but this.
+type Rejoiner interface {
+	Watcher
+	Leave() (nr uintptr, args [6]uintptr) // a process is no longer recorded from here on
+	Join() (nr uintptr, args [6]uintptr)  // a process is recorded, in the run under way, from here on
+}
+
+// servers decides which runs are copies. All that a program can see of its start is
+// the same in the runs of a class; each class that is run often gets a server. That a copy does
+// what the program does is checked, again and again: in the first runs of a class, then
+// ever more rarely, and whenever a copy shows what the program has not shown.
+type servers struct {
+	e       *Exec
+	watch   Rejoiner // nil: nothing is recorded
+	classes map[string]*class
+	clock   int
+}
+
+const (
+	warmUp     = 2    // runs of a class without a server
+	maxServers = 8    // each holds the memory of a process
+	maxClasses = 4096 // that are remembered
+	checked    = 4    // first copies that are compared
+)
+
+type class struct {
+	server  *forkserver.Server
+	refused error // why there will be none
+	startup []sysno.ID
+	known   []sysno.ID // sorted; what execve has shown
+	runs    int        // by execve, as long as there is no server
+	copies  int
+	used    int // by the clock
+}
+
+// newServers returns nil where copies cannot be had.
+func newServers(e *Exec, watch Watcher) *servers {
+	if e.opts.Cage != nil || e.opts.Filter != nil {
+		return nil
+	}
+	v := &servers{e: e, classes: map[string]*class{}}
+	if watch != nil {
+		var ok bool
+		if v.watch, ok = watch.(Rejoiner); !ok {
+			return nil
+		}
+	}
+	return v
+}
+
+// watcher is nil, not an interface around nil, where nothing is recorded.
+func (v *servers) watcher() Watcher {
+	if v.watch == nil {
+		return nil
+	}
+	return v.watch
+}
+
+func (v *servers) run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, error) {
+	c := v.class(s)
+	v.clock++
+	c.used = v.clock
+	if c.server == nil && c.refused == nil {
+		if c.runs++; c.runs > warmUp {
+			v.start(c, s)
+		}
+	}
+	if c.server == nil {
+		return v.exec(c, s)
+	}
+	r, err := v.e.run(s, v.watcher(), c.server)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		v.refuse(c, err)
+		return v.exec(c, s)
+	}
+	r.Seen = union(r.Seen, c.startup)
+	c.copies++
+	if c.copies > checked && c.copies&(c.copies-1) != 0 && len(union(r.Seen, c.known)) == len(c.known) {
+		return r, nil
+	}
+	return v.compare(ctx, c, s, r)
+}
+
+// compare runs by execve what was run as a copy. A program that does not always do the
+// same is run again: the copy must show nothing that the program never does, and all
+// that it does each time.
+func (v *servers) compare(ctx context.Context, c *class, s *fuzz.Scenario, copied *fuzz.Result) (*fuzz.Result, error) {
+	var r *fuzz.Result
+	var err error
+	var always []sysno.ID
+	ended := false // some run ended as the copy did
+	for n := range 3 {
+		if r, err = v.exec(c, s); err != nil || ctx.Err() != nil || same(r, copied) {
+			return r, err
+		}
+		if n == 0 {
+			always = slices.Clone(r.Seen)
+		}
+		always = slices.DeleteFunc(always, func(id sysno.ID) bool { return !slices.Contains(r.Seen, id) })
+		ended = ended || sameEnd(r, copied)
+	}
+	if !ended || len(union(copied.Seen, c.known)) > len(c.known) || len(union(copied.Seen, always)) > len(copied.Seen) {
+		v.refuse(c, errors.New("a copy does something else than the program"))
+	}
+	return r, nil
+}
+
+// exec runs a scenario by execve.
+func (v *servers) exec(c *class, s *fuzz.Scenario) (*fuzz.Result, error) {
+	r, err := v.e.run(s, v.watcher(), nil)
+	if err == nil {
+		c.known = union(c.known, r.Seen)
+	}
+	return r, err
+}
+
+// same reports whether two runs of a scenario show the same.
+func same(a, b *fuzz.Result) bool { return slices.Equal(a.Seen, b.Seen) && sameEnd(a, b) }
+
+func sameEnd(a, b *fuzz.Result) bool {
+	return a.ExitCode == b.ExitCode && a.Signal == b.Signal && a.TimedOut == b.TimedOut && a.Left == b.Left
+}
+
+// class returns the class of a scenario.
+func (v *servers) class(s *fuzz.Scenario) *class {
+	key := fmt.Sprintf("%d\x00%s\x00\x00%s", s.Stdin, strings.Join(s.Argv, "\x00"), strings.Join(s.Env, "\x00"))
+	c := v.classes[key]
+	if c == nil {
+		if len(v.classes) >= maxClasses {
+			for key, c := range v.classes {
+				if c.server == nil {
+					delete(v.classes, key)
+				}
+			}
+		}
+		c = &class{}
+		v.classes[key] = c
+	}
+	return c
+}
+
+// start makes the server of a class, in the place of the least used one if need be.
+func (v *servers) start(c *class, s *fuzz.Scenario) {
+	var oldest *class
+	n := 0
+	for _, other := range v.classes {
+		if other.server == nil {
+			continue
+		}
+		if n++; oldest == nil || other.used < oldest.used {
+			oldest = other
+		}
+	}
+	if n >= maxServers {
+		_ = oldest.server.Close()
+		oldest.server, oldest.runs = nil, 0
+	}
+	st, err := v.e.stage(s)
+	if err != nil {
+		c.refused = err
+		return
+	}
+	defer st.close()
+	o := forkserver.Options{
+		Program: v.e.opts.Program, Argv: st.argv, Env: st.env,
+		Timeout: max(v.e.opts.Timeout, time.Second),
+	}
+	if v.watch != nil {
+		var leave, join forkserver.Call
+		leave.NR, leave.Args = v.watch.Leave()
+		join.NR, join.Args = v.watch.Join()
+		o.Leave, o.Join = &leave, &join
+		o.Started = func() { c.startup = v.watch.Seen() }
+		if err := v.watch.Begin(st.spec); err != nil {
+			c.refused = err
+			return
+		}
+	}
+	c.copies = 0
+	c.server, c.refused = forkserver.Start(st.spec, o)
+	if c.refused != nil {
+		c.server = nil
+	}
+}
+
+// refuse ends the server of a class for good.
+func (v *servers) refuse(c *class, why error) {
+	_ = c.server.Close()
+	c.server, c.refused = nil, why
+}
+
+func (v *servers) close() {
+	for _, c := range v.classes {
+		if c.server != nil {
+			_ = c.server.Close()
+		}
+	}
+}
+
+// union merges sorted sets.
+func union(a, b []sysno.ID) []sysno.ID {
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, sysno.ID.Compare)
+	return slices.Compact(all)
+}

@@ -1,0 +1,334 @@
+package launch
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/internal/spawn"
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
+	"github.com/tjfuzz/tjfuzz/trace"
+	"github.com/tjfuzz/tjfuzz/trace/rawtp"
+)
+
+// recorded is a Rejoiner over a slot.
+type recorded struct{ *rawtp.Slot }
+
+func (r recorded) Begin(*spawn.Spec) error {
+	r.Slot.Begin()
+	return nil
+}
+
+func (recorded) Started(*spawn.Process) error { return nil }
+
+// executors are one with a fork server and one without, both recorded where r is there.
+func executors(t testing.TB, program string, r *rawtp.Recorder) (served, plain *Exec) {
+	t.Helper()
+	var both []*Exec
+	for slot, server := range []bool{true, false} {
+		o := Options{Program: program, Env: []string{"PATH=/usr/bin:/bin", "LC_ALL=C"}, ForkServer: server}
+		if r != nil {
+			o.Watch = func() (Watcher, error) {
+				s, err := r.Launcher(slot)
+				return recorded{s}, err
+			}
+		}
+		e, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := e.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		both = append(both, e)
+	}
+	return both[0], both[1]
+}
+
+// look tells how many copies an executor has made, and why it stopped making some.
+func look(e *Exec) (copies int, refused error) {
+	for _, c := range e.server.classes {
+		copies += c.copies
+		if c.refused != nil {
+			refused = c.refused
+		}
+	}
+	return copies, refused
+}
+
+type command struct {
+	name   string
+	argv   []string
+	inputs []string
+	racy   bool // not all runs make the same calls
+}
+
+var commands = []command{
+	{"true", []string{"true"}, nil, false},
+	{"exit code", []string{"sh", "-c", "exit 7"}, nil, false},
+	{"signal", []string{"sh", "-c", "kill -SEGV $$"}, nil, false},
+	{"abort", []string{"sh", "-c", "kill -ABRT $$"}, nil, false},
+	{"pids", []string{"sh", "-c", "echo $$ $PPID"}, nil, false},
+	{"a child", []string{"sh", "-c", "cat | wc -c"}, []string{"", "abc"}, false},
+	{"one that is left behind", []string{"sh", "-c", "sleep 86397 & exit 4"}, nil, false},
+	{"cat", []string{"cat", "@@", "-"}, []string{"one", "two\n", ""}, false},
+	{"writes", []string{"sh", "-c", "ls; echo x >file; cat file $1", "sh", "@@"}, []string{"one", "two"}, false},
+	{"sort", []string{"sort"}, []string{"b\na\n", "c\n", ""}, false},
+	{"grep", []string{"grep", "-n", "a", "@@"}, []string{"b\na\n", "c\n"}, false},
+	{"sed", []string{"sed", "s/a/b/"}, []string{"b\na\n", "c\n"}, false},
+	{"gzip", []string{"gzip", "-dc"}, []string{"x", "\x1f\x8b\b\x00\x00\x00\x00\x00\x00\x03\xab\x00\x00\x83\x16\xdc\x8c\x01\x00\x00\x00"}, false},
+	{"tar", []string{"tar", "-tf", "@@"}, []string{"x", strings.Repeat("\x00", 10240)}, false},
+	{"descriptors", []string{"ls", "/proc/self/fd"}, nil, false},
+	{"blocked signals", []string{"grep", "-E", "^(Sig(Pnd|Blk|Ign|Cgt)|Cap.*|NoNewPrivs|Seccomp):", "/proc/self/status"}, nil, false},
+	{"environment", []string{"env"}, nil, false},
+	{"working directory", []string{"pwd"}, nil, false},
+	{"jq", []string{"jq", "-c", ".a"}, []string{"{\"a\":[1]}", "{", "3"}, false},
+	{"file", []string{"file", "-"}, []string{"#!/bin/sh", "\x7fELF", ""}, false},
+	{"xmllint", []string{"xmllint", "@@"}, []string{"<a/>", "<"}, false},
+}
+
+// A copy gives what execve gives: how it ends, what it writes and, where it is recorded,
+// the same syscalls.
+func TestCopiesDoWhatTheProgramDoes(t *testing.T) { copies(t, nil) }
+
+func TestRecordOfACopyIsThatOfTheProgram(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	r, err := rawtp.Open(rawtp.Options{Slots: 2, Denials: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if lost := r.Lost(); lost != (trace.Lost{}) {
+			t.Errorf("lost %+v, want nothing", lost)
+		}
+		r.Close()
+	}()
+	copies(t, r)
+}
+
+func copies(t *testing.T, r *rawtp.Recorder) {
+	t.Helper()
+	for _, c := range commands {
+		t.Run(c.name, func(t *testing.T) { compare(t, testenv.Program(t, c.argv[0]), r, c) })
+	}
+	dynamic, static := build(t, victimC, "-pie", "-fPIE"), build(t, victimC, "-static")
+	for _, mode := range []string{"abort", "trap", "ids", "raise", "thread", "fork", "stack"} {
+		c := command{argv: []string{"victim", mode}, inputs: []string{"a", "b"}, racy: mode == "thread"}
+		t.Run(mode, func(t *testing.T) { compare(t, dynamic, r, c) })
+		t.Run(mode+" static", func(t *testing.T) { compare(t, static, r, c) })
+	}
+}
+
+// compare runs a command with a server and without, and fails where that can be told.
+func compare(t *testing.T, program string, r *rawtp.Recorder, c command) {
+	t.Helper()
+	served, plain := executors(t, program, r)
+	if len(c.inputs) == 0 {
+		c.inputs = []string{""}
+	}
+	const runs = 9
+	for n := range runs {
+		s := &fuzz.Scenario{Argv: c.argv, Stdin: fuzz.StdinPipe, Input: []byte(c.inputs[n%len(c.inputs)])}
+		want := run(t, plain, s)
+		out := bytes.ReplaceAll(plain.Output(), []byte(plain.room), []byte(served.room))
+		got := run(t, served, s)
+		if c.racy {
+			got.Seen, want.Seen = nil, nil
+		}
+		if !same(got, want) || !bytes.Equal(served.Output(), out) {
+			t.Errorf("run %d: got %+v, %q, want %+v, %q", n, got, served.Output(), want, out)
+		}
+	}
+	if n, refused := look(served); n < runs-warmUp && !c.racy {
+		t.Errorf("%d copies were made, want %d: %v", n, runs-warmUp, refused)
+	}
+}
+
+// The sources, for tests that run in another directory.
+var (
+	//go:embed testdata/victim.c
+	victimC []byte
+	//go:embed testdata/startup.c
+	startupC []byte
+)
+
+// build compiles a C file.
+func build(t *testing.T, source []byte, flags ...string) string {
+	t.Helper()
+	gcc, out := testenv.Program(t, "gcc"), filepath.Join(t.TempDir(), "out")
+	c := exec.Command(gcc, append(flags, "-pthread", "-o", out, "-x", "c", "-")...)
+	c.Stdin = bytes.NewReader(source)
+	if text, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("gcc: %v\n%s", err, text)
+	}
+	return out
+}
+
+// The runtime of a Go program starts its threads after the entry point.
+func TestRecordOfACopyOfAGoProgramIsThatOfTheProgram(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	program := filepath.Join(t.TempDir(), "program")
+	if out, err := exec.Command("go", "build", "-o", program, "./testdata/threads.go").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	r, err := rawtp.Open(rawtp.Options{Slots: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	served, plain := executors(t, program, r)
+	s := &fuzz.Scenario{Argv: []string{"program"}, Stdin: fuzz.StdinNull}
+	for range 12 { // not every run makes the same calls
+		want, got := run(t, plain, s), run(t, served, s)
+		if string(served.Output()) != "done\n" || got.ExitCode != want.ExitCode {
+			t.Fatalf("got %+v, %q, want %+v and done", got, served.Output(), want)
+		}
+	}
+}
+
+func TestWhatTheStartupLeavesIsAReasonForExecve(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	library := build(t, startupC, "-shared", "-fPIC")
+	r, err := rawtp.Open(rawtp.Options{Slots: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, tt := range []struct{ what, why string }{
+		{"nothing", ""},
+		{"signals", ""},
+		{"thread", "2 threads"},
+		{"child", "children"},
+		{"epoll", "descriptors"},
+		{"end", "ended before"},
+		{"pid", "something else"},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			served, plain := executors(t, "/bin/true", r)
+			s := &fuzz.Scenario{Argv: []string{"true"}, Stdin: fuzz.StdinNull, Env: []string{"LD_PRELOAD=" + library, "WHAT=" + tt.what}}
+			for n := range 9 {
+				want, got := run(t, plain, s), run(t, served, s)
+				if !same(got, want) {
+					t.Errorf("run %d: got %+v, want %+v", n, got, want)
+				}
+			}
+			copies, refused := look(served)
+			if tt.why == "" && (copies < 7 || refused != nil) || tt.why != "" && (refused == nil || !strings.Contains(refused.Error(), tt.why)) {
+				t.Errorf("%d copies, refused with %v, want %q", copies, refused, tt.why)
+			}
+		})
+	}
+}
+
+func TestCopyThatRunsTooLongIsKilled(t *testing.T) {
+	e, err := New(Options{Program: "/bin/sh", Env: []string{"PATH=/usr/bin:/bin"}, ForkServer: true, Timeout: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	const text = "read x; [ $x ] && { setsid sleep 86394 & sleep 86394; }; exit 2"
+	for n, input := range []string{"\n", "\n", "\n", "1\n", "\n"} {
+		r := run(t, e, &fuzz.Scenario{Argv: []string{"sh", "-c", text}, Stdin: fuzz.StdinPipe, Input: []byte(input)})
+		if late := input != "\n"; r.TimedOut != late || !late && r.ExitCode != 2 {
+			t.Errorf("run %d: got %+v", n, r)
+		}
+	}
+	if out, _ := exec.Command("pgrep", "-fx", "sleep 86394").Output(); len(out) > 0 {
+		t.Errorf("alive: %s", out)
+	}
+}
+
+func TestDeadServerIsNoFailure(t *testing.T) {
+	e, err := New(Options{Program: "/bin/sh", Env: []string{"PATH=/usr/bin:/bin"}, ForkServer: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for n := range 6 {
+		if r := run(t, e, script("exit 6")); r.ExitCode != 6 {
+			t.Errorf("run %d: got %+v", n, r)
+		}
+		if n == 3 {
+			for _, c := range e.server.classes {
+				if err := unix.Kill(c.server.Pid(), unix.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	if _, refused := look(e); refused == nil {
+		t.Error("the server was not missed")
+	}
+}
+
+func TestServersAreFew(t *testing.T) {
+	e, err := New(Options{Program: "/bin/true", ForkServer: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for n := range maxServers + 2 {
+		for range warmUp + 1 {
+			run(t, e, &fuzz.Scenario{Argv: []string{"true", fmt.Sprint(n)}, Stdin: fuzz.StdinNull})
+		}
+	}
+	n := 0
+	for _, c := range e.server.classes {
+		if c.server != nil {
+			n++
+		}
+	}
+	if n != maxServers {
+		t.Errorf("%d servers, want %d", n, maxServers)
+	}
+}
+
+func BenchmarkServers(b *testing.B) {
+	testenv.Require(b, testenv.BPF)
+	r, err := rawtp.Open(rawtp.Options{Slots: 2, Denials: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.Close()
+	for _, c := range []command{
+		{"true", []string{"true"}, []string{""}, false},
+		{"jq", []string{"jq", ".a"}, []string{"{\"a\":[1]}"}, false},
+		{"file", []string{"file", "-"}, []string{"#!/bin/sh"}, false},
+		{"xmllint", []string{"xmllint", "-"}, []string{"<a/>"}, false},
+	} {
+		program := testenv.Program(b, c.argv[0])
+		s := &fuzz.Scenario{Argv: c.argv, Stdin: fuzz.StdinFile, Input: []byte(c.inputs[0])}
+		b.Run(c.name, func(b *testing.B) {
+			served, plain := executors(b, program, r)
+			for range warmUp + checked {
+				run(b, served, s)
+			}
+			// One after the other, so that what else the machine does hits both.
+			var times [2][]time.Duration
+			for b.Loop() {
+				for i, e := range []*Exec{plain, served} {
+					began := time.Now()
+					run(b, e, s)
+					times[i] = append(times[i], time.Since(began))
+				}
+			}
+			for i, name := range []string{"execve", "copy"} {
+				all := times[i]
+				slices.Sort(all)
+				b.ReportMetric(float64(all[len(all)/2].Microseconds()), name+"-median-µs")
+				b.ReportMetric(float64(all[len(all)/20].Microseconds()), name+"-p5-µs")
+			}
+		})
+	}
+}
