@@ -22,9 +22,9 @@ func onThread(f func()) {
 	<-done
 }
 
-// check asks for one syscall and that others are absent: the Go runtime may make some of
+// holds asks for one syscall and that others are absent: the Go runtime may make some of
 // its own on the thread.
-func check(t *testing.T, seen []sysno.ID, want string, absent ...string) {
+func holds(t *testing.T, seen []sysno.ID, want string, absent ...string) {
 	t.Helper()
 	if !slices.Contains(seen, id(t, sysno.Native(), want)) {
 		t.Errorf("got %v, want %s in it", seen, want)
@@ -55,8 +55,8 @@ func TestAThreadIsRecordedFromItsJoinToItsLeave(t *testing.T) {
 				request(s.Leave())
 				unix.RawSyscall(unix.SYS_GETPRIORITY, 0, 0, 0)
 			})
-			check(t, s.Seen(), "getpgid", "getsid", "getpriority", "getppid")
-			check(t, r.Seen(), "getpgid", "getsid", "getpriority", "getppid")
+			holds(t, s.Seen(), "getpgid", "getsid", "getpriority", "getppid")
+			holds(t, r.Seen(), "getpgid", "getsid", "getpriority", "getppid")
 			if got := s.Denied(); len(got) != 0 {
 				t.Errorf("%+v: denied %v, want nothing", o, got)
 			}
@@ -88,7 +88,7 @@ func TestJoinForAnotherRunCountsThere(t *testing.T) {
 				nr, a = s.Leave()
 				unix.RawSyscall(nr, a[0], a[1], a[2])
 			})
-			check(t, s.Seen(), call.name, call.other)
+			holds(t, s.Seen(), call.name, call.other)
 		}
 	})
 }
