@@ -2,10 +2,10 @@ package launch
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
@@ -21,14 +21,14 @@ type Rejoiner interface {
 	Join() (nr uintptr, args [6]uintptr)  // a process is recorded, in the run under way, from here on
 }
 
-// servers decides which runs are copies. All that a program can see of its start is
-// the same in the runs of a class; each class that is run often gets a server. That a copy does
+// servers decides which runs are copies. All that a program can see but its input is the
+// same in the runs of a class; each class that is run often gets a server. That a copy does
 // what the program does is checked, again and again: in the first runs of a class, then
 // ever more rarely, and whenever a copy shows what the program has not shown.
 type servers struct {
 	e       *Exec
 	watch   Rejoiner // nil: nothing is recorded
-	classes map[string]*class
+	classes map[[sha256.Size]byte]*class
 	clock   int
 }
 
@@ -39,9 +39,19 @@ const (
 	checked    = 4    // first copies that are compared
 )
 
+// rung is where copies begin: the later the faster, and the more can be wrong.
+type rung int
+
+const (
+	atInput rung = iota
+	atEntry
+	nowhere
+)
+
 type class struct {
+	rung    rung
 	server  *forkserver.Server
-	refused error // why there will be none
+	refused error // why it is not on the rung above
 	startup []sysno.ID
 	known   []sysno.ID // sorted; what execve has shown
 	runs    int        // by execve, as long as there is no server
@@ -54,7 +64,7 @@ func newServers(e *Exec, watch Watcher) *servers {
 	if e.opts.Cage != nil || e.opts.Filter != nil {
 		return nil
 	}
-	v := &servers{e: e, classes: map[string]*class{}}
+	v := &servers{e: e, classes: map[[sha256.Size]byte]*class{}}
 	if watch != nil {
 		var ok bool
 		if v.watch, ok = watch.(Rejoiner); !ok {
@@ -76,7 +86,7 @@ func (v *servers) run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, erro
 	c := v.class(s)
 	v.clock++
 	c.used = v.clock
-	if c.server == nil && c.refused == nil {
+	if c.server == nil && c.rung < nowhere {
 		if c.runs++; c.runs > warmUp {
 			v.start(c, s)
 		}
@@ -142,7 +152,9 @@ func sameEnd(a, b *fuzz.Result) bool {
 
 // class returns the class of a scenario.
 func (v *servers) class(s *fuzz.Scenario) *class {
-	key := fmt.Sprintf("%d\x00%s\x00\x00%s", s.Stdin, strings.Join(s.Argv, "\x00"), strings.Join(s.Env, "\x00"))
+	h := sha256.New()
+	fmt.Fprintf(h, "%d %q %q %q", s.Stdin, s.Argv, s.Env, s.Files)
+	key := [sha256.Size]byte(h.Sum(nil))
 	c := v.classes[key]
 	if c == nil {
 		if len(v.classes) >= maxClasses {
@@ -174,15 +186,25 @@ func (v *servers) start(c *class, s *fuzz.Scenario) {
 		_ = oldest.server.Close()
 		oldest.server, oldest.runs = nil, 0
 	}
+	for c.server == nil && c.rung < nowhere {
+		if err := v.startAt(c, s); err != nil {
+			v.refuse(c, err)
+		}
+	}
+}
+
+func (v *servers) startAt(c *class, s *fuzz.Scenario) error {
 	st, err := v.e.stage(s)
 	if err != nil {
-		c.refused = err
-		return
+		return err
 	}
 	defer st.close()
 	o := forkserver.Options{
 		Program: v.e.opts.Program, Argv: st.argv, Env: st.env,
 		Timeout: max(v.e.opts.Timeout, time.Second),
+	}
+	if c.rung == atInput {
+		o.Input = inputName
 	}
 	if v.watch != nil {
 		var leave, join forkserver.Call
@@ -191,21 +213,25 @@ func (v *servers) start(c *class, s *fuzz.Scenario) {
 		o.Leave, o.Join = &leave, &join
 		o.Started = func() { c.startup = v.watch.Seen() }
 		if err := v.watch.Begin(st.spec); err != nil {
-			c.refused = err
-			return
+			return err
 		}
 	}
 	c.copies = 0
-	c.server, c.refused = forkserver.Start(st.spec, o)
-	if c.refused != nil {
-		c.server = nil
+	server, err := forkserver.Start(st.spec, o)
+	if err == nil {
+		c.server = server
 	}
+	return err
 }
 
-// refuse ends the server of a class for good.
+// refuse ends the server of a class; the next one stands a rung lower.
 func (v *servers) refuse(c *class, why error) {
-	_ = c.server.Close()
-	c.server, c.refused = nil, why
+	if c.server != nil {
+		_ = c.server.Close()
+		c.server = nil
+	}
+	c.refused = why
+	c.rung++
 }
 
 func (v *servers) close() {

@@ -61,7 +61,7 @@ func executors(t testing.TB, program string, r *rawtp.Recorder) (served, plain *
 func look(e *Exec) (copies int, refused error) {
 	for _, c := range e.server.classes {
 		copies += c.copies
-		if c.refused != nil {
+		if c.rung == nowhere {
 			refused = c.refused
 		}
 	}
@@ -72,31 +72,32 @@ type command struct {
 	name   string
 	argv   []string
 	inputs []string
+	rung   rung
 	racy   bool // not all runs make the same calls
 }
 
 var commands = []command{
-	{"true", []string{"true"}, nil, false},
-	{"exit code", []string{"sh", "-c", "exit 7"}, nil, false},
-	{"signal", []string{"sh", "-c", "kill -SEGV $$"}, nil, false},
-	{"abort", []string{"sh", "-c", "kill -ABRT $$"}, nil, false},
-	{"pids", []string{"sh", "-c", "echo $$ $PPID"}, nil, false},
-	{"a child", []string{"sh", "-c", "cat | wc -c"}, []string{"", "abc"}, false},
-	{"one that is left behind", []string{"sh", "-c", "sleep 86397 & exit 4"}, nil, false},
-	{"cat", []string{"cat", "@@", "-"}, []string{"one", "two\n", ""}, false},
-	{"writes", []string{"sh", "-c", "ls; echo x >file; cat file $1", "sh", "@@"}, []string{"one", "two"}, false},
-	{"sort", []string{"sort"}, []string{"b\na\n", "c\n", ""}, false},
-	{"grep", []string{"grep", "-n", "a", "@@"}, []string{"b\na\n", "c\n"}, false},
-	{"sed", []string{"sed", "s/a/b/"}, []string{"b\na\n", "c\n"}, false},
-	{"gzip", []string{"gzip", "-dc"}, []string{"x", "\x1f\x8b\b\x00\x00\x00\x00\x00\x00\x03\xab\x00\x00\x83\x16\xdc\x8c\x01\x00\x00\x00"}, false},
-	{"tar", []string{"tar", "-tf", "@@"}, []string{"x", strings.Repeat("\x00", 10240)}, false},
-	{"descriptors", []string{"ls", "/proc/self/fd"}, nil, false},
-	{"blocked signals", []string{"grep", "-E", "^(Sig(Pnd|Blk|Ign|Cgt)|Cap.*|NoNewPrivs|Seccomp):", "/proc/self/status"}, nil, false},
-	{"environment", []string{"env"}, nil, false},
-	{"working directory", []string{"pwd"}, nil, false},
-	{"jq", []string{"jq", "-c", ".a"}, []string{"{\"a\":[1]}", "{", "3"}, false},
-	{"file", []string{"file", "-"}, []string{"#!/bin/sh", "\x7fELF", ""}, false},
-	{"xmllint", []string{"xmllint", "@@"}, []string{"<a/>", "<"}, false},
+	{"true", []string{"true"}, nil, atEntry, false},
+	{"exit code", []string{"sh", "-c", "exit 7"}, nil, atEntry, false},
+	{"signal", []string{"sh", "-c", "kill -SEGV $$"}, nil, atEntry, false},
+	{"abort", []string{"sh", "-c", "kill -ABRT $$"}, nil, atEntry, false},
+	{"pids", []string{"sh", "-c", "echo $$ $PPID"}, nil, atEntry, false},
+	{"a child", []string{"sh", "-c", "cat | wc -c"}, []string{"", "abc"}, atEntry, false},
+	{"one that is left behind", []string{"sh", "-c", "sleep 86397 & exit 4"}, nil, atEntry, false},
+	{"cat", []string{"cat", "@@", "-"}, []string{"one", "two\n", ""}, atInput, false},
+	{"writes", []string{"sh", "-c", "ls; echo x >file; cat file $1", "sh", "@@"}, []string{"one", "two"}, atEntry, false},
+	{"sort", []string{"sort"}, []string{"b\na\n", "c\n", ""}, atInput, false},
+	{"grep", []string{"grep", "-n", "a", "@@"}, []string{"b\na\n", "c\n"}, atEntry, false},
+	{"sed", []string{"sed", "s/a/b/"}, []string{"b\na\n", "c\n"}, atInput, false},
+	{"gzip", []string{"gzip", "-dc"}, []string{"x", "\x1f\x8b\b\x00\x00\x00\x00\x00\x00\x03\xab\x00\x00\x83\x16\xdc\x8c\x01\x00\x00\x00"}, atInput, false},
+	{"tar", []string{"tar", "-tf", "@@"}, []string{"x", strings.Repeat("\x00", 10240)}, atInput, false},
+	{"descriptors", []string{"ls", "/proc/self/fd"}, nil, atEntry, false},
+	{"blocked signals", []string{"grep", "-E", "^(Sig(Pnd|Blk|Ign|Cgt)|Cap.*|NoNewPrivs|Seccomp):", "/proc/self/status"}, nil, atEntry, false},
+	{"environment", []string{"env"}, nil, atEntry, false},
+	{"working directory", []string{"pwd"}, nil, atEntry, false},
+	{"jq", []string{"jq", "-c", ".a"}, []string{"{\"a\":[1]}", "{", "3"}, atInput, false},
+	{"file", []string{"file", "-"}, []string{"#!/bin/sh", "\x7fELF", ""}, atInput, false},
+	{"xmllint", []string{"xmllint", "@@"}, []string{"<a/>", "<"}, atInput, false},
 }
 
 // A copy gives what execve gives: how it ends, what it writes and, where it is recorded,
@@ -125,7 +126,10 @@ func copies(t *testing.T, r *rawtp.Recorder) {
 	}
 	dynamic, static := build(t, victimC, "-pie", "-fPIE"), build(t, victimC, "-static")
 	for _, mode := range []string{"abort", "trap", "ids", "raise", "thread", "fork", "stack"} {
-		c := command{argv: []string{"victim", mode}, inputs: []string{"a", "b"}, racy: mode == "thread"}
+		c := command{argv: []string{"victim", mode}, inputs: []string{"a", "b"}, rung: atEntry, racy: mode == "thread"}
+		if mode == "stack" {
+			c.rung = atInput
+		}
 		t.Run(mode, func(t *testing.T) { compare(t, dynamic, r, c) })
 		t.Run(mode+" static", func(t *testing.T) { compare(t, static, r, c) })
 	}
@@ -149,6 +153,11 @@ func compare(t *testing.T, program string, r *rawtp.Recorder, c command) {
 		}
 		if !same(got, want) || !bytes.Equal(served.Output(), out) {
 			t.Errorf("run %d: got %+v, %q, want %+v, %q", n, got, served.Output(), want, out)
+		}
+	}
+	for _, class := range served.server.classes {
+		if class.rung != c.rung && !c.racy {
+			t.Errorf("copies begin at rung %d, want %d: %v", class.rung, c.rung, class.refused)
 		}
 	}
 	if n, refused := look(served); n < runs-warmUp && !c.racy {
@@ -306,10 +315,10 @@ func BenchmarkServers(b *testing.B) {
 	}
 	defer r.Close()
 	for _, c := range []command{
-		{"true", []string{"true"}, []string{""}, false},
-		{"jq", []string{"jq", ".a"}, []string{"{\"a\":[1]}"}, false},
-		{"file", []string{"file", "-"}, []string{"#!/bin/sh"}, false},
-		{"xmllint", []string{"xmllint", "-"}, []string{"<a/>"}, false},
+		{"true", []string{"true"}, []string{""}, atEntry, false},
+		{"jq", []string{"jq", ".a"}, []string{"{\"a\":[1]}"}, atInput, false},
+		{"file", []string{"file", "-"}, []string{"#!/bin/sh"}, atInput, false},
+		{"xmllint", []string{"xmllint", "-"}, []string{"<a/>"}, atInput, false},
 	} {
 		program := testenv.Program(b, c.argv[0])
 		s := &fuzz.Scenario{Argv: c.argv, Stdin: fuzz.StdinFile, Input: []byte(c.inputs[0])}

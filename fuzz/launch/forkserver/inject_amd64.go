@@ -170,7 +170,7 @@ func (s *Server) infiltrate(o *Options) error {
 	if s.inherited, err = inherited(began.open); err != nil {
 		return err
 	}
-	if err := unix.PtraceSetOptions(t.pid, unix.PTRACE_O_EXITKILL); err != nil {
+	if err := unix.PtraceSetOptions(t.pid, unix.PTRACE_O_EXITKILL|unix.PTRACE_O_TRACESYSGOOD); err != nil {
 		return fmt.Errorf("trace the program: %w", err)
 	}
 	auxv, err := readAuxv(t.pid)
@@ -183,7 +183,11 @@ func (s *Server) infiltrate(o *Options) error {
 	if err := t.runTo(auxv[atEntry]); err != nil {
 		return err
 	}
-	if o.Leave != nil {
+	if o.Input != "" {
+		if err := t.runToInput(o.Input, o.Leave); err != nil {
+			return err
+		}
+	} else if o.Leave != nil {
 		if _, err := t.call(o.Leave.NR, o.Leave.Args[:]...); err != nil {
 			return fmt.Errorf("leave the record: %w", err)
 		}
