@@ -81,6 +81,7 @@ func rows() []row {
 		{what: "a call that the program's own filter refuses", victim: "own-filter", cannot: map[string]string{
 			"notify": "the kernel asks the strictest filter, and that one answers itself",
 		}},
+		{what: "a call for which strict mode kills", victim: "strict"},
 		{what: "restart_syscall, by which the kernel resumes a call", victim: "restart", call: "restart_syscall"},
 		{what: "a number beyond the table", victim: "number", nr: 1000},
 		{what: "the number -1", victim: "minus-one", nr: ^uint32(0)},

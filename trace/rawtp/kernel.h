@@ -66,6 +66,7 @@ struct bpf_iter__task {
 #define ERESTARTNOHAND 514
 #define ERESTART_RESTARTBLOCK 516
 
+#define SIGKILL 9
 #define SIGSYS 31
 #define CLONE_VM 0x00000100       /* include/uapi/linux/sched.h */
 #define CLONE_THREAD 0x00010000

@@ -804,20 +804,23 @@ int sys_exit_details(struct bpf_raw_tracepoint_args *ctx)
  * KILL_THREAD in a process with other threads ends the thread inside the filter:
  * no sys_exit. Threads that die with a killed process carry the same exit code;
  * what tells them apart is the dead seccomp mode, and before Linux 5.17 that no
- * group exit is under way.
+ * group exit is under way. Strict mode ends the thread there too.
  */
 SEC("raw_tracepoint/sched_process_exit")
 int sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct mark *mark = mark_of(task);
+	int dead = task->seccomp.mode == SECCOMP_MODE_DEAD;
+	int sig = task->exit_code & 0x7f;
 
-	if (!mark || mark->state != ARMED || mark->phase == KILLED)
+	if (!mark || mark->state != ARMED || mark->phase == KILLED || !task->seccomp.mode)
 		return 0;
-	if ((task->exit_code & 0x7f) != SIGSYS || !task->seccomp.mode)
+	/* Strict mode kills by SIGKILL, which anybody can send. */
+	if (sig != SIGSYS && !(sig == SIGKILL && dead))
 		return 0;
-	if (task->seccomp.mode != SECCOMP_MODE_DEAD && task->signal->flags & SIGNAL_GROUP_EXIT)
+	if (!dead && task->signal->flags & SIGNAL_GROUP_EXIT)
 		return 0;
-	deny(task, mark, (struct pt_regs *)bpf_task_pt_regs(task), 0, 1);
+	deny(task, mark, (struct pt_regs *)bpf_task_pt_regs(task), 0, sig == SIGSYS);
 	return 0;
 }

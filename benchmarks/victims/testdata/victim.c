@@ -201,6 +201,19 @@ static void by_own_filter(void)
 	must(mark() == -1 && errno == EACCES);
 }
 
+/* Beside a filter there is no strict mode: then the call is made like any other. */
+static void by_strict(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
+		mark();
+		_exit(0);
+	}
+	must(waitpid(pid, NULL, 0) == pid);
+}
+
 static void by_tracee(void)
 {
 	pid_t pid = fork();
@@ -378,6 +391,7 @@ static const struct { const char *name; void (*does)(void); } all[] = {
 	{ "exec-of", by_exec_of },
 	{ "disguise", by_disguise },
 	{ "own-filter", by_own_filter },
+	{ "strict", by_strict },
 	{ "tracee", by_tracee },
 	{ "sigkill", by_sigkill },
 	{ "restart", by_restart },
