@@ -6,11 +6,11 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
 	"github.com/tjfuzz/tjfuzz/synth/format"
 	"github.com/tjfuzz/tjfuzz/trace"
@@ -69,10 +69,8 @@ func parseAction(word string) (synth.Verdict, error) {
 	case arg == "":
 		return synth.Verdict{Action: a, Errno: uint16(unix.EPERM)}, nil
 	}
-	for e := syscall.Errno(1); e < 134; e++ { // EHWPOISON, the last of errno(3), is 133
-		if unix.ErrnoName(e) == strings.ToUpper(arg) {
-			return synth.Verdict{Action: a, Errno: uint16(e)}, nil
-		}
+	if e, ok := sysno.Errno(strings.ToUpper(arg)); ok {
+		return synth.Verdict{Action: a, Errno: uint16(e)}, nil
 	}
 	return synth.Verdict{}, fmt.Errorf("--default %s: there is no errno %s", word, arg)
 }

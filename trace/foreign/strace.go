@@ -11,9 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/trace"
@@ -427,14 +424,7 @@ func errnoOf(name, digits string) (uint16, bool) {
 		n, err := strconv.ParseUint(digits, 10, 16)
 		return uint16(n), err == nil && n > 0 && n < 4096
 	}
-	for e := syscall.Errno(1); e < 134; e++ { // EHWPOISON, the last of errno(3), is 133
-		if unix.ErrnoName(e) == name {
-			return uint16(e), true
-		}
-	}
-	// Two names of one number, of which the library knows one.
-	aliases := map[string]syscall.Errno{"EWOULDBLOCK": unix.EAGAIN, "EDEADLOCK": unix.EDEADLK, "EOPNOTSUPP": unix.ENOTSUP, "ENOTSUPP": 524}
-	e, ok := aliases[name]
+	e, ok := sysno.Errno(name)
 	return uint16(e), ok
 }
 
