@@ -46,15 +46,37 @@ type File struct {
 // Result is what one run showed.
 type Result struct {
 	Seen     []sysno.ID // sorted, without duplicates
+	Signals  []Signal   // sorted, without duplicates; an executor may leave out those that it has reported before
 	ExitCode int        // valid when Signal is 0 and TimedOut is false
 	Signal   int        // the signal that ended the target, 0 for none
 	TimedOut bool       // the run was ended by the time limit
 	Left     bool       // the target ended, but processes that it had started had to be killed
+	Faulted  bool       // something was made to fail that would not have failed: what was seen is of an error path
 	Duration time.Duration
 }
 
-// Clean reports whether the target ended by itself, by exit.
-func (r *Result) Clean() bool { return r.Signal == 0 && !r.TimedOut }
+// Clean reports whether the target ended by itself, by exit, and nothing was made to fail.
+func (r *Result) Clean() bool { return r.Signal == 0 && !r.TimedOut && !r.Faulted }
+
+// Signal is something beside a syscall that a run showed, and that makes a scenario
+// worth keeping when no run has shown it before. It is evidence of nothing.
+type Signal struct {
+	Kind SignalKind
+	Key  uint64 // names one thing of its kind, in all runs and all processes alike
+}
+
+// SignalKind says what a Signal tells of. The zero value is invalid.
+type SignalKind uint8
+
+// The kinds, the most telling first.
+const (
+	SignalInvalid SignalKind = iota
+	SignalValue              // an argument of a syscall had a value
+	SignalErrno              // a syscall failed with an errno
+	SignalPair               // a syscall came right after another
+	SignalBlock              // a basic block of the program or of its libraries was reached
+	SignalEdge               // an edge of an instrumented program was taken about so often
+)
 
 // Executor runs one scenario after the other. When Run returns, nothing of the
 // target is alive. An error means that the run could not take place, not that
