@@ -22,6 +22,7 @@ type record struct {
 	runs, clean uint64
 	draws       uint64
 	byDraw      bool // a draw was the first run to show it
+	first       Found
 	witness     Scenario
 	confirmed   bool
 	pursued     bool // the witness is found
@@ -130,7 +131,7 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	for _, id := range r.Seen {
 		rec := c.books[id]
 		if rec == nil {
-			rec = &record{byDraw: draw, witness: j.s}
+			rec = &record{byDraw: draw, first: c.first(id, j), witness: j.s}
 			c.books[id] = rec
 			fresh = append(fresh, id)
 		}
@@ -323,7 +324,7 @@ func (c *coordinator) ids() []sysno.ID {
 
 // outcome is called when no worker is left.
 func (c *coordinator) outcome(err error) *Outcome {
-	out := &Outcome{Stats: c.snapshot(), Stop: c.stop, Crashes: failures(c.crashes), Hangs: failures(c.hangs)}
+	out := &Outcome{Stats: c.snapshot(), Stop: c.stop, Found: c.firsts(), Crashes: failures(c.crashes), Hangs: failures(c.hangs)}
 	if err != nil {
 		out.Stop = StopNone
 	}

@@ -82,23 +82,34 @@ func (c *corpus) share() {
 	const floor = 0.06
 	var rates [dimensions]float64
 	sum := 0.0
-	for d := range rates {
-		rates[d] = (c.gains[d] + 1) / (c.tries[d] + 50)
-		sum += rates[d]
+	varied := 0
+	for d := range dimensions {
+		if c.o.varies(d) {
+			varied++
+			rates[d] = (c.gains[d] + 1) / (c.tries[d] + 50)
+			sum += rates[d]
+		}
 	}
-	for d := range rates {
-		c.shares[d] = floor + (1-floor*float64(dimensions))*rates[d]/sum
+	for d := range dimensions {
+		if c.o.varies(d) {
+			c.shares[d] = floor + (1-floor*float64(varied))*rates[d]/sum
+		}
 	}
 }
 
 func (c *corpus) pick(r *rand.Rand) dimension {
 	x := r.Float64()
+	last := dimArgv
 	for d := range dimensions {
+		if c.shares[d] == 0 {
+			continue
+		}
 		if x -= c.shares[d]; x < 0 {
 			return d
 		}
+		last = d
 	}
-	return dimArgv // rounding
+	return last // rounding
 }
 
 // draft is a scenario about to be changed.
@@ -112,7 +123,7 @@ type draft struct {
 // draw chooses a scenario and what to change of it.
 func (c *corpus) draw(r *rand.Rand) draft {
 	d := draft{s: c.parent(r), banned: c.banned}
-	if r.IntN(8) == 0 {
+	if r.IntN(8) == 0 && c.o.varies(dimArgv) {
 		d.s = c.cross(d.s, c.parent(r))
 	}
 	d.dims[c.pick(r)] = true

@@ -46,6 +46,7 @@ type Options struct {
 	Table      mutate.Table
 	Dictionary mutate.Dictionary
 	EnvNames   []string // environment variables that the target may read
+	Only       []string // what may be varied, of Dimensions; nil means all. It is for measuring what each is worth
 	MaxInput   int      // cap on a mutated input in bytes; 0 means mutate.MaxInput
 
 	Workers     int                                // 0 means 1
@@ -127,6 +128,7 @@ type Outcome struct {
 	Stats        Stats
 	Stop         Stop
 	Observations []trace.Observation // sorted by ID; Witness.ID is empty when Options.State was nil
+	Found        []Found             // for each observation, in the order of the runs
 	Unstable     []sysno.ID          // sorted: witness not confirmed by 3 of 5 replays
 	Witnesses    []Stored            // sorted by ID, without duplicates
 	Crashes      []Failure           // sorted by ID
@@ -226,6 +228,9 @@ func (o *Options) fill() error {
 		if strings.Contains(w, "\x00") {
 			return fmt.Errorf("option table: %q contains a NUL byte", w)
 		}
+	}
+	if err := o.checkOnly(); err != nil {
+		return err
 	}
 	if o.Confidence < 0 || o.Confidence >= 1 {
 		return fmt.Errorf("confidence %v is not a chance", o.Confidence)

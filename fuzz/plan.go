@@ -131,17 +131,22 @@ func probes(o *Options, base Scenario, add func(Scenario)) {
 			try(s, words)
 		}
 	}
-	for _, w := range []string{"--version", "--help", "-h", "--no-such-option"} {
-		try(alone, []string{w})
-	}
 	unset := func(names ...string) {
 		s := ways[0]
 		s.Env = names
 		try(s, nil)
 	}
-	unset(mutate.CommonEnv()...)
-	for _, name := range mutate.CommonEnv() {
-		unset(name)
+	if o.varies(dimEnv) {
+		unset(mutate.CommonEnv()...)
+		for _, name := range mutate.CommonEnv() {
+			unset(name)
+		}
+	}
+	if !o.varies(dimArgv) {
+		return
+	}
+	for _, w := range []string{"--version", "--help", "-h", "--no-such-option"} {
+		try(alone, []string{w})
 	}
 	for i := range o.Table.Options {
 		opt := &o.Table.Options[i]

@@ -35,6 +35,7 @@ type learnOptions struct {
 	execs      uint64
 	seed       uint64
 	confidence float64
+	only       []string
 	resume     bool
 	quiet      bool
 	asJSON     bool
@@ -82,6 +83,7 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
 	f.Uint64Var(&o.seed, "seed", 0, "the `number` that all randomness comes from (default: a random one, printed)")
 	f.Float64Var(&o.confidence, "confidence", 0.0005, "stop when the `chance` that one more run shows a new syscall is below (95 %); 0 never")
 	f.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "this `number` of runs at a time")
+	f.StringSliceVar(&o.only, "only", nil, "vary nothing but these `parts`, to measure what each is worth: "+strings.Join(fuzz.Dimensions(), ", "))
 	f.BoolVar(&o.resume, "resume", false, "go on from a finished session's scenarios instead of starting anew")
 	f.BoolVar(&o.quiet, "quiet", false, "show errors and warnings only")
 	f.BoolVar(&o.asJSON, "json", false, "write the result as JSON to standard output")
@@ -96,6 +98,11 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	}
 	if o.jobs < 1 || o.jobs > rawtp.MaxSlots {
 		return usage(c, fmt.Errorf("--jobs %d is not between 1 and %d", o.jobs, rawtp.MaxSlots))
+	}
+	for _, part := range o.only {
+		if !slices.Contains(fuzz.Dimensions(), part) {
+			return usage(c, fmt.Errorf("--only %s: there are %s", part, strings.Join(fuzz.Dimensions(), ", ")))
+		}
 	}
 	if !c.Flags().Changed("seed") {
 		o.seed = rand.Uint64N(1 << 32)
@@ -171,7 +178,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 		Bases: []fuzz.Scenario{s.base()}, Seeds: seeds,
 		Table: found.Table, Dictionary: found.Dictionary, EnvNames: found.EnvNames,
 		Workers: o.jobs, Seed: o.seed, Execs: o.execs, Duration: o.duration, Confidence: o.confidence,
-		Fixed: s.fixed, State: state, Progress: progress.show, Settled: rec.settle,
+		Only: o.only, Fixed: s.fixed, State: state, Progress: progress.show, Settled: rec.settle,
 		NewExecutor: func(worker int) (fuzz.Executor, error) {
 			e, _, err := s.executor(rec, worker)
 			if err != nil {

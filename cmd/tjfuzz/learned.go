@@ -166,6 +166,13 @@ func (r *learned) json(w io.Writer) error {
 		Allowed int    `json:"allowed"`
 		Total   int    `json:"total"`
 	}
+	type found struct {
+		Syscall string   `json:"syscall"`
+		Run     uint64   `json:"run"`
+		Seconds float64  `json:"seconds"`
+		Phase   string   `json:"phase"`
+		Varied  []string `json:"varied,omitempty"`
+	}
 	st := r.outcome.Stats
 	result := struct {
 		Profile    string  `json:"profile"`
@@ -182,10 +189,14 @@ func (r *learned) json(w io.Writer) error {
 		Replays    int     `json:"replays"`
 		Violations int     `json:"violations"`
 		Groups     []size  `json:"groups"`
+		Found      []found `json:"found"`
 	}{Profile: r.profile, State: r.state, Stop: r.outcome.Stop.String(), Runs: st.Runs, CleanRuns: st.CleanRuns,
 		Seconds: st.Elapsed.Seconds(), Syscalls: len(r.evidence.Observations), Chance: st.Chance,
 		Crashes: len(r.outcome.Crashes), Hangs: len(r.outcome.Hangs),
-		Replays: r.check.Replays, Violations: len(r.check.Violations), Groups: []size{}}
+		Replays: r.check.Replays, Violations: len(r.check.Violations), Groups: []size{}, Found: []found{}}
+	for _, f := range r.outcome.Found {
+		result.Found = append(result.Found, found{f.ID.String(), f.Run, f.At.Seconds(), f.Phase.String(), f.Varied})
+	}
 	for _, g := range r.policy.Sizes() {
 		if g.Allowed > 0 {
 			result.Allowed += g.Allowed

@@ -1,0 +1,65 @@
+package fuzz
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+)
+
+// Found says which run was the first to show a syscall.
+type Found struct {
+	ID     sysno.ID
+	Run    uint64        // the number of that run, from 1
+	At     time.Duration // as Stats.Elapsed
+	Phase  Phase         // what that run was for
+	Varied []string      // what a draw had changed, as in Dimensions; nil for other phases
+}
+
+// dimensionNames are what users call the dimensions.
+var dimensionNames = [dimensions]string{
+	dimBytes: "bytes", dimArgv: "argv", dimEnv: "env", dimStdin: "stdin", dimFiles: "files",
+}
+
+// Dimensions are the parts of a scenario that mutation changes, by name.
+func Dimensions() []string { return dimensionNames[:] }
+
+// varies reports whether Only permits to change the dimension.
+func (o *Options) varies(d dimension) bool {
+	return len(o.Only) == 0 || slices.Contains(o.Only, dimensionNames[d])
+}
+
+func (o *Options) checkOnly() error {
+	for _, name := range o.Only {
+		if !slices.Contains(Dimensions(), name) {
+			return fmt.Errorf("%q is nothing that is varied; there are %s", name, strings.Join(Dimensions(), ", "))
+		}
+	}
+	return nil
+}
+
+// firsts are the runs that were first to show the known syscalls, in their order.
+func (c *coordinator) firsts() []Found {
+	var out []Found
+	for _, rec := range c.books {
+		out = append(out, rec.first)
+	}
+	slices.SortFunc(out, func(a, b Found) int {
+		return cmp.Or(cmp.Compare(a.Run, b.Run), a.ID.Compare(b.ID))
+	})
+	return out
+}
+
+// first describes the run that was just booked.
+func (c *coordinator) first(id sysno.ID, j *job) Found {
+	f := Found{ID: id, Run: c.stats.Runs, At: c.o.Now().Sub(c.start), Phase: j.phase}
+	for d, changed := range j.dims {
+		if changed {
+			f.Varied = append(f.Varied, dimensionNames[d])
+		}
+	}
+	return f
+}
