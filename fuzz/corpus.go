@@ -4,7 +4,6 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"slices"
-	"strings"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
@@ -18,18 +17,6 @@ const (
 	maxSuspects = 1 << 12
 	maxFailures = 64 // crashes, and as many timeouts
 	maxWords    = 32 // of a command line that gets the name of a file added
-)
-
-// dimension is a part of a scenario that mutation changes. The zero value is valid: it indexes arrays.
-type dimension uint8
-
-const (
-	dimBytes dimension = iota
-	dimArgv
-	dimEnv
-	dimStdin
-	dimFiles
-	dimensions
 )
 
 // entry is a scenario that mutation starts from.
@@ -58,9 +45,6 @@ type corpus struct {
 	banned     map[string]bool // never written to once it is handed out
 }
 
-// suspect counts how runs with one word on the command line ended.
-type suspect struct{ uses, hangs uint64 }
-
 func newCorpus(o *Options) *corpus {
 	c := &corpus{
 		o: o, known: make(map[string]bool), sets: make(map[uint64]bool), pairs: make(map[[2]sysno.ID]bool),
@@ -73,51 +57,6 @@ func newCorpus(o *Options) *corpus {
 	c.gains = [dimensions]float64{dimBytes: 2, dimArgv: 4, dimEnv: 1, dimStdin: 1, dimFiles: 1}
 	c.share()
 	return c
-}
-
-// share recomputes the shares of the dimensions from what they have gained for
-// each try, with a floor so that none starves. It is called only when something
-// new was shown, so that between two discoveries all draws are alike.
-func (c *corpus) share() {
-	const floor = 0.06
-	var rates [dimensions]float64
-	sum := 0.0
-	varied := 0
-	for d := range dimensions {
-		if c.o.varies(d) {
-			varied++
-			rates[d] = (c.gains[d] + 1) / (c.tries[d] + 50)
-			sum += rates[d]
-		}
-	}
-	for d := range dimensions {
-		if c.o.varies(d) {
-			c.shares[d] = floor + (1-floor*float64(varied))*rates[d]/sum
-		}
-	}
-}
-
-func (c *corpus) pick(r *rand.Rand) dimension {
-	x := r.Float64()
-	last := dimArgv
-	for d := range dimensions {
-		if c.shares[d] == 0 {
-			continue
-		}
-		if x -= c.shares[d]; x < 0 {
-			return d
-		}
-		last = d
-	}
-	return last // rounding
-}
-
-// draft is a scenario about to be changed.
-type draft struct {
-	s      Scenario
-	dims   [dimensions]bool
-	other  []byte // partner of a splice
-	banned map[string]bool
 }
 
 // draw chooses a scenario and what to change of it.
@@ -234,117 +173,4 @@ func (c *corpus) addFind(s Scenario, hung bool) {
 	}
 	c.known[key] = true
 	c.finds = append(c.finds, entry{s, hung})
-}
-
-// credit books what a draw has gained for the dimensions that it changed.
-func (c *corpus) credit(dims [dimensions]bool, gain float64) {
-	for d, changed := range dims {
-		if changed {
-			c.tries[d]++
-			c.gains[d] += gain
-		}
-	}
-	if gain > 0 {
-		c.share()
-	}
-}
-
-// blame books how a run ended for the words of its command line. A word is
-// banned, as far as draws are concerned, when it was in three timeouts, in most
-// of its runs, and clearly more often than runs time out anyway: every run of a
-// server does.
-func (c *corpus) blame(s *Scenario, hung bool) {
-	c.runs++
-	if hung {
-		c.hung++
-	}
-	for _, w := range c.added(s) {
-		u := c.suspects[w]
-		if u == nil {
-			if !hung || len(c.suspects) >= maxSuspects {
-				continue // a word is watched from its first timeout on
-			}
-			u = &suspect{}
-			c.suspects[w] = u
-		}
-		u.uses++
-		if hung {
-			u.hangs++
-		}
-		rate := float64(u.hangs) / float64(u.uses)
-		usual := float64(c.hung) / float64(c.runs)
-		if guilty := u.hangs >= 3 && rate >= 0.5 && rate > 2*usual; guilty && !c.banned[w] {
-			next := map[string]bool{w: true}
-			for old := range c.banned {
-				next[old] = true
-			}
-			c.banned = next
-		}
-	}
-}
-
-// added are the words that mutation put on the command line, an option without
-// its value: sorted, without duplicates.
-func (c *corpus) added(s *Scenario) []string {
-	var out []string
-	for _, w := range s.Argv[min(c.o.Fixed, len(s.Argv)):] {
-		given := slices.ContainsFunc(c.o.Bases, func(b Scenario) bool { return slices.Contains(b.Argv, w) })
-		if w != mutate.Input && !given {
-			out = append(out, wordKey(w))
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-// wordKey is the word itself, or the name of the option that it spells.
-func wordKey(w string) string {
-	if strings.HasPrefix(w, "-") {
-		w, _, _ = strings.Cut(w, "=")
-	}
-	return w[:min(len(w), 64)]
-}
-
-// extraNames are the names of files that draws put into the working directory.
-var extraNames = [...]string{"a", "b", "1", "input", "config", ".config", "out", "missing", "A.txt"}
-
-// mutate changes the chosen dimensions. It reads nothing that a corpus changes.
-func (d *draft) mutate(r *rand.Rand, o *Options) Scenario {
-	s := d.s
-	change := func(data []byte) []byte {
-		return mutate.Bytes(r, data, mutate.ByteOptions{Dictionary: o.Dictionary, Other: d.other, Max: o.MaxInput})
-	}
-	if d.dims[dimArgv] {
-		args := mutate.Args(r, &o.Table, o.Dictionary, s.Argv[o.Fixed:])
-		args = slices.DeleteFunc(args, func(w string) bool { return d.banned[wordKey(w)] && r.IntN(32) != 0 })
-		s.Argv = slices.Concat(s.Argv[:o.Fixed], args)
-	}
-	if d.dims[dimEnv] {
-		s.Env = mutate.Env(r, o.EnvNames, s.Env)
-	}
-	if d.dims[dimStdin] {
-		s.Stdin = StdinNull + StdinKind(r.IntN(3))
-	}
-	if d.dims[dimBytes] {
-		if !s.usesInput() {
-			s.Stdin = StdinFile + StdinKind(r.IntN(2))
-		}
-		s.Input = change(s.Input)
-	}
-	if d.dims[dimFiles] {
-		name := extraNames[r.IntN(len(extraNames))]
-		s.Files = slices.DeleteFunc(slices.Clone(s.Files), func(f File) bool { return f.Name == name })
-		if len(s.Files) > 8 || r.IntN(4) == 0 {
-			s.Files = s.Files[:len(s.Files)/2]
-		} else {
-			s.Files = append(s.Files, File{Name: name, Data: change(d.other)})
-		}
-		if len(s.Argv) < maxWords && r.IntN(2) == 0 {
-			s.Argv = slices.Concat(s.Argv, []string{name})
-		}
-	}
-	if !s.usesInput() {
-		s.Input = nil
-	}
-	return s
 }

@@ -2,9 +2,7 @@ package fuzz
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
@@ -17,28 +15,6 @@ type Found struct {
 	At     time.Duration // as Stats.Elapsed
 	Phase  Phase         // what that run was for
 	Varied []string      // what a draw had changed, as in Dimensions; nil for other phases
-}
-
-// dimensionNames are what users call the dimensions.
-var dimensionNames = [dimensions]string{
-	dimBytes: "bytes", dimArgv: "argv", dimEnv: "env", dimStdin: "stdin", dimFiles: "files",
-}
-
-// Dimensions are the parts of a scenario that mutation changes, by name.
-func Dimensions() []string { return dimensionNames[:] }
-
-// varies reports whether Only permits to change the dimension.
-func (o *Options) varies(d dimension) bool {
-	return len(o.Only) == 0 || slices.Contains(o.Only, dimensionNames[d])
-}
-
-func (o *Options) checkOnly() error {
-	for _, name := range o.Only {
-		if !slices.Contains(Dimensions(), name) {
-			return fmt.Errorf("%q is nothing that is varied; there are %s", name, strings.Join(Dimensions(), ", "))
-		}
-	}
-	return nil
 }
 
 // firsts are the runs that were first to show the known syscalls, in their order.

@@ -1,0 +1,60 @@
+package fuzz
+
+import (
+	"math/rand/v2"
+	"slices"
+
+	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+)
+
+// draft is a scenario about to be changed.
+type draft struct {
+	s      Scenario
+	dims   [dimensions]bool
+	other  []byte // partner of a splice
+	banned map[string]bool
+}
+
+// extraNames are the names of files that draws put into the working directory.
+var extraNames = [...]string{"a", "b", "1", "input", "config", ".config", "out", "missing", "A.txt"}
+
+// mutate changes the chosen dimensions. It reads nothing that a corpus changes.
+func (d *draft) mutate(r *rand.Rand, o *Options) Scenario {
+	s := d.s
+	change := func(data []byte) []byte {
+		return mutate.Bytes(r, data, mutate.ByteOptions{Dictionary: o.Dictionary, Other: d.other, Max: o.MaxInput})
+	}
+	if d.dims[dimArgv] {
+		args := mutate.Args(r, &o.Table, o.Dictionary, s.Argv[o.Fixed:])
+		args = slices.DeleteFunc(args, func(w string) bool { return d.banned[wordKey(w)] && r.IntN(32) != 0 })
+		s.Argv = slices.Concat(s.Argv[:o.Fixed], args)
+	}
+	if d.dims[dimEnv] {
+		s.Env = mutate.Env(r, o.EnvNames, s.Env)
+	}
+	if d.dims[dimStdin] {
+		s.Stdin = StdinNull + StdinKind(r.IntN(3))
+	}
+	if d.dims[dimBytes] {
+		if !s.usesInput() {
+			s.Stdin = StdinFile + StdinKind(r.IntN(2))
+		}
+		s.Input = change(s.Input)
+	}
+	if d.dims[dimFiles] {
+		name := extraNames[r.IntN(len(extraNames))]
+		s.Files = slices.DeleteFunc(slices.Clone(s.Files), func(f File) bool { return f.Name == name })
+		if len(s.Files) > 8 || r.IntN(4) == 0 {
+			s.Files = s.Files[:len(s.Files)/2]
+		} else {
+			s.Files = append(s.Files, File{Name: name, Data: change(d.other)})
+		}
+		if len(s.Argv) < maxWords && r.IntN(2) == 0 {
+			s.Argv = slices.Concat(s.Argv, []string{name})
+		}
+	}
+	if !s.usesInput() {
+		s.Input = nil
+	}
+	return s
+}
