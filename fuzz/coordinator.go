@@ -96,17 +96,17 @@ func (c *coordinator) limit(ctx context.Context) Stop {
 }
 
 // choose is the next planned run, or a draw.
-func (c *coordinator) choose(r *rand.Rand) job {
+func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 	c.mu.Lock()
 	if c.next < len(c.plan) {
-		p := c.plan[c.next]
+		next := c.plan[c.next]
 		c.next++
 		c.mu.Unlock()
-		return job{s: p.s, phase: p.phase}
+		return job{s: next.s, phase: next.phase}
 	}
 	d := c.corpus.draw(r)
 	c.mu.Unlock()
-	return job{s: d.mutate(r, c.o), phase: PhaseExplore, dims: d.dims}
+	return job{s: d.mutate(r, c.o, p), phase: PhaseExplore, dims: d.dims}
 }
 
 // report books a run. It returns the syscalls that no run had shown before, and

@@ -19,10 +19,10 @@ type draft struct {
 var extraNames = [...]string{"a", "b", "1", "input", "config", ".config", "out", "missing", "A.txt"}
 
 // mutate changes the chosen dimensions. It reads nothing that a corpus changes.
-func (d *draft) mutate(r *rand.Rand, o *Options) Scenario {
+func (d *draft) mutate(r *rand.Rand, o *Options, p *plugin) Scenario {
 	s := d.s
 	change := func(data []byte) []byte {
-		return mutate.Bytes(r, data, mutate.ByteOptions{Dictionary: o.Dictionary, Other: d.other, Max: o.MaxInput})
+		return p.bytes(r, data, mutate.ByteOptions{Dictionary: o.Dictionary, Other: d.other, Max: o.MaxInput})
 	}
 	if d.dims[dimArgv] {
 		args := mutate.Args(r, &o.Table, o.Dictionary, s.Argv[o.Fixed:])

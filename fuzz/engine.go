@@ -52,6 +52,9 @@ type Options struct {
 	Workers     int                                // 0 means 1
 	NewExecutor func(worker int) (Executor, error) // called on the goroutine that will use it
 
+	// NewMutator, when not nil, makes a further source of inputs for a worker.
+	NewMutator func(worker int) (Mutator, error)
+
 	// Settled, when not nil, is told of each syscall once, when no decision needs to
 	// see it in a Result any more: its witness is found, some clean runs have shown it
 	// and, where they count, as many draws. An executor that leaves it out from then on

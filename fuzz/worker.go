@@ -15,6 +15,7 @@ type worker struct {
 	c    *coordinator
 	rng  *rand.Rand
 	exec Executor
+	plug plugin
 }
 
 func (w *worker) work(ctx context.Context, i int) (err error) {
@@ -26,8 +27,17 @@ func (w *worker) work(ctx context.Context, i int) (err error) {
 			err = errors.Join(err, fmt.Errorf("close executor %d: %w", i, e))
 		}
 	}()
+	if w.c.o.NewMutator != nil {
+		if w.plug.m, err = w.c.o.NewMutator(i); err != nil {
+			return fmt.Errorf("start mutator %d: %w", i, err)
+		}
+	}
+	defer func() { err = errors.Join(err, w.plug.close()) }()
 	for err == nil {
-		j := w.c.choose(w.rng)
+		j := w.c.choose(w.rng, &w.plug)
+		if w.plug.err != nil {
+			return nil // close returns it
+		}
 		var r *Result
 		var fresh []sysno.ID
 		if r, fresh, err = w.run(ctx, &j); err == nil && len(fresh) > 0 {
