@@ -250,10 +250,16 @@ type Launched struct {
 }
 
 // sightings are what one run showed.
-type sightings struct{ seen, denied map[sysno.ID]bool }
+type sightings struct {
+	seen, denied map[sysno.ID]bool
+
+	// Whose caller was killed before it heard the answer, so that the call did not
+	// take place. It would have, had nobody asked.
+	unheard map[sysno.ID]bool
+}
 
 func newSightings() sightings {
-	return sightings{seen: map[sysno.ID]bool{}, denied: map[sysno.ID]bool{}}
+	return sightings{seen: map[sysno.ID]bool{}, denied: map[sysno.ID]bool{}, unheard: map[sysno.ID]bool{}}
 }
 
 // Launcher begins to watch for one worker, numbered from 0.
@@ -593,7 +599,11 @@ func (l *listener) answerOne(n *Notify, to *sightings) {
 	if ok {
 		n.details.add(id, &l.call, l.answered == 1)
 	}
-	if err := l.ioctl(unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&l.answer)); err != nil && err != unix.ENOENT {
+	switch err := l.ioctl(unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&l.answer)); err {
+	case nil:
+	case unix.ENOENT:
+		to.unheard[id] = true
+	default:
 		n.missed()
 	}
 }
