@@ -206,6 +206,7 @@ func (a *attaching) run(program string, slot int) error {
 
 // adopt marks the processes of a slot. The caller undoes it when it fails.
 func (r *Recorder) adopt(slot int, a Attachment) (err error) {
+	atomic.StoreUint64(&r.session.Joins, 1)
 	if err := r.enterHomes(slot, a.Cgroups); err != nil {
 		return err
 	}

@@ -282,6 +282,25 @@ func TestAllowedCallsUnderAFilterAreNoDenials(t *testing.T) {
 	}
 }
 
+// The thread was inside no call when it got the filter, and nobody had looked at the
+// end of the call before.
+func TestWhatAFilterOfAnotherThreadRefusesIsSeen(t *testing.T) {
+	program := victim(t)
+	for name, o := range map[string]Options{"denials": {Denials: true}, "results": {Returns: true}} {
+		t.Run(name, func(t *testing.T) {
+			r := mustOpen(t, o)
+			s := launcher(t, r, 0)
+			run(t, program, "filter-of-another-thread")
+			if got := names(s.Denied()); !slices.Equal(got, []string{"getpgid"}) {
+				t.Errorf("denied %v, want getpgid", got)
+			}
+			if got := names(s.Seen()); !slices.Contains(got, "getppid") {
+				t.Errorf("seen %v without getppid", got)
+			}
+		})
+	}
+}
+
 func TestACallThatATracerSwallowsIsNoDenial(t *testing.T) {
 	r := mustOpen(t, Options{Denials: true})
 	program := victim(t)

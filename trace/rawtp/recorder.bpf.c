@@ -46,9 +46,9 @@ struct mark {
 	__u8 state;
 	__u8 phase;
 	__u8 kind; /* of what it calls: SEEN, STARTUP or MAIN */
-	__u8 abi;  /* of the call that it is in, for the _details programs, with nr */
+	__u8 abi;  /* of the call that it is in or was in last, with nr */
 	__u32 nr;
-	__u32 pad;
+	__u32 filtered; /* whether it had a filter when that call began */
 };
 
 struct set {
@@ -84,6 +84,7 @@ struct session {
 	__u64 denials_dropped;
 	__u64 details_lost;
 	__u64 entry; /* the inode of the file whose startup is told apart */
+	__u64 joins; /* whether marks may be JOINED */
 	__u8 operations[256]; /* of io_uring, by code */
 	struct set set;
 };
@@ -562,6 +563,7 @@ static __always_inline int answer(struct task_struct *task, struct mark *mark, s
 		/* The next sys_exit is that of the request, whose result is nobody's. */
 		fresh.phase = INSIDE;
 		fresh.abi = FOREIGN;
+		fresh.filtered = 1;
 	}
 	if (!bpf_task_storage_get(&marks, task, &fresh, BPF_LOCAL_STORAGE_GET_F_CREATE)) {
 		if (args[2] == JOIN)
@@ -587,14 +589,14 @@ static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, int detail
 		return 0;
 	if (!mark || mark->state != ARMED)
 		return 0;
-	mark->phase = INSIDE;
 	abi = abi_of(task, &nr);
+	mark->phase = INSIDE;
+	mark->abi = abi;
+	mark->nr = nr;
+	mark->filtered = task->seccomp.mode != 0;
 	see(mark, regs, abi, nr);
-	if (detailed) {
-		mark->abi = abi;
-		mark->nr = nr;
+	if (detailed)
 		keep_details(ctx, mark, regs, pointer(regs), abi, nr);
-	}
 	return 0;
 }
 
@@ -711,6 +713,7 @@ static __always_inline void arm(struct mark *mark)
 	mark->phase = INSIDE;
 	mark->abi = NATIVE;
 	mark->nr = NR_EXECVE;
+	mark->filtered = 1;
 	see(mark, 0, NATIVE, NR_EXECVE);
 }
 
@@ -729,23 +732,47 @@ int sched_process_exec(struct bpf_raw_tracepoint_args *ctx)
 #include "attach.h"
 
 /*
+ * Whether this is the end of another call than the last one that began. Exits of threads
+ * without a filter are not looked at, and a thread can get one from another thread
+ * (SECCOMP_FILTER_FLAG_TSYNC): then INSIDE is of a call long past. rt_sigreturn
+ * leaves the number -1.
+ */
+static __always_inline int is_of_another(struct task_struct *task, struct mark *mark, struct pt_regs *regs)
+{
+	__u32 nr = number(regs);
+	enum abi abi;
+
+	if (mark->filtered || !task->seccomp.mode || nr == (__u32)-1)
+		return 0;
+	abi = abi_of(task, &nr);
+	return nr != mark->nr || abi != mark->abi;
+}
+
+/*
  * Seccomp decides before sys_enter is traced, so a sys_exit without a sys_enter
  * is a call that the filter refused. ptrace can make one too (PTRACE_SYSEMU),
- * which is why a thread without a filter denies nothing.
+ * which is why a thread without a filter denies nothing. Most threads have none, and
+ * then nothing is to be learned here but results.
  */
 static __always_inline int leave(struct bpf_raw_tracepoint_args *ctx, int detailed)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (void *)ctx->args[0];
-	struct mark *mark = mark_of(task);
-	struct session *all = session();
+	struct session *all;
+	struct mark *mark;
 	__u32 nr, sigsys;
 	__s64 ret = ctx->args[1];
 	enum abi abi;
 
-	if (!all || !mark || mark->state != ARMED)
+	if (!task->bpf_storage)
 		return 0;
-	if (mark->phase == INSIDE) {
+	all = session();
+	if (!all || (!detailed && !task->seccomp.mode && !all->joins))
+		return 0;
+	mark = mark_of(task);
+	if (!mark || mark->state != ARMED)
+		return 0;
+	if (mark->phase == INSIDE && !is_of_another(task, mark, regs)) {
 		mark->phase = OUTSIDE;
 		if (detailed && all->returns)
 			keep_result(all, mark, regs, ret);

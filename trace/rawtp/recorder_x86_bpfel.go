@@ -87,15 +87,15 @@ const (
 )
 
 type recorderMark struct {
-	_     structs.HostLayout
-	Gen   uint64
-	Slot  uint32
-	State uint8
-	Phase uint8
-	Kind  uint8
-	Abi   uint8
-	Nr    uint32
-	Pad   uint32
+	_        structs.HostLayout
+	Gen      uint64
+	Slot     uint32
+	State    uint8
+	Phase    uint8
+	Kind     uint8
+	Abi      uint8
+	Nr       uint32
+	Filtered uint32
 }
 
 type recorderOdd struct {
@@ -141,6 +141,7 @@ type recorderSession struct {
 	DenialsDropped uint64
 	DetailsLost    uint64
 	Entry          uint64
+	Joins          uint64
 	Operations     [256]uint8
 	Set            recorderSet
 }

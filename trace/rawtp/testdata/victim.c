@@ -163,7 +163,7 @@ static void by_straggler(void)
 	reap(pid);
 }
 
-static void by_own_filter(void)
+static void load_own_filter(int flags)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -174,8 +174,38 @@ static void by_own_filter(void)
 	struct sock_fprog prog = { .len = 4, .filter = code };
 
 	must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-	must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) == 0);
+	must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog) == 0);
+}
+
+static void by_own_filter(void)
+{
+	load_own_filter(0);
 	must(refused(1) == -1 && errno == EACCES);
+}
+
+static volatile int waits, filtered;
+
+/* The last call before the filter is one that is allowed, and long past. */
+static void *waits_for_filter(void *arg)
+{
+	getppid();
+	waits = 1;
+	while (!filtered)
+		;
+	must(refused(1) == -1 && errno == EACCES);
+	return arg;
+}
+
+static void by_filter_of_another_thread(void)
+{
+	pthread_t thread;
+
+	must(pthread_create(&thread, NULL, waits_for_filter, NULL) == 0);
+	while (!waits)
+		;
+	load_own_filter(SECCOMP_FILTER_FLAG_TSYNC);
+	filtered = 1;
+	must(pthread_join(thread, NULL) == 0);
 }
 
 /* A tracer swallows the child's getpgid: a sys_exit without a sys_enter. */
@@ -262,6 +292,8 @@ int main(int argc, char **argv)
 		must(trapped == SYS_getpgid);
 	} else if (!strcmp(mode, "emulated")) {
 		by_emulation();
+	} else if (!strcmp(mode, "filter-of-another-thread")) {
+		by_filter_of_another_thread();
 	} else if (!strcmp(mode, "own-filter")) {
 		by_own_filter();
 		in_thread(calls_getpgid);
