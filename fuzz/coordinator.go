@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +23,7 @@ type record struct {
 	byDraw      bool // a draw was the first run to show it
 	first       Found
 	witness     Scenario
+	hung        bool // the witness runs into the time limit
 	confirmed   bool
 	pursued     bool // the witness is found
 	settled     bool
@@ -46,9 +46,15 @@ type coordinator struct {
 	plan  []planned
 	news  chan struct{}
 
+	saving sync.Mutex // no checkpoint replaces a younger one
+	before past       // what earlier sessions left
+	asked  asked      // for by the options
+
 	mu      sync.Mutex
-	next    int    // index into plan
-	started uint64 // runs
+	next    int          // index into plan
+	flying  map[int]bool // deliberate runs, by planned.turn, that are being made
+	left    []discovery  // of an earlier session, to be pursued before all else
+	started uint64       // runs
 	stop    Stop
 	stats   Stats
 	corpus  *corpus
@@ -57,10 +63,18 @@ type coordinator struct {
 	hangs   map[string]*Failure
 }
 
+func newCoordinator(o *Options) *coordinator {
+	return &coordinator{
+		o: o, start: o.Now(), corpus: newCorpus(o), flying: make(map[int]bool), news: make(chan struct{}, 1),
+		books: make(map[sysno.ID]*record), crashes: make(map[string]*Failure), hangs: make(map[string]*Failure),
+	}
+}
+
 // job is one run to make.
 type job struct {
 	s     Scenario
 	phase Phase
+	turn  int // of a planned run
 	dims  [dimensions]bool
 }
 
@@ -101,8 +115,11 @@ func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 	if c.next < len(c.plan) {
 		next := c.plan[c.next]
 		c.next++
+		if next.turn > 0 {
+			c.flying[next.turn] = true
+		}
 		c.mu.Unlock()
-		return job{s: next.s, phase: next.phase}
+		return job{s: next.s, phase: next.phase, turn: next.turn}
 	}
 	d := c.corpus.draw(r)
 	c.mu.Unlock()
@@ -114,6 +131,7 @@ func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	delete(c.flying, j.turn)
 	st, draw := &c.stats, j.phase == PhaseExplore
 	st.Runs++
 	if r.Clean() {
@@ -131,7 +149,7 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	for _, id := range r.Seen {
 		rec := c.books[id]
 		if rec == nil {
-			rec = &record{byDraw: draw, first: c.first(id, j), witness: j.s}
+			rec = &record{byDraw: draw, first: c.first(id, j), witness: j.s, hung: r.TimedOut}
 			c.books[id] = rec
 			fresh = append(fresh, id)
 		}
@@ -158,7 +176,7 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	}
 	if len(fresh) > 0 {
 		st.Quiet = 0
-		st.LastNew = c.o.Now().Sub(c.start)
+		st.LastNew = c.elapsed()
 		keep = append(keep, Queue)
 		c.announce()
 	}
@@ -200,6 +218,11 @@ func (c *coordinator) fail(kinds map[string]*Failure, f Folder, j *job, signal i
 	if len(kinds) >= maxFailures {
 		return keep
 	}
+	if f == Crashes {
+		c.stats.LastCrash = c.elapsed()
+	} else {
+		c.stats.LastHang = c.elapsed()
+	}
 	kinds[key] = &Failure{ID: j.s.ID(), Scenario: j.s, Signal: signal, Words: words, Count: 1}
 	return append(keep, f)
 }
@@ -208,12 +231,12 @@ func (c *coordinator) chance() float64 {
 	return chance(c.stats.Singletons, c.stats.Draws, c.stats.Quiet)
 }
 
-// settle books the witness of a syscall.
-func (c *coordinator) settle(id sysno.ID, s Scenario, confirmed, hung bool) {
+// settle books the witness of a syscall; pursued says that it is the last word.
+func (c *coordinator) settle(id sysno.ID, s Scenario, confirmed, hung, pursued bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	rec := c.books[id]
-	rec.witness, rec.confirmed, rec.pursued = s, confirmed, true
+	rec.witness, rec.hung, rec.confirmed, rec.pursued = s, hung, confirmed, pursued
 	c.corpus.addFind(s, hung)
 }
 
@@ -224,6 +247,9 @@ func (c *coordinator) announce() {
 	default:
 	}
 }
+
+// elapsed is the time that all sessions have taken.
+func (c *coordinator) elapsed() time.Duration { return c.before.elapsed + c.o.Now().Sub(c.start) }
 
 // snapshot is the state of the numbers now.
 func (c *coordinator) snapshot() Stats {
@@ -238,26 +264,31 @@ func (c *coordinator) snapshot() Stats {
 	s.Syscalls = len(c.books)
 	s.Corpus = len(c.corpus.finds) + len(c.corpus.combos)
 	s.Crashes, s.Hangs = len(c.crashes), len(c.hangs)
-	s.Elapsed = c.o.Now().Sub(c.start)
+	s.Elapsed = c.elapsed()
 	return s
 }
 
-// watch tells of progress until quit is closed. It decides nothing.
+// watch tells of progress, and keeps the numbers, until quit is closed. It decides
+// nothing.
 func (c *coordinator) watch(quit <-chan struct{}) {
 	if c.o.Progress == nil && c.o.State == nil {
 		return
 	}
-	tell, save := time.NewTicker(250*time.Millisecond), time.NewTicker(5*time.Second)
+	tell, keep, publish := time.NewTicker(250*time.Millisecond), time.NewTicker(time.Second), time.NewTicker(5*time.Second)
 	defer tell.Stop()
-	defer save.Stop()
+	defer keep.Stop()
+	defer publish.Stop()
 	for {
+		// A failure to write shows again at the end, where it is an error.
 		select {
 		case <-quit:
 			return
 		case <-tell.C:
 		case <-c.news:
-		case <-save.C:
-			// A failure shows again at the end, where it is an error.
+		case <-keep.C:
+			_ = c.checkpoint()
+			continue
+		case <-publish.C:
 			_ = c.saveStats(c.snapshot())
 			continue
 		}
@@ -271,40 +302,6 @@ func (c *coordinator) tell() {
 	}
 }
 
-// saveStats writes fuzzer_stats, with AFL's names where AFL has one.
-func (c *coordinator) saveStats(s Stats) error {
-	if c.o.State == nil {
-		return nil
-	}
-	last := int64(0)
-	if s.Syscalls > 0 {
-		last = c.start.Add(s.LastNew).Unix()
-	}
-	rate := 0.0
-	if s.Elapsed > 0 {
-		rate = float64(s.Runs) / s.Elapsed.Seconds()
-	}
-	lines := [][2]string{
-		{"start_time", fmt.Sprint(c.start.Unix())},
-		{"last_update", fmt.Sprint(c.start.Add(s.Elapsed).Unix())},
-		{"run_time", fmt.Sprint(int64(s.Elapsed.Seconds()))},
-		{"fuzzer_pid", fmt.Sprint(os.Getpid())},
-		{"execs_done", fmt.Sprint(s.Runs)},
-		{"execs_per_sec", fmt.Sprintf("%.2f", rate)},
-		{"corpus_count", fmt.Sprint(s.Corpus)},
-		{"last_find", fmt.Sprint(last)},
-		{"saved_crashes", fmt.Sprint(s.Crashes)},
-		{"saved_hangs", fmt.Sprint(s.Hangs)},
-		{"total_tmout", fmt.Sprint(s.TimedOut)},
-		{"afl_banner", strings.Join(strings.Fields(c.o.Bases[0].Argv[0]), " ")},
-		{"phase", s.Phase.String()},
-		{"seed", fmt.Sprint(c.o.Seed)},
-		{"syscalls_found", fmt.Sprint(s.Syscalls)},
-		{"chance_of_new", fmt.Sprintf("%.6f", s.Chance)},
-	}
-	return c.o.State.writeStats(lines)
-}
-
 // keepAll stores the witnesses, confirmed or not, and the final numbers.
 func (c *coordinator) keepAll() error {
 	if c.o.State == nil {
@@ -315,7 +312,7 @@ func (c *coordinator) keepAll() error {
 			return err
 		}
 	}
-	return c.saveStats(c.snapshot())
+	return errors.Join(c.checkpoint(), c.saveStats(c.snapshot()))
 }
 
 func (c *coordinator) ids() []sysno.ID {
@@ -329,6 +326,12 @@ func (c *coordinator) outcome(err error) *Outcome {
 		out.Stop = StopNone
 	}
 	kept := make(map[string]bool)
+	out.LostBefore = c.before.lost
+	for _, id := range c.before.aside {
+		if c.books[id] == nil {
+			out.Observations = append(out.Observations, trace.Observation{ID: id})
+		}
+	}
 	for _, id := range c.ids() {
 		rec := c.books[id]
 		key := rec.witness.ID()
@@ -346,6 +349,7 @@ func (c *coordinator) outcome(err error) *Outcome {
 			out.Witnesses = append(out.Witnesses, Stored{ID: key, Scenario: rec.witness})
 		}
 	}
+	slices.SortFunc(out.Observations, func(a, b trace.Observation) int { return a.ID.Compare(b.ID) })
 	slices.SortFunc(out.Witnesses, func(a, b Stored) int { return cmp.Compare(a.ID, b.ID) })
 	return out
 }

@@ -68,6 +68,13 @@ type Options struct {
 	Duration   time.Duration // stop when this has passed; 0 means no limit
 	Confidence float64       // stop exploring when Stats.Chance is below; 0 means never
 
+	// Evidence says what the runs are evidence of: which program, on which kernel, seen
+	// by which recorder. Numbers that a session with another left in State count no more.
+	Evidence string
+	// Aside, when not nil, tells what the recorder knows beside what runs have shown:
+	// every syscall, and what was lost. It is called from any goroutine.
+	Aside func() ([]sysno.ID, trace.Lost)
+
 	State    *State           // where scenarios are kept; nil keeps nothing
 	Progress func(Stats)      // never called concurrently: after new syscalls, four times a second, and at the end
 	Now      func() time.Time // nil means time.Now
@@ -97,6 +104,8 @@ type Stats struct {
 	Hangs      int // kinds, not runs
 	Elapsed    time.Duration
 	LastNew    time.Duration // when the last new syscall was seen, as Elapsed
+	LastCrash  time.Duration // when the last kind of crash was seen first, as Elapsed
+	LastHang   time.Duration // when the last kind of timeout was
 }
 
 // Stop says why a run ended. The zero value means that it has not, or failed.
@@ -130,8 +139,9 @@ type Failure struct {
 type Outcome struct {
 	Stats        Stats
 	Stop         Stop
-	Observations []trace.Observation // sorted by ID; Witness.ID is empty when Options.State was nil
-	Found        []Found             // for each observation, in the order of the runs
+	Observations []trace.Observation // sorted by ID; Witness.ID is empty when Options.State was nil, and where no run has shown it
+	Found        []Found             // for each observation that a run has shown, in the order of the runs
+	LostBefore   trace.Lost          // by the sessions that this one went on from
 	Unstable     []sysno.ID          // sorted: witness not confirmed by 3 of 5 replays
 	Witnesses    []Stored            // sorted by ID, without duplicates
 	Crashes      []Failure           // sorted by ID
@@ -162,10 +172,9 @@ func Run(ctx context.Context, o Options) (*Outcome, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fuzz: %w", err)
 	}
-	c := &coordinator{
-		o: &o, start: o.Now(), plan: plan(&o, stored), corpus: newCorpus(&o),
-		books: make(map[sysno.ID]*record), crashes: make(map[string]*Failure), hangs: make(map[string]*Failure),
-		news: make(chan struct{}, 1),
+	c := newCoordinator(&o)
+	if err := c.begin(stored); err != nil {
+		return nil, fmt.Errorf("fuzz: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -177,7 +186,7 @@ func Run(ctx context.Context, o Options) (*Outcome, error) {
 	var workers sync.WaitGroup
 	for i := range o.Workers {
 		workers.Go(func() {
-			w := worker{c: c, rng: rand.New(rand.NewPCG(o.Seed, uint64(i)))}
+			w := worker{c: c, rng: rand.New(rand.NewPCG(o.Seed, c.before.sessions<<32|uint64(i)))}
 			if errs[i] = w.work(ctx, i); errs[i] != nil {
 				cancel() // the others have nothing to add to a failed run
 			}

@@ -233,13 +233,14 @@ func TestOneWorkerIsDeterministic(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.out = run(t, o)
-		r.out.Stats.Elapsed, r.out.Stats.LastNew = 0, 0
+		st := &r.out.Stats
+		st.Elapsed, st.LastNew, st.LastCrash, st.LastHang = 0, 0, 0, 0
 		for i := range r.out.Found {
 			r.out.Found[i].At = 0
 		}
 		r.files = make(map[string]string)
 		err = fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
-			if err == nil && !d.IsDir() && path != "fuzzer_stats" {
+			if err == nil && !d.IsDir() && !slices.Contains([]string{statsName, plotName, checkpointName}, path) {
 				var b []byte
 				b, err = os.ReadFile(filepath.Join(dir, path))
 				r.files[path] = string(b)
@@ -285,7 +286,7 @@ func TestCountsAreOfAllRunsAndStatisticsOfDrawsOnly(t *testing.T) {
 	if always.CleanRuns != out.Stats.CleanRuns || out.Stats.CleanRuns+out.Stats.TimedOut > 3000 || out.Stats.CleanRuns == 3000 {
 		t.Errorf("clean: %d of %d runs, %d timed out", always.CleanRuns, out.Stats.CleanRuns, out.Stats.TimedOut)
 	}
-	planned := uint64(len(plan(&o, nil)))
+	planned := uint64(len(deliberate(&o)))
 	if out.Stats.Draws == 0 || out.Stats.Draws > 3000-planned {
 		t.Errorf("%d draws, of 3000 runs %d were planned", out.Stats.Draws, planned)
 	}
@@ -540,7 +541,7 @@ func TestThePlanRunsTheUsersCommandLineFirst(t *testing.T) {
 			o := Options{Fixed: 1, Bases: []Scenario{c.base}, Seeds: seeds, Table: mutate.Table{Options: []mutate.Option{{Name: "-a", Arity: mutate.NoValue}}}}
 			var got []string
 			unset := map[string]bool{}
-			for _, p := range plan(&o, nil) {
+			for _, p := range plan(deliberate(&o), nil, 0) {
 				if len(p.s.Env) > 0 {
 					unset[strings.Join(p.s.Env, " ")] = true
 					continue

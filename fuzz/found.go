@@ -31,7 +31,7 @@ func (c *coordinator) firsts() []Found {
 
 // first describes the run that was just booked.
 func (c *coordinator) first(id sysno.ID, j *job) Found {
-	f := Found{ID: id, Run: c.stats.Runs, At: c.o.Now().Sub(c.start), Phase: j.phase}
+	f := Found{ID: id, Run: c.stats.Runs, At: c.elapsed(), Phase: j.phase}
 	for d, changed := range j.dims {
 		if changed {
 			f.Varied = append(f.Varied, dimensionNames[d])

@@ -56,16 +56,43 @@ func templates(base Scenario, fixed int) []Scenario {
 type planned struct {
 	s     Scenario
 	phase Phase
+	turn  int // counted from 1 over the deliberate runs; 0 for a stored scenario
 }
 
-// plan lists the deliberate runs: no scenario twice.
-func plan(o *Options, stored []Stored) []planned {
+// plan puts the stored scenarios after the base: no scenario twice, and none of the
+// first done deliberate runs.
+func plan(deliberate []planned, stored []Stored, done int) []planned {
 	var out []planned
-	done := make(map[string]bool)
+	todo := deliberate[done:]
+	for len(todo) > 0 && todo[0].phase == PhaseBase {
+		out, todo = append(out, todo[0]), todo[1:]
+	}
+	twice := make(map[string]bool)
+	for _, p := range out {
+		twice[p.s.ID()] = true
+	}
+	for _, s := range stored {
+		if !twice[s.ID] {
+			twice[s.ID] = true
+			out = append(out, planned{s: s.Scenario, phase: PhaseStored})
+		}
+	}
+	for _, p := range todo {
+		if !twice[p.s.ID()] {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// deliberate lists the runs that the options ask for: no scenario twice.
+func deliberate(o *Options) []planned {
+	var out []planned
+	twice := make(map[string]bool)
 	add := func(p Phase, s Scenario) {
-		if id := s.ID(); !done[id] {
-			done[id] = true
-			out = append(out, planned{s, p})
+		if id := s.ID(); !twice[id] {
+			twice[id] = true
+			out = append(out, planned{s, p, len(out) + 1})
 		}
 	}
 	for _, base := range o.Bases {
@@ -77,9 +104,6 @@ func plan(o *Options, stored []Stored) []planned {
 			}
 			add(PhaseBase, s)
 		}
-	}
-	for _, s := range stored {
-		add(PhaseStored, s.Scenario)
 	}
 	for _, base := range o.Bases {
 		ways := templates(base, o.Fixed)

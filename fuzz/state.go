@@ -21,12 +21,14 @@ import (
 //	witnesses/  the smallest scenario known for each syscall
 //	crashes/    one scenario for each kind of crash
 //	hangs/      one scenario for each kind of timeout
-//	fuzzer_stats
+//	fuzzer_stats     numbers for people and for afl-whatsup
+//	plot_data        their history, for afl-plot
+//	checkpoint.json  numbers to go on from
 //
 // A scenario is <id>.json, with <id>.input and <id>.files/ beside it where it has
 // them. The JSON file is written last, so a scenario without one does not exist.
 // Every file is written under a temporary name, fsynced and renamed. Only
-// fuzzer_stats holds times: the rest is the same for the same options and seed.
+// the last three hold times: the rest is the same for the same options and seed.
 type State struct{ dir string }
 
 // Folder is a folder of scenarios in a State.
@@ -73,8 +75,14 @@ func LoadState(dir string) (*State, error) {
 // Dir is the directory as it was given.
 func (s *State) Dir() string { return s.dir }
 
-// Clear removes all stored scenarios, so that the next run starts afresh.
+// Clear removes all stored scenarios and what is known of them, so that the next run
+// starts afresh.
 func (s *State) Clear() error {
+	for _, name := range []string{checkpointName, statsName, plotName} {
+		if err := os.Remove(filepath.Join(s.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("clear state: %w", err)
+		}
+	}
 	for _, f := range folders {
 		path := filepath.Join(s.dir, string(f))
 		if err := errors.Join(os.RemoveAll(path), os.MkdirAll(path, 0o755)); err != nil {
@@ -183,19 +191,6 @@ func (s *State) Save(f Folder, sc *Scenario) error {
 	}
 	if err := atomicfile.Write(prefix+".json", b); err != nil {
 		return fmt.Errorf("save scenario: %w", err)
-	}
-	return nil
-}
-
-// writeStats writes fuzzer_stats in the form that afl-whatsup and afl-plot read:
-// "key<padding>: value" lines.
-func (s *State) writeStats(lines [][2]string) error {
-	var out strings.Builder
-	for _, l := range lines {
-		fmt.Fprintf(&out, "%-18s: %s\n", l[0], l[1])
-	}
-	if err := atomicfile.Write(filepath.Join(s.dir, "fuzzer_stats"), []byte(out.String())); err != nil {
-		return fmt.Errorf("write fuzzer_stats: %w", err)
 	}
 	return nil
 }

@@ -34,6 +34,10 @@ func (w *worker) work(ctx context.Context, i int) (err error) {
 	}
 	defer func() { err = errors.Join(err, w.plug.close()) }()
 	for err == nil {
+		if d, ok := w.c.unfinished(); ok {
+			err = w.pursue(ctx, d)
+			continue
+		}
 		j := w.c.choose(w.rng, &w.plug)
 		if w.plug.err != nil {
 			return nil // close returns it
@@ -71,6 +75,12 @@ func (w *worker) run(ctx context.Context, j *job) (*Result, []sysno.ID, error) {
 	if w.c.o.State != nil {
 		for _, f := range keep {
 			if err := w.c.o.State.Save(f, &j.s); err != nil {
+				return nil, nil, err
+			}
+		}
+		// From here on no kill takes the discovery away, even where it does not show again.
+		if len(fresh) > 0 || slices.Contains(keep, Crashes) || slices.Contains(keep, Hangs) {
+			if err := w.c.checkpoint(); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -156,12 +166,15 @@ func (w *worker) pursueOne(ctx context.Context, d discovery) (more []discovery, 
 				return found
 			})
 		}
-		w.c.settle(id, best, confirmed, d.hung)
 		if w.c.o.State != nil {
 			if e := w.c.o.State.Save(Witnesses, &best); e != nil {
 				return more, e
 			}
 		}
+		w.c.settle(id, best, confirmed, d.hung, err == nil)
+	}
+	if err == nil {
+		err = w.c.checkpoint()
 	}
 	return more, err
 }

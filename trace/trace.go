@@ -130,6 +130,11 @@ type Lost struct {
 // are in the trace, only their run is unknown; lost details are of known syscalls.
 func (l Lost) Complete() bool { return l.Tasks == 0 && l.Beyond == 0 }
 
+// Plus is what two recordings lost together.
+func (l Lost) Plus(o Lost) Lost {
+	return Lost{l.Tasks + o.Tasks, l.Beyond + o.Beyond, l.Late + o.Late, l.Details + o.Details}
+}
+
 // sorted is a copy in canonical order, which shares no list with t.
 func (t *Trace) sorted() *Trace {
 	c := *t

@@ -179,6 +179,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 		Table: found.Table, Dictionary: found.Dictionary, EnvNames: found.EnvNames,
 		Workers: o.jobs, Seed: o.seed, Execs: o.execs, Duration: o.duration, Confidence: o.confidence,
 		Only: o.only, Fixed: s.fixed, State: state, Progress: progress.show, Settled: rec.settle,
+		Aside: func() ([]sysno.ID, trace.Lost) { return rec.Seen(), rec.Lost() },
 		NewExecutor: func(worker int) (fuzz.Executor, error) {
 			e, _, err := s.executor(rec, worker)
 			if err != nil {
@@ -202,7 +203,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	evidence := &trace.Trace{
 		Target: target, Arch: sysno.Native(), Kernel: kernelRelease(), AtLeast: rec.atLeast(),
 		Runs: outcome.Stats.Runs, CleanRuns: outcome.Stats.CleanRuns,
-		Observations: complete(outcome.Observations, rec.Seen()), Lost: rec.Lost(),
+		Observations: complete(outcome.Observations, rec.Seen()), Lost: rec.Lost().Plus(outcome.LostBefore),
 	}
 	if err := rec.describe(evidence); err != nil {
 		return fmt.Errorf("describe what was recorded: %w", err)
@@ -214,12 +215,13 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if err != nil {
 		return err
 	}
+	if err := out.write(func(w io.Writer) error { return format.WriteOCI(w, policy) }); err != nil {
+		return fmt.Errorf("write the profile: %w", err)
+	}
+	// The last of all: with evidence the session is finished, and the next one starts anew.
 	err = output{path: filepath.Join(state.Dir(), evidenceName)}.write(func(w io.Writer) error { return trace.Encode(w, evidence) })
 	if err != nil {
 		return fmt.Errorf("write the evidence: %w", err)
-	}
-	if err := out.write(func(w io.Writer) error { return format.WriteOCI(w, policy) }); err != nil {
-		return fmt.Errorf("write the profile: %w", err)
 	}
 	warnings(v, policy)
 	r := learned{outcome, evidence, policy, check, o.output, state.Dir()}
@@ -259,6 +261,12 @@ func ownState(s *session) error {
 		return hinted(fmt.Errorf("%s holds what was learned of %s", s.runs.state, t.Target.Path), "name the state directory of %s with --state", s.path)
 	}
 	return nil
+}
+
+// evidenceOf names what runs are evidence of. Sessions go on with each other's numbers
+// where it is the same.
+func evidenceOf(t trace.Target, b backend) string {
+	return fmt.Sprintf("%s %s %v on %s by %s", t.Path, t.SHA256, t.Libraries, kernelRelease(), b)
 }
 
 // openState opens the state directory. What an interrupted session left there is
