@@ -110,12 +110,20 @@ const (
 // has no end: to read that shows nothing and costs a timeout.
 var values = [...]string{
 	Input, Input, "", "-", "--", "0", "1", "2", "-1", "10", "4096", "65536", "2147483648", "18446744073709551616", "1k", "0x10", "1.5",
-	".", "/tmp", "/etc/passwd", "/dev/null", "/dev/full", "/dev/stdin", "/proc/self/maps", "/nonexistent/file", "missing", "out",
+	"1,3", "2-", "1:2", "10M", "50%", "+1", "0644", "a=b", "a:b", "d", "now", "root",
+	".", "/", "/tmp", "/etc/passwd", "/dev/null", "/dev/full", "/dev/stdin", "/proc/self/maps", "/nonexistent/file", "missing", "out",
 	"a", "*", "%s%n", "auto", "always", "never", "all", "none", "yes", "true", "utf-8", "C", "localhost", "127.0.0.1:1",
 }
 
 // sizes of values that are too long for one buffer or another.
 var hugeSizes = [...]int{256, 1024, 4097, maxHuge}
+
+// inputForms are ways to name the input: through other links, as something that it
+// is not, as a URL, as a file of further arguments, and so that opening it fails. Its
+// path is absolute.
+var inputForms = [...]string{
+	Input, "/" + Input, "/proc/self/root" + Input, Input + "/", Input + "/.", Input + "/..", Input + ".missing", "file://" + Input, "file:" + Input, "@" + Input, "-" + Input, Input + ":" + Input, "/dev/stdin",
+}
 
 // Value draws an option value or operand: one of those known, mostly, or the name
 // of a file that exists, or one that programs treat specially.
@@ -130,167 +138,4 @@ func (t *Table) Value(r *rand.Rand, known []string) string {
 		return strings.Repeat("A", hugeSizes[r.IntN(len(hugeSizes))])
 	}
 	return values[r.IntN(len(values))]
-}
-
-// Args returns a changed copy of the words that follow the program: 1 to 4 of
-// the changes that make programs take another path. It has at most 32 words, or
-// as many as args; no word that it makes has a NUL or exceeds 16 KiB by more
-// than the name of an option, which may have been edited.
-func Args(r *rand.Rand, t *Table, dict Dictionary, args []string) []string {
-	m := argv{r: r, t: t, dict: dict, w: slices.Clone(args)}
-	for range 1 + r.IntN(4) {
-		argvOps[r.IntN(len(argvOps))](&m)
-	}
-	return m.w[:min(len(m.w), max(len(args), maxArgs))]
-}
-
-type argv struct {
-	r    *rand.Rand
-	t    *Table
-	dict Dictionary
-	w    []string
-}
-
-// argvOps are the changes; one that is listed twice is drawn twice as often.
-var argvOps = [...]func(*argv){
-	(*argv).addOption,
-	(*argv).addOption,
-	(*argv).addOption,
-	(*argv).addSeveral,
-	(*argv).changeValue,
-	(*argv).changeValue,
-	(*argv).changeText,
-	(*argv).remove,
-	(*argv).repeat,
-	(*argv).swap,
-	(*argv).addOperand,
-	(*argv).addCommand,
-	(*argv).dropAll,
-}
-
-func (m *argv) insert(at int, words ...string) { m.w = slices.Insert(m.w, at, words...) }
-
-func (m *argv) addOption() {
-	if len(m.t.For(m.w)) == 0 {
-		m.addOperand()
-		return
-	}
-	options, first := m.t.For(m.w), 0
-	if len(m.w) > 0 && len(m.t.Sub[m.w[0]]) > 0 {
-		first = 1 // what stands before the sub-command is not its own
-	}
-	o := &options[m.r.IntN(len(options))]
-	words := o.Words(m.t.Value(m.r, o.Values))
-	if m.r.IntN(16) == 0 { // a value too many, or one too few
-		words = []string{o.Name}
-		if o.Arity == NoValue {
-			words[0] += "=" + m.t.Value(m.r, nil)
-		}
-	}
-	at := first // many programs stop reading options at the first operand
-	if m.r.IntN(4) == 0 {
-		at = first + m.r.IntN(len(m.w)-first+1)
-	}
-	m.insert(at, words...)
-}
-
-// addSeveral makes the combinations, among them those that exclude each other.
-func (m *argv) addSeveral() {
-	for range 2 + m.r.IntN(3) {
-		m.addOption()
-	}
-}
-
-// pick is the index of a random word, or -1.
-func (m *argv) pick() int {
-	if len(m.w) == 0 {
-		return -1
-	}
-	return m.r.IntN(len(m.w))
-}
-
-// changeValue replaces an operand or the value of an option, never its name.
-func (m *argv) changeValue() {
-	i := m.pick()
-	if i < 0 {
-		return
-	}
-	name, _, joined := strings.Cut(m.w[i], "=")
-	var known []string
-	for _, o := range m.t.For(m.w) {
-		if o.Name == name {
-			known = o.Values
-		}
-	}
-	switch {
-	case strings.HasPrefix(m.w[i], "-") && joined:
-		m.w[i] = name + "=" + m.t.Value(m.r, known)
-	case strings.HasPrefix(m.w[i], "-") && i+1 < len(m.w):
-		m.w[i+1] = m.t.Value(m.r, known)
-	default:
-		m.w[i] = m.t.Value(m.r, nil)
-	}
-}
-
-// changeText edits a word as bytes: words can be programs, like the filter of jq.
-func (m *argv) changeText() {
-	i := m.pick()
-	if i < 0 || m.w[i] == Input {
-		return
-	}
-	b := Bytes(m.r, []byte(m.w[i]), ByteOptions{Dictionary: m.dict, Max: maxText})
-	m.w[i] = strings.ReplaceAll(string(b), "\x00", "")
-}
-
-func (m *argv) remove() {
-	if i := m.pick(); i >= 0 {
-		m.w = slices.Delete(m.w, i, i+1)
-	}
-}
-
-func (m *argv) repeat() {
-	if i := m.pick(); i >= 0 {
-		m.insert(i, m.w[i])
-	}
-}
-
-func (m *argv) swap() {
-	if i, j := m.pick(), m.pick(); i >= 0 {
-		m.w[i], m.w[j] = m.w[j], m.w[i]
-	}
-}
-
-func (m *argv) addOperand() {
-	at := len(m.w)
-	if m.r.IntN(4) == 0 {
-		at = m.r.IntN(len(m.w) + 1)
-	}
-	v := m.t.Value(m.r, nil)
-	switch n := m.r.IntN(8); {
-	case len(m.t.Texts) > 0 && n < 2:
-		v = m.t.Texts[m.r.IntN(len(m.t.Texts))]
-	case len(m.dict) > 0 && n < 4:
-		v = strings.ReplaceAll(string(m.dict[m.r.IntN(len(m.dict))]), "\x00", "")
-	}
-	m.insert(at, v)
-}
-
-// addCommand puts a sub-command where they stand, or replaces the one there.
-func (m *argv) addCommand() {
-	if len(m.t.Commands) == 0 {
-		m.addOption()
-		return
-	}
-	c := m.t.Commands[m.r.IntN(len(m.t.Commands))]
-	if len(m.w) > 0 && slices.Contains(m.t.Commands, m.w[0]) {
-		m.w[0] = c
-		return
-	}
-	m.insert(0, c)
-}
-
-func (m *argv) dropAll() {
-	if m.r.IntN(4) == 0 { // rarely: it undoes everything else
-		m.w = nil
-	}
 }
