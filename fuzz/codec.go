@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -23,6 +24,12 @@ type scenarioFile struct {
 	Env     []word `json:"env,omitempty"`
 	Stdin   string `json:"stdin"`
 	Files   []word `json:"files,omitempty"`
+
+	// What is varied of the World; a scenario that varies none of it has none of these.
+	Stdout    string   `json:"stdout,omitempty"`
+	Stderr    string   `json:"stderr,omitempty"`
+	Input     string   `json:"input,omitempty"`
+	FileKinds []string `json:"file_kinds,omitempty"` // as many as Files
 }
 
 // word is a string of any bytes: as JSON a string where it is UTF-8, else {"base64": "..."}.
@@ -90,6 +97,7 @@ func encodeScenario(s *Scenario) ([]byte, error) {
 	for _, file := range s.Files {
 		f.Files = append(f.Files, word(file.Name))
 	}
+	f.encodeWorld(s)
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
@@ -110,14 +118,83 @@ func decodeScenario(b []byte) (Scenario, error) {
 	if f.Version != scenarioVersion {
 		return Scenario{}, fmt.Errorf("decode scenario: version %d, this program reads %d", f.Version, scenarioVersion)
 	}
-	s := Scenario{Argv: fromWords(f.Argv), Env: fromWords(f.Env), Stdin: parseStdin(f.Stdin)}
+	s := Scenario{Argv: fromWords(f.Argv), Env: fromWords(f.Env)}
+	var err error
+	if s.Stdin, err = parse(f.Stdin, stdinKinds); err != nil {
+		return Scenario{}, fmt.Errorf("decode scenario: kind of standard input: %w", err)
+	}
 	for _, name := range f.Files {
 		s.Files = append(s.Files, File{Name: string(name)})
+	}
+	if err := f.decodeWorld(&s); err != nil {
+		return Scenario{}, fmt.Errorf("decode scenario: %w", err)
 	}
 	if err := s.Check(); err != nil {
 		return Scenario{}, fmt.Errorf("decode scenario: %w", err)
 	}
 	return s, nil
+}
+
+// encodeWorld leaves out all that is as usual.
+func (f *scenarioFile) encodeWorld(s *Scenario) {
+	if w := &s.World; w.Stdout != OutputFile {
+		f.Stdout = w.Stdout.String()
+	}
+	if w := &s.World; w.Stderr != OutputFile {
+		f.Stderr = w.Stderr.String()
+	}
+	if w := &s.World; w.Input != FileRegular {
+		f.Input = w.Input.String()
+	}
+	if slices.ContainsFunc(s.Files, func(f File) bool { return f.Kind != FileRegular }) {
+		for _, file := range s.Files {
+			f.FileKinds = append(f.FileKinds, file.Kind.String())
+		}
+	}
+}
+
+// decodeWorld is the strict inverse: what is as usual is not said, so that equal
+// scenarios are equal files.
+func (f *scenarioFile) decodeWorld(s *Scenario) (err error) {
+	if s.World.Stdout, err = varied(f.Stdout, outputKinds); err != nil {
+		return fmt.Errorf("kind of standard output: %w", err)
+	}
+	if s.World.Stderr, err = varied(f.Stderr, outputKinds); err != nil {
+		return fmt.Errorf("kind of standard error: %w", err)
+	}
+	if s.World.Input, err = varied(f.Input, fileKinds); err != nil {
+		return fmt.Errorf("kind of the input file: %w", err)
+	}
+	if f.FileKinds == nil {
+		return nil
+	}
+	if len(f.FileKinds) != len(s.Files) {
+		return fmt.Errorf("%d kinds for %d files", len(f.FileKinds), len(s.Files))
+	}
+	for i, name := range f.FileKinds {
+		if s.Files[i].Kind, err = parse(name, fileKinds); err != nil {
+			return fmt.Errorf("kind of file %q: %w", s.Files[i].Name, err)
+		}
+	}
+	if !slices.ContainsFunc(s.Files, func(f File) bool { return f.Kind != FileRegular }) {
+		return errors.New("all files are regular, which is not said")
+	}
+	return nil
+}
+
+// varied parses the name of a kind that is not the usual one, which has no name.
+func varied[K interface {
+	~uint8
+	String() string
+}](name string, kinds K) (K, error) {
+	if name == "" {
+		return 0, nil
+	}
+	k, err := parse(name, kinds)
+	if err == nil && k == 0 {
+		err = fmt.Errorf("%q is the usual, which is not said", name)
+	}
+	return k, err
 }
 
 func toWords(in []string) []word {

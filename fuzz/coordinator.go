@@ -195,7 +195,7 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	switch {
 	case r.TimedOut:
 		keep = c.fail(c.hangs, Hangs, j, 0, keep)
-	case r.Signal != 0:
+	case r.Signal != 0 && !j.s.provokes(r.Signal):
 		keep = c.fail(c.crashes, Crashes, j, r.Signal, keep)
 	}
 	if draw && c.stop == StopNone && c.o.Confidence > 0 && c.chance() < c.o.Confidence {

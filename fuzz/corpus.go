@@ -54,7 +54,7 @@ func newCorpus(o *Options) *corpus {
 		c.starts = append(c.starts, templates(base, o.Fixed)...)
 	}
 	// What to expect before anything is known: arguments show most, bytes less.
-	c.gains = [dimensions]float64{dimBytes: 2, dimArgv: 4, dimEnv: 1, dimStdin: 1, dimFiles: 1}
+	c.gains = [dimensions]float64{dimBytes: 2, dimArgv: 4, dimEnv: 1, dimStreams: 1, dimFiles: 1}
 	c.share()
 	return c
 }

@@ -14,14 +14,14 @@ const (
 	dimBytes dimension = iota
 	dimArgv
 	dimEnv
-	dimStdin
+	dimStreams
 	dimFiles
 	dimensions
 )
 
 // dimensionNames are what users call the dimensions.
 var dimensionNames = [dimensions]string{
-	dimBytes: "bytes", dimArgv: "argv", dimEnv: "env", dimStdin: "stdin", dimFiles: "files",
+	dimBytes: "bytes", dimArgv: "argv", dimEnv: "env", dimStreams: "streams", dimFiles: "files",
 }
 
 // Dimensions are the parts of a scenario that mutation changes, by name.

@@ -32,8 +32,8 @@ func (d *draft) mutate(r *rand.Rand, o *Options, p *plugin) Scenario {
 	if d.dims[dimEnv] {
 		s.Env = mutate.Env(r, o.EnvNames, s.Env)
 	}
-	if d.dims[dimStdin] {
-		s.Stdin = StdinNull + StdinKind(r.IntN(3))
+	if d.dims[dimStreams] {
+		drawStreams(r, &s, o.Can)
 	}
 	if d.dims[dimBytes] {
 		if !s.usesInput() {
@@ -41,7 +41,9 @@ func (d *draft) mutate(r *rand.Rand, o *Options, p *plugin) Scenario {
 		}
 		s.Input = change(s.Input)
 	}
-	if d.dims[dimFiles] {
+	if d.dims[dimFiles] && r.IntN(3) == 0 {
+		drawFileKind(r, &s)
+	} else if d.dims[dimFiles] {
 		name := extraNames[r.IntN(len(extraNames))]
 		s.Files = slices.DeleteFunc(slices.Clone(s.Files), func(f File) bool { return f.Name == name })
 		if len(s.Files) > 8 || r.IntN(4) == 0 {
@@ -53,8 +55,6 @@ func (d *draft) mutate(r *rand.Rand, o *Options, p *plugin) Scenario {
 			s.Argv = slices.Concat(s.Argv, []string{name})
 		}
 	}
-	if !s.usesInput() {
-		s.Input = nil
-	}
+	s.settle()
 	return s
 }

@@ -45,6 +45,7 @@ type Options struct {
 	Seeds      []Seed
 	Table      mutate.Table
 	Dictionary mutate.Dictionary
+	Can        Abilities
 	EnvNames   []string // environment variables that the target may read
 	Only       []string // what may be varied, of Dimensions; nil means all. It is for measuring what each is worth
 	MaxInput   int      // cap on a mutated input in bytes; 0 means mutate.MaxInput

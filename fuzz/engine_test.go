@@ -546,6 +546,9 @@ func TestThePlanRunsTheUsersCommandLineFirst(t *testing.T) {
 					unset[strings.Join(p.s.Env, " ")] = true
 					continue
 				}
+				if !p.s.Usual() { // TestEveryTellingWorldIsTried
+					continue
+				}
 				got = append(got, fmt.Sprintf("%s %s %v %s", p.phase, p.s.Stdin, p.s.Argv[1:], p.s.Input))
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {

@@ -7,7 +7,7 @@ import (
 )
 
 // minimize returns a smaller scenario for which shows is true, or s, for which
-// the caller knows it to be. In this order it wants: no files, default
+// the caller knows it to be. In this order it wants: the usual world, no files, default
 // environment, fewest arguments after the first fixed ones, smallest input, no
 // standard input, short arguments. It stops when no single removal is possible any
 // more, or after tries calls of shows. It is a pure function around its
@@ -16,6 +16,7 @@ func minimize(s Scenario, fixed, tries int, shows func(*Scenario) bool) Scenario
 	m := minimizer{best: s, fixed: fixed, tries: tries, shows: shows}
 	for m.progress = true; m.progress && m.tries > 0; {
 		m.progress = false
+		m.world()
 		m.files()
 		m.env()
 		m.args()
@@ -42,11 +43,34 @@ func (m *minimizer) try(change func(*Scenario)) bool {
 	m.tries--
 	candidate := m.best
 	change(&candidate)
+	candidate.settle()
 	if !m.shows(&candidate) {
 		return false
 	}
 	m.best, m.progress = candidate, true
 	return true
+}
+
+// world tries the usual in everything, then one thing after the other.
+func (m *minimizer) world() {
+	if n := len(m.best.world()); n == 0 || n > 1 && m.try(func(s *Scenario) { s.World, s.Files = World{}, plainFiles(s.Files) }) {
+		return
+	}
+	usual := func(varied bool, change func(*Scenario)) {
+		if varied {
+			m.try(change)
+		}
+	}
+	w := &m.best.World
+	usual(w.Stdout != OutputFile, func(s *Scenario) { s.World.Stdout = OutputFile })
+	usual(w.Stderr != OutputFile, func(s *Scenario) { s.World.Stderr = OutputFile })
+	usual(w.Input != FileRegular, func(s *Scenario) { s.World.Input = FileRegular })
+	for i := range m.best.Files {
+		usual(m.best.Files[i].Kind != FileRegular, func(s *Scenario) {
+			s.Files = slices.Clone(s.Files)
+			s.Files[i].Kind = FileRegular
+		})
+	}
 }
 
 func (m *minimizer) files() {
@@ -98,9 +122,7 @@ func (m *minimizer) stdin() {
 	if m.best.Stdin != StdinNull {
 		m.try(func(s *Scenario) { s.Stdin = StdinNull })
 	}
-	if !m.best.usesInput() {
-		m.best.Input = nil // the target cannot tell
-	}
+	m.best.settle() // the target cannot tell
 }
 
 // words halves arguments that are too long to read.

@@ -166,6 +166,7 @@ func probes(o *Options, base Scenario, add func(Scenario)) {
 			unset(name)
 		}
 	}
+	surroundings(o, &base, ways, seed, add)
 	if !o.varies(dimArgv) {
 		return
 	}

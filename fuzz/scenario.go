@@ -22,8 +22,9 @@ type Scenario struct {
 	Argv  []string // Argv[0] is the program; "@@" inside an argument stands for the path of Input
 	Env   []string // "KEY=VALUE" sets, "KEY" unsets, on top of the executor's base environment
 	Stdin StdinKind
-	Input []byte // the bytes of the @@ file and, unless Stdin is StdinNull, of standard input
+	Input []byte // the bytes of the @@ file and of standard input, where that carries any
 	Files []File // further files in the working directory
+	World World  // what else is varied
 }
 
 // StdinKind says what standard input is. The zero value is invalid.
@@ -31,16 +32,27 @@ type StdinKind uint8
 
 // The kinds of standard input.
 const (
-	StdinInvalid StdinKind = iota
-	StdinNull              // /dev/null
-	StdinFile              // a regular file that holds Input
-	StdinPipe              // a pipe that delivers Input and then ends
+	StdinInvalid   StdinKind = iota
+	StdinNull                // /dev/null
+	StdinFile                // a regular file that holds Input
+	StdinPipe                // a pipe that delivers Input and then ends
+	StdinTerminal            // a terminal at which the first TypedSize bytes of Input are typed, but for control characters, and then the end of file
+	StdinSocket              // a connected stream socket that delivers Input and then ends
+	StdinDirectory           // a directory
+	StdinClosed              // no descriptor
+	stdinKinds
 )
+
+// TypedSize is less than what a terminal takes in one line (N_TTY_BUF_SIZE in drivers/tty/n_tty.c).
+const TypedSize = 1024
+
+var stdinNames = [stdinKinds]string{"", "null", "file", "pipe", "terminal", "socket", "directory", "closed"}
 
 // File is a file that exists in the target's working directory before it runs.
 type File struct {
 	Name string // relative, without ".."
 	Data []byte
+	Kind FileKind
 }
 
 // Result is what one run showed.
@@ -112,6 +124,10 @@ func (s *Scenario) ID() string {
 		field(f.Name)
 		field(string(f.Data))
 	}
+	if world := s.world(); len(world) > 0 {
+		field("\x00world") // no file has such a name
+		list(world)
+	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
@@ -141,36 +157,32 @@ func (s *Scenario) Check() error {
 			return fmt.Errorf("two files are named %q", f.Name)
 		}
 	}
-	return nil
+	return s.checkWorld()
 }
 
 // usesInput reports whether the target can see Input at all.
-func (s *Scenario) usesInput() bool { return s.Stdin != StdinNull || s.usesFile() }
+func (s *Scenario) usesInput() bool {
+	return s.Stdin.carries() || s.usesFile() && (s.World.Input.holds() || s.World.Input == FileFIFO)
+}
 
 // usesFile reports whether an argument names the file that holds Input.
 func (s *Scenario) usesFile() bool {
 	return slices.ContainsFunc(s.Argv, func(w string) bool { return strings.Contains(w, mutate.Input) })
 }
 
-// String is the kind's name in files, empty for an invalid kind.
-func (k StdinKind) String() string {
+// carries reports whether the target can read Input from standard input of the kind.
+func (k StdinKind) carries() bool {
 	switch k {
-	case StdinNull:
-		return "null"
-	case StdinFile:
-		return "file"
-	case StdinPipe:
-		return "pipe"
+	case StdinFile, StdinPipe, StdinTerminal, StdinSocket:
+		return true
 	}
-	return ""
+	return false
 }
 
-// parseStdin is the inverse of String; unknown names give StdinInvalid.
-func parseStdin(s string) StdinKind {
-	for k := StdinNull; k <= StdinPipe; k++ {
-		if k.String() == s {
-			return k
-		}
+// String is the kind's name in files, empty for an invalid kind.
+func (k StdinKind) String() string {
+	if k >= stdinKinds {
+		return ""
 	}
-	return StdinInvalid
+	return stdinNames[k]
 }

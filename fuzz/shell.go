@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -51,11 +52,82 @@ func (s *Scenario) Command(prefix string) string {
 		out.WriteString(" < /dev/null")
 	case StdinFile:
 		out.WriteString(" < " + Quote(input))
+	case StdinDirectory:
+		out.WriteString(" < .")
+	case StdinClosed:
+		out.WriteString(" <&-")
+	}
+	// What is piped comes last, for all else redirects the program's own descriptors.
+	out.WriteString(redirect("2", s.World.Stderr) + redirect("", s.World.Stdout))
+	switch s.World.Stdout {
+	case OutputPipe:
+		out.WriteString(" | cat")
+	case OutputBroken:
+		out.WriteString(" | true")
 	}
 	if len(s.Files) > 0 {
 		out.WriteString(")")
 	}
+	if notes := s.notes(); len(notes) > 0 {
+		out.WriteString(" # with " + strings.Join(notes, ", "))
+	}
 	return out.String()
+}
+
+// redirect is how a shell makes an output what it is here.
+func redirect(fd string, k OutputKind) string {
+	switch k {
+	case OutputNull:
+		return " " + fd + "> /dev/null"
+	case OutputFull:
+		return " " + fd + "> /dev/full"
+	case OutputClosed:
+		return " " + fd + ">&-"
+	}
+	return ""
+}
+
+// notes say what no shell can be told in a line.
+func (s *Scenario) notes() []string {
+	var out []string
+	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	w := &s.World
+	switch s.Stdin {
+	case StdinTerminal:
+		add("the input typed at a terminal")
+	case StdinSocket:
+		add("the input from a socket")
+	}
+	for _, o := range []struct {
+		name string
+		kind OutputKind
+	}{{"standard output", w.Stdout}, {"standard error", w.Stderr}} {
+		switch {
+		case o.kind == OutputTerminal:
+			add("a terminal as %s", o.name)
+		case o.kind == OutputBusy:
+			add("a full pipe that does not block as %s", o.name)
+		case o.kind == OutputPipe && o.name == "standard error":
+			add("a pipe as %s", o.name)
+		case o.kind == OutputBroken && o.name == "standard error":
+			add("a pipe that nobody reads as %s", o.name)
+		}
+	}
+	if w.Input != FileRegular {
+		add("the input file %s", w.Input.note())
+	}
+	for _, f := range s.Files {
+		if f.Kind != FileRegular {
+			add("%q %s", f.Name, f.Kind.note())
+		}
+	}
+	return out
+}
+
+// note says what is to be made of a stored file.
+func (k FileKind) note() string {
+	return [fileKinds]string{"as it is", "missing", "a directory", "a FIFO", "a socket", "of mode 000", "of mode 444",
+		"truncated to 1 TiB", "a symbolic link to what is stored", "a symbolic link to itself", "a symbolic link to nothing"}[k]
 }
 
 // plain are the bytes that no POSIX shell treats specially inside a word.

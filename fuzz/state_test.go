@@ -21,6 +21,8 @@ var samples = []Scenario{
 	{Argv: []string{"x", "--in=@@"}, Stdin: StdinNull, Input: []byte("via operand")},
 	{Argv: []string{"x"}, Stdin: StdinPipe, Input: []byte{}},
 	{Argv: []string{"x", "a"}, Stdin: StdinNull, Files: []File{{Name: "a", Data: []byte("1")}, {Name: "d/e", Data: []byte{}}}},
+	{Argv: []string{"x", "@@"}, Stdin: StdinClosed, Input: []byte("1"), Files: []File{{Name: "a", Data: []byte{}, Kind: FileLoop}},
+		World: World{Stdout: OutputBusy, Stderr: OutputPipe, Input: FileSparse}},
 }
 
 func TestAStateGivesBackWhatWasStored(t *testing.T) {

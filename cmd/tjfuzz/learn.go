@@ -176,7 +176,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	progress := newProgress(v)
 	outcome, err := fuzz.Run(ctx, fuzz.Options{
 		Bases: []fuzz.Scenario{s.base()}, Seeds: seeds,
-		Table: found.Table, Dictionary: found.Dictionary, EnvNames: found.EnvNames,
+		Table: found.Table, Dictionary: found.Dictionary, EnvNames: found.EnvNames, Can: s.can,
 		Workers: o.jobs, Seed: o.seed, Execs: o.execs, Duration: o.duration, Confidence: o.confidence,
 		Only: o.only, Fixed: s.fixed, State: state, Progress: progress.show, Settled: rec.settle,
 		Aside: func() ([]sysno.ID, trace.Lost) { return rec.Seen(), rec.Lost() },

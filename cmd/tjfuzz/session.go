@@ -43,6 +43,7 @@ type session struct {
 	text  string   // the file that knows the target's options: path, or an interpreter's script
 	cage  *cage.Options
 	runs  runFlags
+	can   fuzz.Abilities // once it was studied
 }
 
 // interpreters are programs whose first operand is the program that a person

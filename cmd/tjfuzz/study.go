@@ -23,7 +23,7 @@ const patience = 3
 
 // study finds out, without keeping a record, what the target understands: from what it
 // prints when it is asked for help, from its file, and from which of the seeds it
-// accepts.
+// accepts; and what can be varied here.
 func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, []corpora.Seed, error) {
 	var rec recorder
 	if s.runs.backend != backendEBPF {
@@ -39,6 +39,7 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 		return mine.Found{}, nil, err
 	}
 	defer e.Close()
+	s.can = e.Can()
 	hung, slowest := 0, time.Duration(0)
 	try := func(sc *fuzz.Scenario) (*fuzz.Result, error) {
 		if hung == patience {

@@ -212,22 +212,28 @@ func (w *World) files() string {
 	return "tmp/work"
 }
 
-// WriteFile creates a file below Dir. The name is relative and may have directories.
-func (w *World) WriteFile(name string, data []byte) error {
+// Location is where something of a world is before its target runs: a path below the
+// directory that a descriptor is of, and the path by which the target sees it.
+type Location struct {
+	Dir  int
+	Path string
+	Seen string
+}
+
+// File is where a file below World.Dir is to be made. The name is relative and may have
+// directories, which are made. Once the target runs, the path may lead anywhere.
+func (w *World) File(name string) (Location, error) {
 	if !filepath.IsLocal(name) {
-		return fmt.Errorf("file %q is not below the working directory", name)
+		return Location{}, fmt.Errorf("file %q is not below the working directory", name)
 	}
-	path := filepath.Join(w.files(), name)
-	if err := w.mkdirs(filepath.Dir(path)); err != nil {
-		return err
-	}
-	fd, err := unix.Openat(w.scratch, path, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC, 0o644)
-	if err != nil {
-		return fmt.Errorf("create %s: %w", name, err)
-	}
-	f := os.NewFile(uintptr(fd), name)
-	_, err = f.Write(data)
-	return errors.Join(err, f.Close())
+	at := Location{Dir: w.scratch, Path: filepath.Join(w.files(), name), Seen: filepath.Join(w.Dir(), name)}
+	return at, w.mkdirs(filepath.Dir(at.Path))
+}
+
+// Pipe is where a FIFO is to be made whose other end is opened outside of the world:
+// in WorkDir, for an overlay has pipes of its own.
+func (w *World) Pipe(name string) Location {
+	return Location{Dir: w.scratch, Path: filepath.Join("tmp/work", name), Seen: filepath.Join(WorkDir, name)}
 }
 
 func newTmpfs(size string) (int, error) {

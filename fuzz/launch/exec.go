@@ -8,9 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -62,6 +60,7 @@ type Exec struct {
 	room   string   // where the directories of runs without a cage are made
 	server *servers // nil: all runs are by execve
 	warn   []string
+	can    fuzz.Abilities
 	output []byte
 }
 
@@ -103,6 +102,9 @@ func New(o Options) (*Exec, error) {
 
 // Warnings says what protection the host does not offer.
 func (e *Exec) Warnings() []string { return e.warn }
+
+// Can says what of a scenario's world this executor can make.
+func (e *Exec) Can() fuzz.Abilities { return e.can }
 
 // Output is what the target wrote to standard output and standard error in the
 // last run, cut at 1 MiB.
@@ -160,6 +162,7 @@ func (e *Exec) serve(ready chan<- error) {
 		} else if e.room, err = os.MkdirTemp("", "tjfuzz-run-"); err != nil {
 			return err
 		}
+		e.can = abilities()
 		if e.opts.Watch != nil {
 			watch, err = e.opts.Watch()
 		}
@@ -193,12 +196,12 @@ func (e *Exec) serve(ready chan<- error) {
 
 // stage is all that a run needs: its place, and the program's arguments and streams.
 type stage struct {
-	place  place
-	spec   *spawn.Spec // but for what makes it the program
-	argv   []string
-	env    []string
-	stdin  *os.File
-	output *os.File
+	place   place
+	spec    *spawn.Spec // but for what makes it the program
+	argv    []string
+	env     []string
+	streams *streams
+	fifo    *fifo // nil where the input is none
 }
 
 func (e *Exec) stage(s *fuzz.Scenario) (_ *stage, err error) {
@@ -216,28 +219,23 @@ func (e *Exec) stage(s *fuzz.Scenario) (_ *stage, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if st.argv, err = e.furnish(st.place, s); err != nil {
+	if st.argv, st.fifo, err = furnish(st.place, s); err != nil {
 		return nil, err
 	}
-	if st.stdin, err = openInput(s); err != nil {
-		return nil, err
-	}
-	if st.output, err = memfile("output", nil); err != nil {
+	if st.streams, err = openStreams(s); err != nil {
 		return nil, err
 	}
 	st.spec = st.place.Spec()
-	st.spec.Target.Dup(int(st.stdin.Fd()), 0)
-	st.spec.Target.Dup(int(st.output.Fd()), 1)
-	st.spec.Target.Dup(int(st.output.Fd()), 2)
+	st.streams.install(&st.spec.Target)
 	return st, nil
 }
 
 func (st *stage) close() {
-	if st.output != nil {
-		st.output.Close()
+	if st.streams != nil {
+		st.streams.close()
 	}
-	if st.stdin != nil {
-		st.stdin.Close()
+	if st.fifo != nil {
+		st.fifo.close()
 	}
 	if st.place != nil {
 		st.place.Close()
@@ -301,7 +299,7 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *forkserver.Server) (*f
 	if e.cage != nil && (watch == nil || slices.ContainsFunc(r.Seen, Leaves)) {
 		e.cage.Used()
 	}
-	e.output = readAll(st.output)
+	e.output = st.streams.finish()
 	return r, nil
 }
 
@@ -314,90 +312,6 @@ func Leaves(id sysno.ID) bool {
 		return true
 	}
 	return false
-}
-
-// furnish writes the scenario's files and puts their paths into argv.
-func (e *Exec) furnish(p place, s *fuzz.Scenario) ([]string, error) {
-	argv := slices.Clone(s.Argv)
-	named := false
-	for i, a := range argv {
-		if strings.Contains(a, "@@") {
-			argv[i] = strings.ReplaceAll(a, "@@", filepath.Join(p.Dir(), inputName))
-			named = true
-		}
-	}
-	if named {
-		if err := p.WriteFile(inputName, s.Input); err != nil {
-			return nil, err
-		}
-	}
-	for _, f := range s.Files {
-		if err := p.WriteFile(f.Name, f.Data); err != nil {
-			return nil, err
-		}
-	}
-	return argv, nil
-}
-
-// openInput makes the target's standard input.
-func openInput(s *fuzz.Scenario) (*os.File, error) {
-	switch s.Stdin {
-	case fuzz.StdinNull:
-		return os.Open(os.DevNull)
-	case fuzz.StdinFile:
-		return memfile("input", s.Input)
-	case fuzz.StdinPipe:
-		return filledPipe(s.Input)
-	}
-	return nil, fmt.Errorf("scenario with standard input of unknown kind %d", s.Stdin)
-}
-
-func memfile(name string, data []byte) (*os.File, error) {
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("make a file in memory: %w", err)
-	}
-	f := os.NewFile(uintptr(fd), name)
-	if _, err := f.Write(data); err != nil {
-		f.Close()
-		return nil, err
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
-// filledPipe is the read end of a pipe that delivers data and then ends. What
-// does not fit into the pipe is written meanwhile, until the read end is closed.
-func filledPipe(data []byte) (*os.File, error) {
-	var p [2]int
-	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("make a pipe: %w", err)
-	}
-	r := os.NewFile(uintptr(p[0]), "stdin")
-	if err := unix.SetNonblock(p[1], true); err != nil {
-		unix.Close(p[1])
-		r.Close()
-		return nil, fmt.Errorf("make a pipe: %w", err)
-	}
-	const capacity = 64 << 10 // pipe(7)
-	w := os.NewFile(uintptr(p[1]), "stdin")
-	if len(data) <= capacity {
-		_, err := w.Write(data)
-		return r, errors.Join(err, w.Close())
-	}
-	go func() {
-		defer w.Close()
-		_, _ = w.Write(data) // the target need not read it all
-	}()
-	return r, nil
-}
-
-func readAll(f *os.File) []byte {
-	b, _ := io.ReadAll(io.NewSectionReader(f, 0, 1<<20))
-	return b
 }
 
 // environ applies the scenario's changes to the base environment.

@@ -16,7 +16,8 @@ import (
 type place interface {
 	Spec() *spawn.Spec
 	Dir() string
-	WriteFile(name string, data []byte) error
+	File(name string) (cage.Location, error) // where a file of the working directory is to be made
+	Pipe(name string) cage.Location          // where a FIFO that somebody outside opens too is to be made
 	Close()
 }
 
@@ -42,12 +43,17 @@ func (d *directory) Dir() string { return d.path }
 
 func (d *directory) Close() { os.RemoveAll(d.path) }
 
-func (d *directory) WriteFile(name string, data []byte) error {
+func (d *directory) File(name string) (cage.Location, error) {
 	if !filepath.IsLocal(name) {
-		return fmt.Errorf("file %q is not below the working directory", name)
+		return cage.Location{}, fmt.Errorf("file %q is not below the working directory", name)
 	}
+	at := d.Pipe(name)
+	return at, os.MkdirAll(filepath.Dir(at.Path), 0o755)
+}
+
+func (d *directory) Pipe(name string) cage.Location {
 	path := filepath.Join(d.path, name)
-	return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, data, 0o644))
+	return cage.Location{Dir: unix.AT_FDCWD, Path: path, Seen: path}
 }
 
 func (d *directory) Spec() *spawn.Spec {

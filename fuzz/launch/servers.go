@@ -83,6 +83,9 @@ func (v *servers) watcher() Watcher {
 }
 
 func (v *servers) run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, error) {
+	if !s.Usual() { // a copy has the world of the program that was executed
+		return v.e.run(s, v.watcher(), nil)
+	}
 	c := v.class(s)
 	v.clock++
 	c.used = v.clock

@@ -1,0 +1,161 @@
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/cage"
+)
+
+// furnish makes the scenario's files and puts their paths into argv. What is returned
+// beside them, if anything, delivers the input, and is to be closed after the run.
+func furnish(p place, s *fuzz.Scenario) ([]string, *fifo, error) {
+	argv := slices.Clone(s.Argv)
+	path := filepath.Join(p.Dir(), inputName)
+	if s.World.Input == fuzz.FileFIFO {
+		path = p.Pipe(inputName).Seen
+	}
+	named := false
+	for i, a := range argv {
+		if strings.Contains(a, "@@") {
+			argv[i] = strings.ReplaceAll(a, "@@", path)
+			named = true
+		}
+	}
+	for _, f := range s.Files {
+		if err := makeFile(p, f); err != nil {
+			return nil, nil, err
+		}
+	}
+	switch {
+	case !named:
+		return argv, nil, nil
+	case s.World.Input == fuzz.FileFIFO:
+		f, err := newFIFO(p.Pipe(inputName), s.Input)
+		return argv, f, err
+	}
+	return argv, nil, makeFile(p, fuzz.File{Name: inputName, Data: s.Input, Kind: s.World.Input})
+}
+
+// makeFile makes a file of any kind.
+func makeFile(p place, f fuzz.File) error {
+	at, err := p.File(f.Name)
+	if err != nil {
+		return err
+	}
+	write := func(name string, mode uint32) (*os.File, error) {
+		fd, err := unix.Openat(at.Dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC, mode)
+		if err != nil {
+			return nil, err
+		}
+		file := os.NewFile(uintptr(fd), name)
+		if _, err := file.Write(f.Data); err != nil {
+			file.Close()
+			return nil, err
+		}
+		return file, nil
+	}
+	regular := func(name string, mode uint32) error {
+		file, err := write(name, mode)
+		if err != nil {
+			return err
+		}
+		return file.Close()
+	}
+	base := filepath.Base(at.Path)
+	switch f.Kind {
+	case fuzz.FileRegular:
+		err = regular(at.Path, 0o644)
+	case fuzz.FileMissing:
+	case fuzz.FileDirectory:
+		err = unix.Mkdirat(at.Dir, at.Path, 0o755)
+	case fuzz.FileFIFO:
+		err = unix.Mknodat(at.Dir, at.Path, unix.S_IFIFO|0o644, 0)
+	case fuzz.FileSocket:
+		err = unix.Mknodat(at.Dir, at.Path, unix.S_IFSOCK|0o644, 0)
+	case fuzz.FileUnreadable:
+		err = regular(at.Path, 0)
+	case fuzz.FileReadOnly:
+		err = regular(at.Path, 0o444)
+	case fuzz.FileSparse:
+		var file *os.File
+		if file, err = write(at.Path, 0o644); err == nil {
+			err = errors.Join(file.Truncate(fuzz.SparseSize), file.Close())
+		}
+	case fuzz.FileSymlink:
+		if err = regular(at.Path+".target", 0o644); err == nil {
+			err = unix.Symlinkat(base+".target", at.Dir, at.Path)
+		}
+	case fuzz.FileLoop:
+		err = unix.Symlinkat(base, at.Dir, at.Path)
+	case fuzz.FileDangling:
+		err = unix.Symlinkat("nowhere", at.Dir, at.Path)
+	default:
+		err = errors.New("its kind is unknown")
+	}
+	if err != nil {
+		return fmt.Errorf("make the file %s, %v: %w", f.Name, f.Kind, err)
+	}
+	return nil
+}
+
+// fifo delivers data to whoever opens it first, and then ends.
+type fifo struct {
+	itself       int // descriptor of the FIFO, which no name leads to reliably once the target runs
+	opened, done chan struct{}
+}
+
+func newFIFO(at cage.Location, data []byte) (*fifo, error) {
+	if err := unix.Mknodat(at.Dir, at.Path, unix.S_IFIFO|0o644, 0); err != nil {
+		return nil, fmt.Errorf("make a FIFO: %w", err)
+	}
+	itself, err := unix.Openat(at.Dir, at.Path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("make a FIFO: %w", err)
+	}
+	f := &fifo{itself: itself, opened: make(chan struct{}), done: make(chan struct{})}
+	go f.deliver(data)
+	return f, nil
+}
+
+// open opens the FIFO, on a thread that is in no cage: a lobby has no /proc.
+func (f *fifo) open(flags int) (int, error) {
+	for {
+		fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", f.itself), flags|unix.O_CLOEXEC, 0)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+func (f *fifo) deliver(data []byte) {
+	defer close(f.done)
+	fd, err := f.open(unix.O_WRONLY) // waits for a reader
+	close(f.opened)
+	if err != nil {
+		return
+	}
+	w := os.NewFile(uintptr(fd), inputName)
+	_, _ = w.Write(data) // the target need not read it all
+	w.Close()
+}
+
+// close ends the delivery; the target has ended. Who waits for a reader gets one, and
+// then loses it.
+func (f *fifo) close() {
+	go func() {
+		if reader, err := f.open(unix.O_RDONLY | unix.O_NONBLOCK); err == nil {
+			<-f.opened
+			unix.Close(reader)
+		}
+	}()
+	<-f.done
+	unix.Close(f.itself)
+}

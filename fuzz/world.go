@@ -1,0 +1,163 @@
+package fuzz
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// World is what a run meets beside arguments, environment, standard input and the
+// data of files. The zero value is what every run meets unless it is varied.
+type World struct {
+	Stdout, Stderr OutputKind
+	Input          FileKind // of the file that @@ stands for
+}
+
+// OutputKind says what standard output or standard error is. The zero value is the usual.
+type OutputKind uint8
+
+// The kinds of output.
+const (
+	OutputFile     OutputKind = iota // a regular file
+	OutputPipe                       // a pipe that somebody reads
+	OutputNull                       // /dev/null
+	OutputTerminal                   // a terminal, the same for all streams that are one
+	OutputClosed                     // no descriptor
+	OutputFull                       // /dev/full: writing fails with ENOSPC
+	OutputBroken                     // a pipe that nobody reads: EPIPE and SIGPIPE
+	OutputBusy                       // a full pipe that does not block: EAGAIN
+	outputKinds
+)
+
+var outputNames = [outputKinds]string{"file", "pipe", "null", "terminal", "closed", "full", "broken", "busy"}
+
+// String is the kind's name in files, empty for an invalid kind.
+func (k OutputKind) String() string {
+	if k >= outputKinds {
+		return ""
+	}
+	return outputNames[k]
+}
+
+// FileKind says what lies at the name of a file. The zero value is the usual.
+type FileKind uint8
+
+// The kinds of file.
+const (
+	FileRegular    FileKind = iota
+	FileMissing             // nothing; for the file that @@ stands for only
+	FileDirectory           // an empty directory
+	FileFIFO                // a FIFO; the one that @@ stands for delivers Input once, others nothing
+	FileSocket              // a socket at which nobody listens
+	FileUnreadable          // a file that nobody may read or write, but for who may all
+	FileReadOnly            // a file that nobody may write, but for who may all
+	FileSparse              // a file of [SparseSize] bytes: its data, then a hole
+	FileSymlink             // a symbolic link to a file that holds the data
+	FileLoop                // a symbolic link to itself
+	FileDangling            // a symbolic link to nothing
+	fileKinds
+)
+
+// SparseSize is larger than what any 32-bit number of bytes counts, and than memory.
+const SparseSize = 1 << 40
+
+var fileNames = [fileKinds]string{"regular", "missing", "directory", "fifo", "socket", "unreadable", "read-only", "sparse", "symlink", "loop", "dangling"}
+
+// String is the kind's name in files, empty for an invalid kind.
+func (k FileKind) String() string {
+	if k >= fileKinds {
+		return ""
+	}
+	return fileNames[k]
+}
+
+// holds reports whether a file of the kind has data of its own.
+func (k FileKind) holds() bool {
+	switch k {
+	case FileRegular, FileUnreadable, FileReadOnly, FileSparse, FileSymlink:
+		return true
+	}
+	return false
+}
+
+// parse finds the kind that has a name.
+func parse[K interface {
+	~uint8
+	String() string
+}](name string, kinds K) (K, error) {
+	for k := range kinds {
+		if name != "" && k.String() == name {
+			return k, nil
+		}
+	}
+	return 0, fmt.Errorf("%q is unknown", name)
+}
+
+// Usual reports whether the scenario varies nothing but arguments, environment, data,
+// and which of null, file and pipe standard input is.
+func (s *Scenario) Usual() bool { return s.Stdin <= StdinPipe && len(s.world()) == 0 }
+
+// world lists what the scenario varies of its world, a word each. Equal worlds give
+// equal lists; the words are part of a scenario's ID.
+func (s *Scenario) world() []string {
+	var out []string
+	add := func(what, value string) { out = append(out, what+"="+value) }
+	w := &s.World
+	if w.Stdout != OutputFile {
+		add("stdout", w.Stdout.String())
+	}
+	if w.Stderr != OutputFile {
+		add("stderr", w.Stderr.String())
+	}
+	if w.Input != FileRegular {
+		add("input", w.Input.String())
+	}
+	for _, f := range s.Files {
+		if f.Kind != FileRegular {
+			add("file "+f.Name, f.Kind.String())
+		}
+	}
+	return out
+}
+
+// checkWorld reports what cannot be.
+func (s *Scenario) checkWorld() error {
+	w := &s.World
+	if w.Stdout >= outputKinds || w.Stderr >= outputKinds {
+		return errors.New("output of an unknown kind")
+	}
+	if w.Input >= fileKinds {
+		return errors.New("an input file of an unknown kind")
+	}
+	if w.Input != FileRegular && !s.usesFile() {
+		return fmt.Errorf("the input is a %s file, and no argument names it", w.Input)
+	}
+	for _, f := range s.Files {
+		switch {
+		case f.Kind >= fileKinds || f.Kind == FileMissing:
+			return fmt.Errorf("file %q is of an unknown kind", f.Name)
+		case !f.Kind.holds() && len(f.Data) > 0:
+			return fmt.Errorf("file %q is a %s and has data", f.Name, f.Kind)
+		}
+	}
+	return nil
+}
+
+const sigpipe = 13 // on all ABIs that have tables
+
+// provokes reports whether a signal that ends the target is what the scenario brings
+// about, and no crash. Such a run is not clean: it does not show what the program would
+// have done next.
+func (s *Scenario) provokes(signal int) bool {
+	w := &s.World
+	return signal == sigpipe && (w.Stdout == OutputBroken || w.Stderr == OutputBroken)
+}
+
+// plainFiles returns copies of the files that have no kind but the usual.
+func plainFiles(files []File) []File {
+	out := slices.Clone(files)
+	for i := range out {
+		out[i].Kind = FileRegular
+	}
+	return out
+}

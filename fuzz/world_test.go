@@ -1,0 +1,314 @@
+package fuzz
+
+import (
+	"bytes"
+	"flag"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// all is an executor's abilities where it can do everything.
+var all = Abilities{Terminal: true}
+
+// worlds are scenarios that vary everything that can be varied, a name each.
+func worlds() map[string]Scenario {
+	out := map[string]Scenario{}
+	add := func(name string, change func(*Scenario)) {
+		s := Scenario{Argv: []string{"x", "@@"}, Stdin: StdinNull, Files: []File{{Name: "a"}, {Name: "b"}}}
+		change(&s)
+		if s.usesInput() {
+			s.Input = []byte("in")
+		}
+		out[name] = s
+	}
+	for k := StdinNull; k < stdinKinds; k++ {
+		add("stdin "+k.String(), func(s *Scenario) { s.Stdin = k })
+	}
+	for k := range outputKinds {
+		if k != OutputFile {
+			add("stdout "+k.String(), func(s *Scenario) { s.World.Stdout = k })
+			add("stderr "+k.String(), func(s *Scenario) { s.World.Stderr = k })
+		}
+	}
+	for k := range fileKinds {
+		if k != FileRegular {
+			add("input "+k.String(), func(s *Scenario) { s.World.Input = k })
+		}
+		if k != FileRegular && k != FileMissing {
+			add("file "+k.String(), func(s *Scenario) { s.Files[1].Kind = k })
+		}
+	}
+	return out
+}
+
+// A state directory that an earlier version made is read as long as this holds.
+func TestScenariosOfTheUsualWorldKeepTheirID(t *testing.T) {
+	for i, want := range []string{"0940e1abff5f97dc", "48bb8cd724c5ca0f", "543a2b17112eff40", "9baa3b8c4a610541", "8ca5a034107b5308", "ab58dd08567f1aab"} {
+		if got := samples[i].ID(); got != want {
+			t.Errorf("sample %d has the id %s, and had %s", i, got, want)
+		}
+	}
+}
+
+func TestEachWorldHasAnIDOfItsOwn(t *testing.T) {
+	ids := map[string]string{}
+	for name, s := range worlds() {
+		id := s.ID()
+		if other, taken := ids[id]; taken {
+			t.Errorf("%s and %s have the id %s", name, other, id)
+		}
+		ids[id] = name
+	}
+}
+
+func TestEveryWorldIsStoredAndReadBack(t *testing.T) {
+	state, err := OpenState(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]Scenario{}
+	for name, s := range worlds() {
+		if err := s.Check(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := state.Save(Queue, &s); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		want[s.ID()] = s
+	}
+	got, err := state.List(Queue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range got {
+		for i := range g.Scenario.Files {
+			g.Scenario.Files[i].Data = nil // stored as an empty file
+		}
+		if !reflect.DeepEqual(g.Scenario, want[g.ID]) {
+			t.Errorf("got %+v, want %+v", g.Scenario, want[g.ID])
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d scenarios, want %d", len(got), len(want))
+	}
+}
+
+// everything has all the words of the file form.
+func everything() Scenario {
+	return Scenario{
+		Argv: []string{"x", "@@"}, Stdin: StdinTerminal, Input: []byte("in"),
+		Files: []File{{Name: "a", Data: []byte("1")}, {Name: "b", Kind: FileFIFO}},
+		World: World{Stdout: OutputBroken, Stderr: OutputClosed, Input: FileSymlink},
+	}
+}
+
+func TestTheFileFormOfAWorldIsFixed(t *testing.T) {
+	s := everything()
+	got, err := encodeScenario(&s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = append(got, s.ID()+"\n"...)
+	golden := filepath.Join("testdata", "world.golden")
+	if *update {
+		if err := os.WriteFile(golden, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s\nto accept it: go test ./fuzz -run %s -update", got, want, t.Name())
+	}
+}
+
+func TestAWorldThatCannotBeIsRefused(t *testing.T) {
+	for _, tt := range []struct{ json, want string }{
+		{`"stdin":"full"`, `kind of standard input: "full" is unknown`},
+		{`"stdin":""`, `kind of standard input: "" is unknown`},
+		{`"stdin":"null","stdout":"socket"`, `kind of standard output: "socket" is unknown`},
+		{`"stdin":"null","stderr":"file"`, `"file" is the usual, which is not said`},
+		{`"stdin":"null","input":"regular"`, `"regular" is the usual, which is not said`},
+		{`"stdin":"null","files":["a"],"file_kinds":["regular"]`, "all files are regular, which is not said"},
+		{`"stdin":"null","files":["a"],"file_kinds":["fifo","fifo"]`, "2 kinds for 1 files"},
+		{`"stdin":"null","files":["a"],"file_kinds":["missing"]`, `file "a" is of an unknown kind`},
+		{`"stdin":"null","files":["a"],"file_kinds":["door"]`, `kind of file "a": "door" is unknown`},
+	} {
+		_, err := decodeScenario([]byte(`{"version":1,"argv":["x","@@"],` + tt.json + `}`))
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %s", tt.json, err, tt.want)
+		}
+	}
+	for _, s := range []Scenario{
+		{Argv: []string{"x"}, Stdin: stdinKinds},
+		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Stdout: outputKinds}},
+		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Input: FileFIFO}},
+		{Argv: []string{"x"}, Stdin: StdinNull, Files: []File{{Name: "a", Kind: fileKinds}}},
+		{Argv: []string{"x"}, Stdin: StdinNull, Files: []File{{Name: "a", Kind: FileDirectory, Data: []byte("x")}}},
+	} {
+		if s.Check() == nil {
+			t.Errorf("%+v passes", s)
+		}
+	}
+}
+
+func TestACommandSaysWhatTheWorldIs(t *testing.T) {
+	for _, tt := range []struct {
+		s    Scenario
+		want string
+	}{
+		{Scenario{Stdin: StdinClosed}, "x <&-"},
+		{Scenario{Stdin: StdinDirectory}, "x < ."},
+		{Scenario{Stdin: StdinTerminal}, "x # with the input typed at a terminal"},
+		{Scenario{Stdin: StdinPipe, World: World{Stdout: OutputFull}}, "cat p.input | x > /dev/full"},
+		{Scenario{Stdin: StdinNull, World: World{Stdout: OutputBroken, Stderr: OutputClosed}}, "x < /dev/null 2>&- | true"},
+		{Scenario{Stdin: StdinNull, World: World{Stdout: OutputPipe, Stderr: OutputNull}}, "x < /dev/null 2> /dev/null | cat"},
+		{Scenario{Stdin: StdinNull, World: World{Stdout: OutputTerminal, Stderr: OutputBusy}},
+			"x < /dev/null # with a terminal as standard output, a full pipe that does not block as standard error"},
+		{Scenario{Argv: []string{"x", "@@"}, Stdin: StdinNull, World: World{Input: FileLoop}}, "x p.input < /dev/null # with the input file a symbolic link to itself"},
+		{Scenario{Stdin: StdinNull, Files: []File{{Name: "a\nb", Kind: FileFIFO}}}, `(cd p.files && x < /dev/null) # with "a\nb" a FIFO`},
+	} {
+		if tt.s.Argv == nil {
+			tt.s.Argv = []string{"x"}
+		}
+		if got := tt.s.Command("p"); got != tt.want {
+			t.Errorf("got  %s\nwant %s", got, tt.want)
+		}
+	}
+}
+
+func TestEveryTellingWorldIsTried(t *testing.T) {
+	o := Options{Fixed: 1, Bases: []Scenario{{Argv: []string{"x"}}}, Seeds: []Seed{{"s", []byte("seed")}}, Can: all}
+	tried := map[string]bool{}
+	for _, p := range deliberate(&o) {
+		if p.s.Stdin > StdinPipe {
+			tried["stdin "+p.s.Stdin.String()] = true
+		}
+		for _, w := range p.s.world() {
+			tried[w] = true
+		}
+		if err := p.s.Check(); err != nil {
+			t.Errorf("%+v: %v", p.s, err)
+		}
+	}
+	want := []string{"stdin terminal", "stdin socket", "stdin directory", "stdin closed"}
+	for k := range outputKinds {
+		if k != OutputFile {
+			want = append(want, "stdout="+k.String(), "stderr="+k.String())
+		}
+	}
+	for _, k := range inputKinds() {
+		want = append(want, "input="+k.String())
+	}
+	for _, w := range want {
+		if !tried[w] {
+			t.Errorf("%s was not tried", w)
+		}
+	}
+}
+
+// Draws reach every world, make nothing that cannot be, and nothing that the executor
+// cannot do.
+func TestDrawsReachEveryWorld(t *testing.T) {
+	for _, can := range []Abilities{{}, all} {
+		o := Options{Fixed: 1, Bases: []Scenario{{Argv: []string{"x", "@@"}, Files: []File{{Name: "a"}}}}, Can: can}
+		c := newCorpus(&o)
+		r := rand.New(rand.NewPCG(1, 2))
+		drawn := map[string]int{}
+		for range 20_000 {
+			d := c.draw(r)
+			s := d.mutate(r, &o, &plugin{})
+			if err := s.Check(); err != nil {
+				t.Fatalf("%+v: %v", s, err)
+			}
+			for _, w := range append(s.world(), "stdin="+s.Stdin.String()) {
+				drawn[w]++
+			}
+		}
+		want := []string{"file a=fifo", "file a=sparse"}
+		for k := StdinNull; k < stdinKinds; k++ {
+			want = append(want, "stdin="+k.String())
+		}
+		for k := range outputKinds {
+			if k != OutputFile {
+				want = append(want, "stdout="+k.String(), "stderr="+k.String())
+			}
+		}
+		for _, k := range inputKinds() {
+			want = append(want, "input="+k.String())
+		}
+		for _, w := range want {
+			possible := can.Terminal || !strings.HasSuffix(w, "=terminal")
+			if n := drawn[w]; possible != (n > 0) {
+				t.Errorf("%+v: %s was drawn %d times", can, w, n)
+			}
+		}
+	}
+}
+
+func TestMinimizeLeavesOfTheWorldOnlyWhatIsNeeded(t *testing.T) {
+	for i, needed := range needs() {
+		got := minimize(everything(), 1, 1000, func(s *Scenario) bool { return needed(s) })
+		if n := len(got.world()); n > 1 || !needed(&got) {
+			t.Errorf("case %d: %v is left", i, got.world())
+		}
+	}
+	got := minimize(everything(), 1, 1000, func(s *Scenario) bool { return true })
+	if !got.Usual() {
+		t.Errorf("of what nobody needs %v is left, and standard input %v", got.world(), got.Stdin)
+	}
+}
+
+// needs are predicates, each of which needs one thing of everything.
+func needs() []func(*Scenario) bool {
+	return []func(*Scenario) bool{
+		func(s *Scenario) bool { return s.World.Stdout == OutputBroken },
+		func(s *Scenario) bool { return s.World.Stderr == OutputClosed },
+		func(s *Scenario) bool { return s.World.Input == FileSymlink },
+		func(s *Scenario) bool { return len(s.Files) > 0 && s.Files[len(s.Files)-1].Kind == FileFIFO },
+	}
+}
+
+func TestNamesOfKindsAreDistinct(t *testing.T) {
+	for _, names := range [][]string{stdinNames[1:], outputNames[:], fileNames[:]} {
+		seen := map[string]bool{}
+		for _, n := range names {
+			if n == "" || seen[n] {
+				t.Errorf("%q in %q", n, names)
+			}
+			seen[n] = true
+		}
+	}
+}
+
+func TestAProvokedEndIsNoCrash(t *testing.T) {
+	for _, tt := range []struct {
+		world  World
+		signal int
+		want   int
+	}{
+		{World{Stdout: OutputBroken}, 13, 0},
+		{World{Stderr: OutputBroken}, 13, 0},
+		{World{Stdout: OutputBroken}, 11, 1},
+		{World{}, 13, 1},
+	} {
+		o := Options{Bases: []Scenario{{Argv: []string{"x"}}}, Now: time.Now}
+		c := &coordinator{o: &o, corpus: newCorpus(&o), books: map[sysno.ID]*record{}, crashes: map[string]*Failure{}, hangs: map[string]*Failure{}}
+		s := Scenario{Argv: []string{"x"}, Stdin: StdinNull, World: tt.world}
+		c.report(&job{s: s, phase: PhaseOptions}, &Result{Signal: tt.signal})
+		if got := len(c.crashes); got != tt.want || c.stats.CleanRuns != 0 {
+			t.Errorf("%+v, signal %d: %d crashes, want %d; %d clean runs", tt.world, tt.signal, got, tt.want, c.stats.CleanRuns)
+		}
+	}
+}
