@@ -83,6 +83,10 @@ func TestTheBoundsHoldInAtLeast95PercentOfTrials(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	// What chance scatters at 95 % in so many trials: three standard deviations.
 	slack := 3 * math.Sqrt(0.95*0.05/trials)
+	// Of draws of one kind alone.
+	chance := func(singletons, draws, quiet uint64) float64 {
+		return chance(singletons, &exposure{draws}, &exposure{quiet}, &[strata]float64{1})
+	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			thisRun, average, silent := 0, 0, 0

@@ -58,6 +58,8 @@ type (
 		Digest   string           `json:"digest"` // asked.digest
 		Done     int              `json:"done"`
 		Stats    Stats            `json:"stats"`
+		Drawn    savedExposure    `json:"drawn"`
+		Quiet    savedExposure    `json:"quiet"`
 		Syscalls []savedRecord    `json:"syscalls"`
 		Aside    []savedID        `json:"aside,omitempty"`
 		Lost     trace.Lost       `json:"lost"`
@@ -143,6 +145,7 @@ func (c *coordinator) known() *checkpoint {
 		Syscalls: []savedRecord{},
 	}
 	k.Stats.Elapsed = c.elapsed()
+	k.Drawn, k.Quiet = c.drawn.save(), c.quiet.save()
 	for _, id := range c.ids() {
 		r := c.books[id]
 		k.Syscalls = append(k.Syscalls, savedRecord{saveID(id), r.first, r.runs, r.clean, r.draws, r.byDraw, r.witness.ID(), r.hung, r.confirmed, r.pursued})
@@ -253,8 +256,7 @@ func (c *coordinator) goOn(k *checkpoint, stored []Stored) error {
 	if same {
 		c.before.done = min(max(k.Done, 0), c.asked.runs)
 		c.corpus.load(&k.Corpus)
-	} else {
-		c.stats.Draws, c.stats.Quiet = 0, 0
+		c.drawn, c.quiet = k.Drawn.load(), k.Quiet.load()
 	}
 	c.stats.Singletons = 0
 	for _, r := range k.Syscalls {
@@ -264,8 +266,8 @@ func (c *coordinator) goOn(k *checkpoint, stored []Stored) error {
 		}
 		s := scenarios[r.Witness]
 		if s == nil { // the kill came before it was stored, or a person has removed it
-			c.stats.Draws -= min(c.stats.Draws, r.Draws)
-			c.stats.Quiet = 0
+			c.drawn.lower(r.Draws)
+			c.quiet = exposure{}
 			continue
 		}
 		rec := &record{first: r.First, witness: *s, hung: r.Hung}
@@ -281,7 +283,7 @@ func (c *coordinator) goOn(k *checkpoint, stored []Stored) error {
 		}
 		c.books[id] = rec
 		if rec.pursued {
-			c.corpus.addFind(*s, rec.hung)
+			c.corpus.add(*s, rec.hung, []sysno.ID{id}, nil)
 		} else if i := slices.IndexFunc(c.left, func(d discovery) bool { return d.s.ID() == r.Witness }); i >= 0 {
 			c.left[i].ids = append(c.left[i].ids, id)
 		} else {
@@ -326,6 +328,39 @@ func (c *coordinator) unfinished() (discovery, bool) {
 	return d, true
 }
 
+// savedExposure is an exposure by the names of the kinds. What has none today is not
+// counted, which makes the stated chance larger.
+type savedExposure map[string]uint64
+
+func (k stratum) String() string {
+	if k == youngEntry {
+		return "young"
+	}
+	return dimensionNames[k]
+}
+
+func (e *exposure) save() savedExposure {
+	s := make(savedExposure)
+	for k, n := range e {
+		s[stratum(k).String()] = n
+	}
+	return s
+}
+
+func (s savedExposure) load() (e exposure) {
+	for k := range strata {
+		e[k] = s[k.String()]
+	}
+	return e
+}
+
+// lower takes draws away of which the kind is not known.
+func (e *exposure) lower(n uint64) {
+	for k := range e {
+		e[k] -= min(e[k], n)
+	}
+}
+
 // savedExperiences is what a corpus has learned beside the scenarios that it holds,
 // which are made again by running them.
 type savedExperiences struct {
@@ -346,7 +381,7 @@ type savedSuspect struct {
 func (c *corpus) save() savedExperiences {
 	s := savedExperiences{Tries: make(map[string]float64), Gains: make(map[string]float64), Runs: c.runs, Hung: c.hung}
 	for d, name := range dimensionNames {
-		s.Tries[name], s.Gains[name] = c.tries[d], c.gains[d]
+		s.Tries[name], s.Gains[name] = c.budget.tries[d], c.budget.gains[d]
 	}
 	for _, w := range slices.Sorted(maps.Keys(c.suspects)) {
 		u := c.suspects[w]
@@ -358,10 +393,10 @@ func (c *corpus) save() savedExperiences {
 func (c *corpus) load(s *savedExperiences) {
 	for d, name := range dimensionNames {
 		if tries, known := s.Tries[name]; known { // else it knows other dimensions
-			c.tries[d], c.gains[d] = max(tries, 0), max(s.Gains[name], 0)
+			c.budget.tries[d], c.budget.gains[d] = max(tries, 0), max(s.Gains[name], 0)
 		}
 	}
-	c.share()
+	c.budget.share()
 	c.runs, c.hung = s.Runs, s.Hung
 	for _, u := range s.Suspects[:min(len(s.Suspects), maxSuspects)] {
 		c.suspects[string(u.Word)] = &suspect{u.Uses, u.Hangs}

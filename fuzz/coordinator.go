@@ -58,15 +58,18 @@ type coordinator struct {
 	stop    Stop
 	stats   Stats
 	corpus  *corpus
+	drawn   exposure // Stats.Draws by kind
+	quiet   exposure // Stats.Quiet by kind
 	books   map[sysno.ID]*record
 	crashes map[string]*Failure
 	hangs   map[string]*Failure
 }
 
 func newCoordinator(o *Options) *coordinator {
+	books := make(map[sysno.ID]*record)
 	return &coordinator{
-		o: o, start: o.Now(), corpus: newCorpus(o), flying: make(map[int]bool), news: make(chan struct{}, 1),
-		books: make(map[sysno.ID]*record), crashes: make(map[string]*Failure), hangs: make(map[string]*Failure),
+		o: o, start: o.Now(), corpus: newCorpus(o, books), books: books, flying: make(map[int]bool), news: make(chan struct{}, 1),
+		crashes: make(map[string]*Failure), hangs: make(map[string]*Failure),
 	}
 }
 
@@ -76,6 +79,8 @@ type job struct {
 	phase Phase
 	turn  int // of a planned run
 	dims  [dimensions]bool
+	from  *entry // of a draw; nil: a seed
+	kind  stratum
 }
 
 var errStop = errors.New("stopped")
@@ -123,7 +128,7 @@ func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 	}
 	d := c.corpus.draw(r)
 	c.mu.Unlock()
-	return job{s: d.mutate(r, c.o, p), phase: PhaseExplore, dims: d.dims}
+	return job{s: d.mutate(r, c.o, p), phase: PhaseExplore, dims: d.dims, from: d.from, kind: d.kind}
 }
 
 // report books a run. It returns the syscalls that no run had shown before, and
@@ -171,24 +176,21 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 		}
 	}
 	if draw {
-		st.Draws++
-		st.Quiet++
+		c.drawn[j.kind]++
+		c.quiet[j.kind]++
 	}
 	if len(fresh) > 0 {
-		st.Quiet = 0
+		c.quiet = exposure{}
 		st.LastNew = c.elapsed()
 		keep = append(keep, Queue)
 		c.announce()
 	}
+	gain, kept := c.corpus.learn(&j.s, r, len(fresh))
+	if kept && len(fresh) == 0 {
+		keep = append(keep, Queue)
+	}
 	if j.phase != PhaseReplay {
-		gain := 4 * float64(len(fresh))
-		if c.corpus.novel(r.Seen) && c.corpus.addCombo(j.s, r.TimedOut) {
-			gain++
-			if len(fresh) == 0 {
-				keep = append(keep, Queue)
-			}
-		}
-		c.corpus.credit(j.dims, gain)
+		c.corpus.credit(j, gain)
 		// What is killed had mostly used all the memory that it may, which takes as long.
 		c.corpus.blame(&j.s, r.TimedOut || r.Signal == sigkill)
 	}
@@ -228,16 +230,19 @@ func (c *coordinator) fail(kinds map[string]*Failure, f Folder, j *job, signal i
 }
 
 func (c *coordinator) chance() float64 {
-	return chance(c.stats.Singletons, c.stats.Draws, c.stats.Quiet)
+	return chance(c.stats.Singletons, &c.drawn, &c.quiet, c.corpus.parts())
 }
 
-// settle books the witness of a syscall; pursued says that it is the last word.
-func (c *coordinator) settle(id sysno.ID, s Scenario, confirmed, hung, pursued bool) {
+// settle books the witness of a syscall, which shows those in seen; pursued says that it
+// is the last word.
+func (c *coordinator) settle(id sysno.ID, s Scenario, confirmed, hung, pursued bool, seen []sysno.ID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	rec := c.books[id]
 	rec.witness, rec.hung, rec.confirmed, rec.pursued = s, hung, confirmed, pursued
-	c.corpus.addFind(s, hung)
+	if confirmed {
+		c.corpus.add(s, hung, seen, nil)
+	}
 }
 
 // announce wakes the watcher without waiting for it.
@@ -260,9 +265,10 @@ func (c *coordinator) snapshot() Stats {
 	if c.next < len(c.plan) {
 		s.Phase = c.plan[c.next].phase
 	}
+	s.Draws, s.Quiet = c.drawn.total(), c.quiet.total()
 	s.Chance = c.chance()
 	s.Syscalls = len(c.books)
-	s.Corpus = len(c.corpus.finds) + len(c.corpus.combos)
+	s.Corpus = len(c.corpus.entries)
 	s.Crashes, s.Hangs = len(c.crashes), len(c.hangs)
 	s.Elapsed = c.elapsed()
 	return s

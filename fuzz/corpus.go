@@ -1,9 +1,13 @@
 package fuzz
 
 import (
+	"cmp"
 	"hash/fnv"
+	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
+	"sort"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
@@ -11,86 +15,307 @@ import (
 
 // The bounds of what the corpus remembers.
 const (
-	maxFinds    = 1024
-	maxCombos   = 512
+	maxEntries  = 2048
+	maxThings   = 1 << 18
 	maxSets     = 1 << 16
 	maxSuspects = 1 << 12
 	maxFailures = 64 // crashes, and as many timeouts
 	maxWords    = 32 // of a command line that gets the name of a file added
 )
 
+// kindSyscall makes a Signal stand for a syscall itself. The corpus looks for both alike.
+const kindSyscall = SignalInvalid
+
+const kinds = SignalEdge + 1
+
+// worth ranks what a scenario can be the first to show, each about twice as much as the
+// next: how well each leads to further syscalls, as far as that was measured for fuzzers
+// of kernels and programs.
+var worth = [kinds]float64{
+	kindSyscall: 4, SignalValue: 2, SignalErrno: 1, SignalPair: 0.5, SignalBlock: 0.25, SignalEdge: 0.125,
+}
+
 // entry is a scenario that mutation starts from.
 type entry struct {
-	s    Scenario
-	hung bool
+	s     Scenario
+	hung  bool
+	cost  int
+	seen  []sysno.ID // sorted
+	owned [kinds]int // of how many things it is the cheapest scenario
+	drawn int
+	tired int // draws since one showed something new
 }
+
+// youth is how many draws it takes until an entry is like any other.
+const youth = 8
+
+func (e *entry) young() bool { return e.drawn < youth }
 
 // corpus decides which scenario is changed next, and in which dimensions. It is
 // not safe for concurrent use.
+//
+// A run that shows a thing, a syscall or a Signal, that none has shown before makes its
+// scenario an entry. The cheapest entry that shows a thing owns it. What an entry owns
+// decides how often it is drawn: the rarer among runs the more often, and rarely when
+// it owns nothing.
 type corpus struct {
-	o      *Options
-	starts []Scenario // the ways to give the target an input
-	finds  []entry    // minimized scenarios of new syscalls
-	combos []entry    // scenarios that showed a new pair of syscalls in one run
-	known  map[string]bool
+	o       *Options
+	books   map[sysno.ID]*record // the coordinator's
+	starts  []Scenario           // the ways to give the target an input
+	entries []*entry
+	known   map[string]*entry // by ID; nil: it was removed, or there was no room
+	owners  map[Signal]*entry // nil: none that is known
 
+	// Of the distinct sets of syscalls that runs have shown: in how many a syscall, and two
+	// of them, the lesser one first, are.
 	sets  map[uint64]bool
-	pairs map[[2]sysno.ID]bool
+	alone map[sysno.ID]int
+	pairs map[[2]sysno.ID]int
 
-	tries, gains [dimensions]float64
-	shares       [dimensions]float64 // sums to 1
+	weights []float64 // of entries: sums of all up to each
+	fresh   float64   // the part of the draws that starts from young entries
+	stale   int       // draws that weights have served
+
+	budget budget
 
 	suspects   map[string]*suspect
 	runs, hung uint64
 	banned     map[string]bool // never written to once it is handed out
 }
 
-func newCorpus(o *Options) *corpus {
+func newCorpus(o *Options, books map[sysno.ID]*record) *corpus {
 	c := &corpus{
-		o: o, known: make(map[string]bool), sets: make(map[uint64]bool), pairs: make(map[[2]sysno.ID]bool),
+		o: o, books: books, known: make(map[string]*entry), owners: make(map[Signal]*entry),
+		sets: make(map[uint64]bool), alone: make(map[sysno.ID]int), pairs: make(map[[2]sysno.ID]int),
 		suspects: make(map[string]*suspect), banned: make(map[string]bool),
+		budget: newBudget(o.varies),
 	}
 	for _, base := range o.Bases {
 		c.starts = append(c.starts, templates(base, o.Fixed)...)
 	}
-	// What to expect before anything is known: arguments show most, bytes less.
-	c.gains = [dimensions]float64{dimBytes: 2, dimArgv: 4, dimEnv: 1, dimStreams: 1, dimFiles: 1}
-	c.share()
 	return c
 }
 
+// learn books what a run has shown beside new syscalls, of which it says how many there
+// were. If anything is new it makes the scenario an entry, for which there may be no room.
+// It returns what that is worth.
+func (c *corpus) learn(s *Scenario, r *Result, syscalls int) (gain float64, kept bool) {
+	news := c.pairsOf(r.Seen)
+	for _, sig := range r.Signals {
+		if _, known := c.owners[sig]; !known && sig.Kind < kinds && len(c.owners) < maxThings {
+			news = append(news, sig)
+		}
+	}
+	if syscalls == 0 && len(news) == 0 {
+		return 0, false
+	}
+	kept = c.add(*s, r.TimedOut, r.Seen, news)
+	gain = float64(syscalls) * worth[kindSyscall]
+	var counted [kinds]bool
+	for _, n := range news { // one run can show thousands of blocks
+		if !counted[n.Kind] {
+			counted[n.Kind] = true
+			gain += worth[n.Kind]
+		}
+	}
+	return gain, kept
+}
+
+// pairsOf returns the pairs of syscalls in a set that no set held before.
+func (c *corpus) pairsOf(seen []sysno.ID) []Signal {
+	h := fnv.New64a()
+	for _, id := range seen {
+		h.Write([]byte{byte(id.Arch), byte(id.NR), byte(id.NR >> 8), byte(id.NR >> 16), byte(id.NR >> 24)})
+	}
+	sum := h.Sum64()
+	if c.sets[sum] || len(c.sets) >= maxSets {
+		return nil
+	}
+	c.sets[sum] = true
+	var news []Signal
+	for i, a := range seen {
+		c.alone[a]++
+		for _, b := range seen[i+1:] {
+			pair := [2]sysno.ID{a, b}
+			if c.pairs[pair]++; c.pairs[pair] == 1 {
+				const odd = 0x9e3779b97f4a7c15
+				news = append(news, Signal{SignalPair, odd*keyOf(a) + keyOf(b)})
+			}
+		}
+	}
+	return news
+}
+
+// keyOf is a syscall as the Key of a Signal.
+func keyOf(id sysno.ID) uint64 { return uint64(id.Arch)<<32 | uint64(id.NR) }
+
+// add makes a scenario an entry, if there is room, and gives it what it shows most
+// cheaply. It reports whether it is one.
+func (c *corpus) add(s Scenario, hung bool, seen []sysno.ID, news []Signal) bool {
+	id := s.ID()
+	e, known := c.known[id]
+	if !known && (len(c.entries) < maxEntries || c.evict()) {
+		e = &entry{s: s, hung: hung, cost: costOf(&s, hung), seen: slices.Clone(seen)}
+		c.entries = append(c.entries, e)
+		c.weights = nil
+	} else if e != nil && len(e.seen) < len(seen) { // an earlier session's, of which little was stored
+		e.seen = slices.Clone(seen)
+	}
+	if len(c.known) < maxSets {
+		c.known[id] = e
+	}
+	for _, id := range seen {
+		c.claim(e, Signal{kindSyscall, keyOf(id)})
+	}
+	for _, sig := range news {
+		c.claim(e, sig)
+	}
+	return e != nil
+}
+
+// claim gives a thing to an entry that shows it, nil for one that is not kept, unless it
+// belongs to one that is cheaper.
+func (c *corpus) claim(e *entry, sig Signal) {
+	old := c.owners[sig]
+	if e == nil && old != nil || e != nil && old != nil && old.cost <= e.cost {
+		return
+	}
+	if c.owners[sig] = e; e != nil {
+		e.owned[sig.Kind]++
+	}
+	if old != nil {
+		old.owned[sig.Kind]--
+	}
+}
+
+// evict removes the most often drawn entry of those that own nothing.
+func (c *corpus) evict() bool {
+	worst := -1
+	for i, e := range c.entries {
+		if e.owned == [kinds]int{} && (worst < 0 || e.drawn > c.entries[worst].drawn) {
+			worst = i
+		}
+	}
+	if worst < 0 {
+		return false
+	}
+	c.known[c.entries[worst].s.ID()] = nil
+	c.entries = slices.Delete(c.entries, worst, worst+1)
+	return true
+}
+
+// costOf is what it takes to run a scenario and to understand it. How long a run took is
+// not part of it: that is never the same twice.
+func costOf(s *Scenario, hung bool) int {
+	const each = 64 // bytes that a part is worth
+	n := each*(len(s.Argv)+len(s.Env)+len(s.Files)+len(s.world())) + len(s.Input)
+	for _, w := range s.Argv {
+		n += len(w)
+	}
+	for _, f := range s.Files {
+		n += len(f.Data)
+	}
+	if hung {
+		n += 1 << 20
+	}
+	return n
+}
+
+// weigh recomputes how often each entry is drawn, if an entry came since, or some draws
+// were made. In between all draws are alike.
+func (c *corpus) weigh() {
+	const lasting = 64
+	if c.weights != nil && c.stale < lasting {
+		return
+	}
+	c.stale = 0
+	own := make(map[*entry]float64)
+	for _, id := range slices.SortedFunc(maps.Keys(c.books), sysno.ID.Compare) {
+		if e := c.owners[Signal{kindSyscall, keyOf(id)}]; e != nil {
+			own[e] += worth[kindSyscall] * math.Log2(2+float64(c.runs)/float64(max(c.books[id].runs, 1)))
+		}
+	}
+	c.weights = make([]float64, 0, len(c.entries))
+	sum, young := 0.0, 0.0
+	for _, e := range c.entries {
+		w := 0.25 + own[e]
+		for kind := SignalValue; kind < kinds; kind++ {
+			w += worth[kind] * math.Log2(1+float64(e.owned[kind]))
+		}
+		w /= 1 + float64(e.tired)/64
+		if e.hung { // costs as much as hundreds that do not
+			w /= 16
+		}
+		sum += w
+		if e.young() {
+			young += w
+		}
+		c.weights = append(c.weights, sum)
+	}
+	c.fresh = 0
+	if sum > 0 {
+		c.fresh = young / sum * (beginnings - 1) / beginnings
+	}
+}
+
+// parts says of what kind the next draw is.
+func (c *corpus) parts() *[strata]float64 {
+	c.weigh()
+	var out [strata]float64
+	for d, share := range c.budget.shares {
+		out[d] = share * (1 - c.fresh)
+	}
+	out[youngEntry] = c.fresh
+	return &out
+}
+
+// beginnings is of how many draws one starts from a seed even though there are entries.
+const beginnings = 4
+
 // draw chooses a scenario and what to change of it.
 func (c *corpus) draw(r *rand.Rand) draft {
-	d := draft{s: c.parent(r), banned: c.banned}
+	c.weigh()
+	c.stale++
+	from := c.parent(r)
+	d := draft{s: c.scenario(r, from), from: from, banned: c.banned}
 	if r.IntN(8) == 0 && c.o.varies(dimArgv) {
-		d.s = c.cross(d.s, c.parent(r))
+		d.s = c.cross(d.s, c.partner(r, from))
 	}
-	d.dims[c.pick(r)] = true
+	first := c.budget.pick(r)
+	d.dims[first] = true
 	for r.IntN(4) == 0 {
-		d.dims[c.pick(r)] = true
+		d.dims[c.budget.pick(r)] = true
+	}
+	d.kind = stratum(first)
+	if from != nil {
+		if from.young() {
+			d.kind = youngEntry
+		}
+		from.drawn++
 	}
 	if len(c.o.Seeds) > 0 && r.IntN(2) == 0 {
 		d.other = c.o.Seeds[r.IntN(len(c.o.Seeds))].Data
 	} else {
-		d.other = c.parent(r).Input
+		d.other = c.scenario(r, c.parent(r)).Input
 	}
 	return d
 }
 
-// parent is half of the time a find, else a combination or a seed. One that
-// hangs costs as much as hundreds that do not, and is rarely chosen.
-func (c *corpus) parent(r *rand.Rand) Scenario {
-	var e entry
-	switch n := r.IntN(4); {
-	case n < 2 && len(c.finds) > 0:
-		e = c.finds[r.IntN(len(c.finds))]
-	case n == 2 && len(c.combos) > 0:
-		e = c.combos[r.IntN(len(c.combos))]
+// parent draws an entry by weight, or none, which stands for a seed.
+func (c *corpus) parent(r *rand.Rand) *entry {
+	if r.IntN(beginnings) == 0 || len(c.weights) == 0 {
+		return nil
 	}
-	if e.s.Argv == nil || e.hung && r.IntN(16) != 0 {
+	x := r.Float64() * c.weights[len(c.weights)-1]
+	return c.entries[min(sort.SearchFloat64s(c.weights, x), len(c.entries)-1)]
+}
+
+// scenario is that of an entry, with something else to work on half of the time.
+func (c *corpus) scenario(r *rand.Rand, e *entry) Scenario {
+	switch {
+	case e == nil:
 		return c.begin(r)
-	}
-	if r.IntN(2) == 0 {
+	case r.IntN(2) == 0:
 		return c.dress(e.s, c.begin(r))
 	}
 	return e.s
@@ -120,6 +345,45 @@ func (c *corpus) dress(s, start Scenario) Scenario {
 	return s
 }
 
+// partner chooses whose words to add to those of an entry. Half of the time that is the
+// cheapest scenario of a syscall that the entry lacks, although it mostly comes with
+// those that distinguish the entry: what was seen together elsewhere will go together
+// here, and do what neither does alone.
+func (c *corpus) partner(r *rand.Rand, e *entry) Scenario {
+	if e == nil || r.IntN(2) == 0 {
+		return c.scenario(r, c.parent(r))
+	}
+	const telling = 4
+	rare := slices.Clone(e.seen)
+	slices.SortStableFunc(rare, func(a, b sysno.ID) int { return cmp.Compare(c.alone[a], c.alone[b]) })
+	rare = rare[:min(len(rare), telling)]
+	var found []*entry
+	var sums []float64
+	sum := 0.0
+	for _, id := range slices.SortedFunc(maps.Keys(c.books), sysno.ID.Compare) {
+		owner := c.owners[Signal{kindSyscall, keyOf(id)}]
+		if _, has := slices.BinarySearchFunc(e.seen, id, sysno.ID.Compare); has || owner == nil {
+			continue
+		}
+		likely := 0.0
+		for _, a := range rare {
+			pair := [2]sysno.ID{a, id}
+			if a.Compare(id) > 0 {
+				pair = [2]sysno.ID{id, a}
+			}
+			likely = max(likely, float64(c.pairs[pair])/float64(c.alone[a]))
+		}
+		if likely > 0 {
+			sum += likely
+			found, sums = append(found, owner), append(sums, sum)
+		}
+	}
+	if len(found) == 0 {
+		return c.scenario(r, c.parent(r))
+	}
+	return found[min(sort.SearchFloat64s(sums, r.Float64()*sum), len(found)-1)].s
+}
+
 // cross adds the words of one command line to another.
 func (c *corpus) cross(s, other Scenario) Scenario {
 	words := other.Argv[c.o.Fixed:]
@@ -132,45 +396,13 @@ func (c *corpus) cross(s, other Scenario) Scenario {
 	return s
 }
 
-// novel reports whether the set holds a pair of syscalls that no run held before.
-func (c *corpus) novel(seen []sysno.ID) bool {
-	h := fnv.New64a()
-	for _, id := range seen {
-		h.Write([]byte{byte(id.Arch), byte(id.NR), byte(id.NR >> 8), byte(id.NR >> 16), byte(id.NR >> 24)})
-	}
-	sum := h.Sum64()
-	if c.sets[sum] || len(c.sets) >= maxSets {
-		return false
-	}
-	c.sets[sum] = true
-	fresh := false
-	for i, a := range seen {
-		for _, b := range seen[i+1:] {
-			if pair := [2]sysno.ID{a, b}; !c.pairs[pair] {
-				c.pairs[pair] = true
-				fresh = true
-			}
-		}
-	}
-	return fresh
-}
-
-// addCombo keeps a scenario that showed a new combination and reports whether it did.
-func (c *corpus) addCombo(s Scenario, hung bool) bool {
-	if len(c.combos) >= maxCombos || c.known[s.ID()] {
-		return false
-	}
-	c.known[s.ID()] = true
-	c.combos = append(c.combos, entry{s, hung})
-	return true
-}
-
-// addFind keeps a minimized scenario.
-func (c *corpus) addFind(s Scenario, hung bool) {
-	key := "find " + s.ID()
-	if len(c.finds) >= maxFinds || c.known[key] {
+// credit books what a draw has gained.
+func (c *corpus) credit(j *job, gain float64) {
+	c.budget.spend(j.dims, gain)
+	if j.from == nil {
 		return
 	}
-	c.known[key] = true
-	c.finds = append(c.finds, entry{s, hung})
+	if j.from.tired++; gain > 0 {
+		j.from.tired = 0
+	}
 }

@@ -41,36 +41,54 @@ func (o *Options) checkOnly() error {
 	return nil
 }
 
+// budget shares the draws out among the dimensions.
+type budget struct {
+	varies       func(dimension) bool
+	tries, gains [dimensions]float64
+	shares       [dimensions]float64 // sums to 1
+}
+
+func newBudget(varies func(dimension) bool) budget {
+	b := budget{varies: varies}
+	// What to expect before anything is known: arguments show most, bytes less.
+	for d := range dimensions {
+		b.gains[d] = 1
+	}
+	b.gains[dimBytes], b.gains[dimArgv] = 2, 4
+	b.share()
+	return b
+}
+
 // share recomputes the shares of the dimensions from what they have gained for
 // each try, with a floor so that none starves. It is called only when something
-// new was shown, so that between two discoveries all draws are alike.
-func (c *corpus) share() {
-	const floor = 0.06
+// new was shown, so that between two discoveries all draws are alike in this.
+func (b *budget) share() {
+	const floors = 0.36 // of all dimensions together
 	var rates [dimensions]float64
 	sum := 0.0
 	varied := 0
 	for d := range dimensions {
-		if c.o.varies(d) {
+		if b.varies(d) {
 			varied++
-			rates[d] = (c.gains[d] + 1) / (c.tries[d] + 50)
+			rates[d] = (b.gains[d] + 1) / (b.tries[d] + 50)
 			sum += rates[d]
 		}
 	}
 	for d := range dimensions {
-		if c.o.varies(d) {
-			c.shares[d] = floor + (1-floor*float64(varied))*rates[d]/sum
+		if b.varies(d) {
+			b.shares[d] = floors/float64(varied) + (1-floors)*rates[d]/sum
 		}
 	}
 }
 
-func (c *corpus) pick(r *rand.Rand) dimension {
+func (b *budget) pick(r *rand.Rand) dimension {
 	x := r.Float64()
 	last := dimArgv
 	for d := range dimensions {
-		if c.shares[d] == 0 {
+		if b.shares[d] == 0 {
 			continue
 		}
-		if x -= c.shares[d]; x < 0 {
+		if x -= b.shares[d]; x < 0 {
 			return d
 		}
 		last = d
@@ -78,15 +96,25 @@ func (c *corpus) pick(r *rand.Rand) dimension {
 	return last // rounding
 }
 
-// credit books what a draw has gained for the dimensions that it changed.
-func (c *corpus) credit(dims [dimensions]bool, gain float64) {
+// spend books what a draw has gained for the dimensions that it changed. What was long
+// ago counts less: the share follows where novelty comes from now.
+func (b *budget) spend(dims [dimensions]bool, gain float64) {
+	const memory = 4096
+	sum := 0.0
 	for d, changed := range dims {
 		if changed {
-			c.tries[d]++
-			c.gains[d] += gain
+			b.tries[d]++
+			b.gains[d] += gain
+		}
+		sum += b.tries[d]
+	}
+	if sum > memory {
+		for d := range dimensions {
+			b.tries[d] /= 2
+			b.gains[d] /= 2
 		}
 	}
 	if gain > 0 {
-		c.share()
+		b.share()
 	}
 }

@@ -10,6 +10,8 @@ import (
 // draft is a scenario about to be changed.
 type draft struct {
 	s      Scenario
+	from   *entry // nil: from a seed
+	kind   stratum
 	dims   [dimensions]bool
 	other  []byte // partner of a splice
 	banned map[string]bool

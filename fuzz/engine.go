@@ -98,7 +98,7 @@ type Stats struct {
 	Draws      uint64  // runs in PhaseExplore
 	Singletons uint64  // syscalls that a draw was first to show and that exactly one draw has shown
 	Quiet      uint64  // draws since the last new syscall
-	Chance     float64 // upper bound, at 95 %, on the chance that one more draw shows a new syscall
+	Chance     float64 // upper bound, at 95 %, on the chance that one more draw, as draws are made now, shows a new syscall
 	Syscalls   int
 	Corpus     int
 	Crashes    int // kinds, not runs

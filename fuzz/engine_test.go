@@ -348,33 +348,12 @@ func TestWordsThatHangAreDrawnRarely(t *testing.T) {
 		t.Errorf("%d of %d runs timed out", out.Stats.TimedOut, out.Stats.Runs)
 	}
 	// A server hangs in every run; that is no option's fault.
-	c := newCorpus(&o)
+	c := newCorpus(&o, nil)
 	for range 100 {
 		c.blame(&Scenario{Argv: target("--listen")}, true)
 	}
 	if len(c.banned) != 0 {
 		t.Errorf("banned although every run hangs: %v", c.banned)
-	}
-}
-
-func TestNoDimensionStarves(t *testing.T) {
-	o := options(t, synthetic{})
-	if err := o.fill(); err != nil {
-		t.Fatal(err)
-	}
-	c := newCorpus(&o)
-	for range 10_000 {
-		c.credit([dimensions]bool{dimArgv: true}, 5)
-		c.credit([dimensions]bool{dimEnv: true}, 0)
-	}
-	sum := 0.0
-	for d, share := range c.shares {
-		if sum += share; share < 0.05 {
-			t.Errorf("dimension %d has a share of %.3f", d, share)
-		}
-	}
-	if sum < 0.999 || sum > 1.001 || c.shares[dimArgv] < 0.5 {
-		t.Errorf("shares %v, sum %v", c.shares, sum)
 	}
 }
 

@@ -85,10 +85,15 @@ const (
 	SignalInvalid SignalKind = iota
 	SignalValue              // an argument of a syscall had a value
 	SignalErrno              // a syscall failed with an errno
-	SignalPair               // a syscall came right after another
+	SignalPair               // two syscalls were made in one run; the engine sees that by itself
 	SignalBlock              // a basic block of the program or of its libraries was reached
 	SignalEdge               // an edge of an instrumented program was taken about so often
 )
+
+// String is what a signal of the kind is about, as a word.
+func (k SignalKind) String() string {
+	return [...]string{"invalid", "value", "errno", "pair", "block", "edge"}[k]
+}
 
 // Executor runs one scenario after the other. When Run returns, nothing of the
 // target is alive. An error means that the run could not take place, not that

@@ -21,17 +21,20 @@ func statsSample(t *testing.T, dir string) *coordinator {
 		t.Fatal(err)
 	}
 	o := options(t, synthetic{})
-	o.State = state
+	o.State, o.Only = state, []string{"argv"}
 	o.Bases = []Scenario{{Argv: []string{`bin/my "$(reboot)" tool`}}}
 	o.Now = func() time.Time { return time.Unix(1_000_090, 0) }
 	c := newCoordinator(&o)
 	c.start = time.Unix(1_000_000, 0)
 	c.before = past{sessions: 1, elapsed: 10 * time.Second}
-	c.stats = Stats{Runs: 5000, CleanRuns: 4000, TimedOut: 7, Draws: 3000, Quiet: 2000, LastNew: 40 * time.Second, LastCrash: 50 * time.Second}
+	c.stats = Stats{Runs: 5000, CleanRuns: 4000, TimedOut: 7, LastNew: 40 * time.Second, LastCrash: 50 * time.Second}
 	for nr := range uint32(20) {
 		c.books[id(nr)] = &record{}
 	}
-	c.corpus.finds = make([]entry, 30)
+	c.drawn[dimArgv], c.quiet[dimArgv] = 3000, 2000
+	for range 30 {
+		c.corpus.entries = append(c.corpus.entries, &entry{drawn: youth})
+	}
 	c.crashes["11"] = &Failure{}
 	return c
 }

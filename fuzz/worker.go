@@ -171,7 +171,7 @@ func (w *worker) pursueOne(ctx context.Context, d discovery) (more []discovery, 
 				return more, e
 			}
 		}
-		w.c.settle(id, best, confirmed, d.hung, err == nil)
+		w.c.settle(id, best, confirmed, d.hung, err == nil, memory[best.ID()])
 	}
 	if err == nil {
 		err = w.c.checkpoint()

@@ -223,7 +223,7 @@ func TestEveryTellingWorldIsTried(t *testing.T) {
 func TestDrawsReachEveryWorld(t *testing.T) {
 	for _, can := range []Abilities{{}, all} {
 		o := Options{Fixed: 1, Bases: []Scenario{{Argv: []string{"x", "@@"}, Files: []File{{Name: "a"}}}}, Can: can}
-		c := newCorpus(&o)
+		c := newCorpus(&o, nil)
 		r := rand.New(rand.NewPCG(1, 2))
 		drawn := map[string]int{}
 		for range 20_000 {
@@ -304,7 +304,7 @@ func TestAProvokedEndIsNoCrash(t *testing.T) {
 		{World{}, 13, 1},
 	} {
 		o := Options{Bases: []Scenario{{Argv: []string{"x"}}}, Now: time.Now}
-		c := &coordinator{o: &o, corpus: newCorpus(&o), books: map[sysno.ID]*record{}, crashes: map[string]*Failure{}, hangs: map[string]*Failure{}}
+		c := &coordinator{o: &o, corpus: newCorpus(&o, nil), books: map[sysno.ID]*record{}, crashes: map[string]*Failure{}, hangs: map[string]*Failure{}}
 		s := Scenario{Argv: []string{"x"}, Stdin: StdinNull, World: tt.world}
 		c.report(&job{s: s, phase: PhaseOptions}, &Result{Signal: tt.signal})
 		if got := len(c.crashes); got != tt.want || c.stats.CleanRuns != 0 {
