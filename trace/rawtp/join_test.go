@@ -92,3 +92,65 @@ func TestJoinForAnotherRunCountsThere(t *testing.T) {
 		}
 	})
 }
+
+func TestRunInDoubtLeavesNothingUnlessItIsKept(t *testing.T) {
+	const odd = 1000 // a number outside the sets
+	r := mustOpen(t, Options{Slots: 1, Denials: true})
+	onThread(func() {
+		s, err := r.Launcher(0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer s.Release()
+		one := func(doubt bool, calls ...uintptr) {
+			s.Begin()
+			if doubt {
+				s.Doubt()
+			}
+			onThread(func() {
+				request := func(nr uintptr, a [6]uintptr) { unix.RawSyscall6(nr, a[0], a[1], a[2], a[3], a[4], a[5]) }
+				request(s.Join())
+				for _, nr := range calls {
+					unix.RawSyscall(nr, 0, 0, 0)
+				}
+				request(s.Leave())
+			})
+		}
+		of := func(seen []sysno.ID, nr uint32) bool {
+			return slices.Contains(seen, sysno.ID{Arch: sysno.Native(), NR: nr})
+		}
+		observed := func() (ids []sysno.ID) {
+			for _, o := range s.Observations() {
+				ids = append(ids, o.ID)
+			}
+			return ids
+		}
+		one(true, unix.SYS_GETSID, odd)
+		holds(t, s.Seen(), "getsid")
+		if !of(s.Seen(), odd) {
+			t.Errorf("the run shows %v, want %d in it", s.Seen(), odd)
+		}
+		one(false, unix.SYS_GETPGID)
+		for what, ids := range map[string][]sysno.ID{"recorder": r.Seen(), "slot": observed()} {
+			holds(t, ids, "getpgid", "getsid")
+			if of(ids, odd) {
+				t.Errorf("the %s has %d, which was in doubt", what, odd)
+			}
+		}
+		one(true, unix.SYS_GETPRIORITY, odd+1)
+		if err := s.Keep(); err != nil {
+			t.Error(err)
+		}
+		holds(t, s.Seen(), "getpriority", "getpgid")
+		for what, ids := range map[string][]sysno.ID{"recorder": r.Seen(), "slot": observed()} {
+			holds(t, ids, "getpriority", "getsid")
+			if !of(ids, odd+1) {
+				t.Errorf("the %s lacks %d, which was kept", what, odd+1)
+			}
+		}
+	})
+	if got := r.Lost(); got != (trace.Lost{}) {
+		t.Errorf("lost %+v, want nothing", got)
+	}
+}

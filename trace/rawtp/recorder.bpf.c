@@ -14,7 +14,8 @@
  *
  * What an ARMED task calls is a byte set in three sets: that of its slot's current
  * run, that of all runs of the slot, and that of the session. Nothing queues, so
- * nothing drops; events only tell of a byte that has just been set.
+ * nothing drops; events only tell of a byte that has just been set. A run in doubt is
+ * in the first set alone until user space adds that to the others.
  */
 #include "kernel.h"
 #include <bpf/bpf_helpers.h>
@@ -39,6 +40,7 @@ enum phase { OUTSIDE, INSIDE, KILLED, JOINED };
 #define TEXTS 2    /* strings kept of a call */
 #define TEXT 256   /* bytes kept of a string */
 #define SESSION 0xffffffff /* in place of a slot's number */
+#define DOUBTED 0x80000000 /* added to one: seen in a run that leaves nothing, see struct slot */
 
 struct mark {
 	__u64 gen;
@@ -65,7 +67,8 @@ struct slot {
 	__u64 since;    /* the first generation of the slot's present owner */
 	__u64 odd;      /* the generation that last made a call of an odd number */
 	__u64 launcher; /* thread id of the marked launcher, 0 without */
-	__u64 pad[4];
+	__u64 doubt;    /* the generation of the last run in doubt */
+	__u64 pad[3];
 	struct set half[2];
 	struct set all; /* of the generations from since on */
 };
@@ -344,13 +347,18 @@ static __always_inline int keep_odd(struct session *all, struct slot *slot, stru
 {
 	struct odd key = { .slot = mark->slot, .kind = kind, .abi = abi, .nr = nr };
 	__u64 gen = mark->gen;
+	int doubted = slot->doubt == gen;
 	long err;
 
+	if (doubted)
+		key.slot |= DOUBTED;
 	if (current) {
 		slot->odd = gen;
 		if (bpf_map_update_elem(&odds, &key, &gen, BPF_ANY))
 			add(&all->beyond);
 	}
+	if (doubted)
+		return 0;
 	key.slot = SESSION;
 	err = bpf_map_update_elem(&odds, &key, &gen, BPF_NOEXIST);
 	if (err && err != -EEXIST)
@@ -382,6 +390,8 @@ static __always_inline int keep(struct session *all, struct mark *mark, enum kin
 			return 0;
 		*cell = 1;
 	}
+	if (slot->doubt == mark->gen)
+		return 0;
 	if (mark->gen >= slot->since)
 		slot->all.cell[kind][abi * NRS + nr] = 1;
 	cell = &all->set.cell[kind][abi * NRS + nr];

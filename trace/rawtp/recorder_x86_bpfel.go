@@ -178,7 +178,8 @@ type recorderSlot struct {
 	Since    uint64
 	Odd      uint64
 	Launcher uint64
-	Pad      [4]uint64
+	Doubt    uint64
+	Pad      [3]uint64
 	Half     [2]recorderSet
 	All      recorderSet
 }

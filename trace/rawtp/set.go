@@ -2,6 +2,7 @@ package rawtp
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"unsafe"
@@ -13,8 +14,12 @@ import (
 // cells is the length of an ABI's part of a set; numbers from it on are odd.
 const cells = len(recorderSet{}.Cell[0]) / int(recorderAbiABIS)
 
-// session is where the table of odd numbers keeps what any slot has seen.
-const session = ^uint32(0)
+// session is where the table of odd numbers keeps what any slot has seen, and doubted is
+// added to the number of a slot for what it has seen in a run in doubt.
+const (
+	session = ^uint32(0)
+	doubted = 1 << 31
+)
 
 // ids lists what the kernel has marked as any of the kinds, sorted. It reads eight
 // cells at a time: nearly all are empty, and this runs once a run.
@@ -38,6 +43,45 @@ func (s *recorderSet) ids(kinds ...recorderKind) []sysno.ID {
 		}
 	}
 	return ids
+}
+
+// add marks what another set has marked. The kernel may set marks meanwhile.
+func (s *recorderSet) add(o *recorderSet) {
+	for kind := range o.Cell {
+		for at := 0; at < len(o.Cell[kind]); at += 8 {
+			if marked := *(*uint64)(unsafe.Pointer(&o.Cell[kind][at])); marked != 0 {
+				atomic.OrUint64((*uint64)(unsafe.Pointer(&s.Cell[kind][at])), marked)
+			}
+		}
+	}
+}
+
+// keepOdds makes the numbers outside the sets that a slot has seen in doubt, in a
+// generation, count as any other.
+func (r *Recorder) keepOdds(slot uint32, of uint64) error {
+	var (
+		key  recorderOdd
+		gen  uint64
+		keep []recorderOdd
+	)
+	odds := r.coll.Maps["odds"]
+	entries := odds.Iterate()
+	for entries.Next(&key, &gen) {
+		if key.Slot == slot|doubted && gen == of {
+			keep = append(keep, key)
+		}
+	}
+	if err := entries.Err(); err != nil {
+		return fmt.Errorf("read the table of numbers: %w", err)
+	}
+	for _, key := range keep {
+		for _, key.Slot = range []uint32{slot, session} {
+			if err := odds.Put(&key, of); err != nil {
+				return fmt.Errorf("add to the table of numbers: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // oddIDs lists the numbers outside the sets that a slot, or the session, has seen

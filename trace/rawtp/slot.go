@@ -115,6 +115,38 @@ func (s *Slot) Begin() {
 	}
 }
 
+// Doubt, called right after Begin, puts the run in doubt: unless Keep is called, Seen and
+// Denied tell of it until the next Begin, and nothing else of the slot or its Recorder
+// does. None of its calls is an Event. The details of a call that other runs make too are kept with theirs.
+func (s *Slot) Doubt() {
+	s.r.mu.RLock()
+	defer s.r.mu.RUnlock()
+	if s.r.final == nil {
+		atomic.StoreUint64(&s.r.slots[s.index].Doubt, s.gen)
+	}
+}
+
+// Keep makes the current run, which is in doubt and whose processes have been waited
+// for, count as any other.
+func (s *Slot) Keep() error {
+	s.r.mu.RLock()
+	defer s.r.mu.RUnlock()
+	if s.r.final != nil {
+		return fmt.Errorf("keep a run: %w", ErrClosed)
+	}
+	shared := s.r.slots[s.index]
+	run := &shared.Half[s.gen&1]
+	shared.All.add(run)
+	s.r.session.Set.add(run)
+	if atomic.LoadUint64(&shared.Odd) != s.gen {
+		return nil
+	}
+	if err := s.r.keepOdds(uint32(s.index), s.gen); err != nil {
+		return fmt.Errorf("keep a run: %w", err)
+	}
+	return nil
+}
+
 // begin publishes the generation last: its half of the slot is empty before any
 // task can carry it.
 func (s *Slot) begin(shared *recorderSlot) {
@@ -141,7 +173,9 @@ func (s *Slot) set(kinds ...recorderKind) []sysno.ID {
 	shared := s.r.slots[s.index]
 	ids := shared.Half[s.gen&1].ids(kinds...)
 	if atomic.LoadUint64(&shared.Odd) == s.gen {
-		ids = append(ids, s.r.oddIDs(uint32(s.index), kinds, func(gen uint64) bool { return gen == s.gen })...)
+		for _, slot := range []uint32{uint32(s.index), uint32(s.index) | doubted} {
+			ids = append(ids, s.r.oddIDs(slot, kinds, func(gen uint64) bool { return gen == s.gen })...)
+		}
 		slices.SortFunc(ids, sysno.ID.Compare)
 		ids = slices.Compact(ids)
 	}
