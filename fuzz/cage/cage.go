@@ -165,6 +165,7 @@ func (c *Cage) Remove() error { return c.group.remove() }
 // World is the place of one run.
 type World struct {
 	scratch int // the detached mount of the run's scratch file system
+	changes int // tells of changes in it, for a lasting world, else -1
 	cage    *Cage
 }
 
@@ -180,7 +181,7 @@ func (c *Cage) NewWorld() (*World, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the scratch file system: %w", err)
 	}
-	w := &World{scratch: fd, cage: c}
+	w := &World{scratch: fd, changes: -1, cage: c}
 	if err := w.furnish(); err != nil {
 		w.Close()
 		return nil, err
@@ -194,7 +195,12 @@ func (c *Cage) NewWorld() (*World, error) {
 func (c *Cage) Used() { c.used = true }
 
 // Close releases the world. The target must be gone.
-func (w *World) Close() { unix.Close(w.scratch) }
+func (w *World) Close() {
+	unix.Close(w.scratch)
+	if w.changes >= 0 {
+		unix.Close(w.changes)
+	}
+}
 
 // Dir is the directory in which the target starts, as the target sees it.
 func (w *World) Dir() string {
@@ -380,6 +386,7 @@ func (w *World) Spec() *spawn.Spec {
 		Cgroup:     w.cage.group.fd,
 	}
 	w.build(&s.World)
+	w.cage.newSession(&s.Target)
 	w.cage.confine(&s.Target)
 	return s
 }
@@ -434,7 +441,6 @@ func (w *World) build(s *spawn.Script) {
 	s.Chdir("/root")
 	s.Call("chroot", unix.SYS_CHROOT, s.String("."))
 	s.Chdir(w.Dir())
-	s.Try("join a new session keyring", unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0)
 }
 
 // overlay mounts what lies at lower, and over it what a run writes to the directory
@@ -456,6 +462,18 @@ var kept = []int{
 	unix.CAP_SETUID,
 }
 
+// newSession gives the target what each has for itself, and its limits.
+func (c *Cage) newSession(s *spawn.Script) {
+	s.Call("setsid", unix.SYS_SETSID)
+	s.Try("join a new session keyring", unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0)
+	s.Rlimit(unix.RLIMIT_CORE, 0, 0)
+	s.Rlimit(unix.RLIMIT_NOFILE, 1024, 4096)
+	if c.ordinary {
+		s.Rlimit(unix.RLIMIT_NPROC, uint64(c.limits.Processes), uint64(c.limits.Processes))
+	}
+	s.Rlimit(unix.RLIMIT_FSIZE, uint64(c.limits.FileSize), uint64(c.limits.FileSize))
+}
+
 // confine takes from the target what a container would not have, and from an
 // ordinary user's what he has not.
 func (c *Cage) confine(s *spawn.Script) {
@@ -463,22 +481,25 @@ func (c *Cage) confine(s *spawn.Script) {
 	if c.ordinary {
 		kept = leftTo(os.Geteuid())
 	}
-	s.Call("setsid", unix.SYS_SETSID)
-	s.Rlimit(unix.RLIMIT_CORE, 0, 0)
-	s.Rlimit(unix.RLIMIT_NOFILE, 1024, 4096)
-	if c.ordinary {
-		s.Rlimit(unix.RLIMIT_NPROC, uint64(c.limits.Processes), uint64(c.limits.Processes))
-	}
-	s.Rlimit(unix.RLIMIT_FSIZE, uint64(c.limits.FileSize), uint64(c.limits.FileSize))
 	s.Call("close the descriptors of tjfuzz at exec", unix.SYS_CLOSE_RANGE, 3, ^uintptr(0)>>32, unix.CLOSE_RANGE_CLOEXEC)
 	for k := range unix.CAP_LAST_CAP + 1 {
 		if !slices.Contains(kept, k) {
-			// EINVAL: a kernel older than this capability.
-			s.Try("drop a capability", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(k))
+			drop(s, k)
 		}
 	}
+	permit(s, kept)
+}
+
+// drop takes a capability for good.
+func drop(s *spawn.Script, capability int) {
+	// EINVAL: a kernel older than this capability.
+	s.Try("drop a capability", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(capability))
+}
+
+// permit leaves a process certain capabilities of those that it has.
+func permit(s *spawn.Script, caps []int) {
 	var set [2]unix.CapUserData
-	for _, k := range kept {
+	for _, k := range caps {
 		set[k/32].Effective |= 1 << (k % 32)
 	}
 	for i := range set {
