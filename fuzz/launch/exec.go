@@ -18,7 +18,6 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
-	"github.com/tjfuzz/tjfuzz/fuzz/launch/forkserver"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
@@ -41,8 +40,8 @@ type Options struct {
 	Filter  []byte        // a cBPF program to load before execve, as struct sock_filter[]; sets no_new_privs
 
 	// ForkServer makes copies of a process that has executed the program once, where
-	// they do what the program does after execve. It has no effect with a Cage or a
-	// Filter, nor where the Watcher is no Rejoiner.
+	// they do what the program does after execve. It has no effect with a Filter, where
+	// the Watcher is no Rejoiner, and in a Cage without a Watcher or of an ordinary user.
 	ForkServer bool
 
 	// Watch is called on the thread that starts all targets; nil records nothing.
@@ -58,7 +57,7 @@ type Exec struct {
 	cancel int // eventfd that ends the wait for a run
 	cage   *cage.Cage
 	room   string   // where the directories of runs without a cage are made
-	server *servers // nil: all runs are by execve
+	copies *servers // nil: all runs are by execve
 	warn   []string
 	can    fuzz.Abilities
 	output []byte
@@ -171,19 +170,19 @@ func (e *Exec) serve(ready chan<- error) {
 	ready <- err
 	if err == nil {
 		if e.opts.ForkServer {
-			e.server = newServers(e, watch)
+			e.copies = newServers(e, watch)
 		}
 		for j := range e.jobs {
 			var r *fuzz.Result
-			if e.server != nil {
-				r, err = e.server.run(j.ctx, j.scenario)
+			if e.copies != nil {
+				r, err = e.copies.run(j.ctx, j.scenario)
 			} else {
 				r, err = e.run(j.scenario, watch, nil)
 			}
 			j.reply <- outcome{r, err}
 		}
-		if e.server != nil {
-			e.server.close()
+		if e.copies != nil {
+			e.copies.close()
 		}
 	}
 	if watch != nil {
@@ -197,36 +196,44 @@ func (e *Exec) serve(ready chan<- error) {
 // stage is all that a run needs: its place, and the program's arguments and streams.
 type stage struct {
 	place   place
-	spec    *spawn.Spec // but for what makes it the program
+	lasts   bool // the place is not this run's only
 	argv    []string
 	env     []string
 	streams *streams
 	fifo    *fifo // nil where the input is none
 }
 
-func (e *Exec) stage(s *fuzz.Scenario) (_ *stage, err error) {
+// stage prepares a run, in a place of its own or in a lasting world, to which some of the
+// scenario's files are to be written.
+func (e *Exec) stage(s *fuzz.Scenario, world *cage.World, files []fuzz.File) (_ *stage, err error) {
 	st := &stage{env: environ(e.opts.Env, s.Env)}
 	defer func() {
 		if err != nil {
 			st.close()
 		}
 	}()
-	if e.cage != nil {
+	switch {
+	case world != nil:
+		st.place, st.lasts = world, true
+	case e.cage != nil:
 		st.place, err = e.cage.NewWorld()
-	} else {
+	default:
 		st.place, err = newDirectory(e.room)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if st.argv, st.fifo, err = furnish(st.place, s); err != nil {
+	if st.argv, st.fifo, err = furnish(st.place, s, files); err != nil {
 		return nil, err
+	}
+	if world != nil { // what has changed so far is not the run's doing
+		if _, err := world.Changed(); err != nil {
+			return nil, err
+		}
 	}
 	if st.streams, err = openStreams(s); err != nil {
 		return nil, err
 	}
-	st.spec = st.place.Spec()
-	st.streams.install(&st.spec.Target)
 	return st, nil
 }
 
@@ -237,22 +244,31 @@ func (st *stage) close() {
 	if st.fifo != nil {
 		st.fifo.close()
 	}
-	if st.place != nil {
+	if st.place != nil && !st.lasts {
 		st.place.Close()
 	}
 }
 
 // run runs a scenario by execve, or as a copy that a server makes.
-func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *forkserver.Server) (*fuzz.Result, error) {
-	st, err := e.stage(s)
+func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result, error) {
+	var world *cage.World
+	files := s.Files
+	if from != nil && from.world != nil {
+		world, files = from.world, nil // it has them already
+	}
+	st, err := e.stage(s, world, files)
 	if err != nil {
 		return nil, err
 	}
 	defer st.close()
-	spec := st.spec
+	var spec *spawn.Spec
 	if from != nil {
+		spec = st.place.Copy()
+		st.streams.install(&spec.Target)
 		spec = from.Spec(spec)
 	} else {
+		spec = st.place.Spec()
+		st.streams.install(&spec.Target)
 		if e.opts.Filter != nil {
 			spec.Target.NoNewPrivs()
 		}
@@ -296,7 +312,7 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *forkserver.Server) (*f
 	default:
 		r.ExitCode = end.ExitStatus()
 	}
-	if e.cage != nil && (watch == nil || slices.ContainsFunc(r.Seen, Leaves)) {
+	if e.cage != nil && world == nil && (watch == nil || slices.ContainsFunc(r.Seen, Leaves)) {
 		e.cage.Used()
 	}
 	e.output = st.streams.finish()

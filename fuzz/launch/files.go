@@ -14,9 +14,9 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 )
 
-// furnish makes the scenario's files and puts their paths into argv. What is returned
-// beside them, if anything, delivers the input, and is to be closed after the run.
-func furnish(p place, s *fuzz.Scenario) ([]string, *fifo, error) {
+// furnish makes files and the scenario's input, and puts its path into argv. What is returned
+// beside that, if anything, delivers the input, and is to be closed after the run.
+func furnish(p place, s *fuzz.Scenario, files []fuzz.File) ([]string, *fifo, error) {
 	argv := slices.Clone(s.Argv)
 	path := filepath.Join(p.Dir(), inputName)
 	if s.World.Input == fuzz.FileFIFO {
@@ -29,7 +29,7 @@ func furnish(p place, s *fuzz.Scenario) ([]string, *fifo, error) {
 			named = true
 		}
 	}
-	for _, f := range s.Files {
+	for _, f := range files {
 		if err := makeFile(p, f); err != nil {
 			return nil, nil, err
 		}

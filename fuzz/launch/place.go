@@ -14,7 +14,9 @@ import (
 
 // place is where a run takes place: a world of the cage, or a directory.
 type place interface {
-	Spec() *spawn.Spec
+	Spec() *spawn.Spec   // how a run starts
+	Server() *spawn.Spec // how a process starts that copies are made of
+	Copy() *spawn.Spec   // how a copy starts
 	Dir() string
 	File(name string) (cage.Location, error) // where a file of the working directory is to be made
 	Pipe(name string) cage.Location          // where a FIFO that somebody outside opens too is to be made
@@ -57,11 +59,22 @@ func (d *directory) Pipe(name string) cage.Location {
 }
 
 func (d *directory) Spec() *spawn.Spec {
-	s := &spawn.Spec{Init: true}
+	s := d.Server()
+	s.Init = true
+	return s
+}
+
+func (d *directory) Server() *spawn.Spec {
+	s := d.Copy()
+	s.World.DieWithParent()
+	return s
+}
+
+func (d *directory) Copy() *spawn.Spec {
+	s := &spawn.Spec{}
 	if cage.Permitted() {
 		s.Namespaces = unix.CLONE_NEWPID
 	}
-	s.World.DieWithParent()
 	s.World.Chdir(d.path)
 	s.Target.DieWithParent()
 	s.Target.Call("setsid", unix.SYS_SETSID)

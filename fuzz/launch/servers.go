@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/forkserver"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
@@ -37,6 +38,8 @@ const (
 	maxServers = 8    // each holds the memory of a process
 	maxClasses = 4096 // that are remembered
 	checked    = 4    // first copies that are compared
+	tries      = 4    // servers that a class may have, however few copies they make
+	worth      = 4    // copies that a server makes at least, for another one to be started
 )
 
 // rung is where copies begin: the later the faster, and the more can be wrong.
@@ -50,18 +53,35 @@ const (
 
 type class struct {
 	rung    rung
-	server  *forkserver.Server
+	server  *server
 	refused error // why it is not on the rung above
 	startup []sysno.ID
 	known   []sysno.ID // sorted; what execve has shown
 	runs    int        // by execve, as long as there is no server
 	copies  int
+	starts  int // of servers
 	used    int // by the clock
+}
+
+// server is a fork server and where it lives.
+type server struct {
+	*forkserver.Server
+	world  *cage.World // nil without a cage
+	limits limits
+	traits traits
+}
+
+func (s *server) close() {
+	_ = s.Close()
+	s.traits.close()
+	if s.world != nil {
+		s.world.Close()
+	}
 }
 
 // newServers returns nil where copies cannot be had.
 func newServers(e *Exec, watch Watcher) *servers {
-	if e.opts.Cage != nil || e.opts.Filter != nil {
+	if e.opts.Filter != nil || e.cage != nil && watch == nil {
 		return nil
 	}
 	v := &servers{e: e, classes: map[[sha256.Size]byte]*class{}}
@@ -98,6 +118,9 @@ func (v *servers) run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, erro
 		return v.exec(c, s)
 	}
 	r, err := v.e.run(s, v.watcher(), c.server)
+	if err == nil && c.server.spoilt(r.Seen) || ctx.Err() != nil {
+		v.drop(c)
+	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -186,18 +209,36 @@ func (v *servers) start(c *class, s *fuzz.Scenario) {
 		}
 	}
 	if n >= maxServers {
-		_ = oldest.server.Close()
-		oldest.server, oldest.runs = nil, 0
+		v.drop(oldest)
+		oldest.runs, oldest.starts = 0, 0
+	}
+	if c.starts++; c.starts > tries && c.copies < worth*c.starts {
+		c.refused, c.rung = errors.New("most runs leave something"), nowhere
 	}
 	for c.server == nil && c.rung < nowhere {
-		if err := v.startAt(c, s); err != nil {
+		err := v.startAt(c, s)
+		if errors.Is(err, cage.ErrShortLived) {
+			c.rung = nowhere
+		}
+		if err != nil {
 			v.refuse(c, err)
 		}
 	}
 }
 
-func (v *servers) startAt(c *class, s *fuzz.Scenario) error {
-	st, err := v.e.stage(s)
+func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
+	made := &server{}
+	if v.e.cage != nil {
+		if made.world, err = v.e.cage.NewLastingWorld(); err != nil {
+			return err
+		}
+	}
+	defer func() {
+		if err != nil && made.world != nil {
+			made.world.Close()
+		}
+	}()
+	st, err := v.e.stage(s, made.world, s.Files)
 	if err != nil {
 		return err
 	}
@@ -209,39 +250,63 @@ func (v *servers) startAt(c *class, s *fuzz.Scenario) error {
 	if c.rung == atInput {
 		o.Input = inputName
 	}
+	spec := st.place.Server()
+	st.streams.install(&spec.Target)
 	if v.watch != nil {
 		var leave, join forkserver.Call
 		leave.NR, leave.Args = v.watch.Leave()
 		join.NR, join.Args = v.watch.Join()
 		o.Leave, o.Join = &leave, &join
 		o.Started = func() { c.startup = v.watch.Seen() }
-		if err := v.watch.Begin(st.spec); err != nil {
+		if err := v.watch.Begin(spec); err != nil {
 			return err
 		}
 	}
-	c.copies = 0
-	server, err := forkserver.Start(st.spec, o)
-	if err == nil {
-		c.server = server
+	if made.Server, err = forkserver.Start(spec, o); err != nil {
+		return err
 	}
-	return err
+	if made.limits, err = limitsOf(made.Pid()); err == nil {
+		made.traits, err = elsewhere(func() (traits, error) { return traitsOf(made.Pid()) })
+	}
+	if err != nil {
+		return errors.Join(err, made.Close())
+	}
+	c.server = made
+	return nil
+}
+
+// elsewhere calls a function on a thread that is not in the cage's lobby.
+func elsewhere[T any](f func() (T, error)) (v T, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		v, err = f()
+	}()
+	<-done
+	return v, err
+}
+
+// drop ends the server of a class.
+func (v *servers) drop(c *class) {
+	if c.server != nil {
+		c.server.close()
+		c.server = nil
+	}
 }
 
 // refuse ends the server of a class; the next one stands a rung lower.
 func (v *servers) refuse(c *class, why error) {
-	if c.server != nil {
-		_ = c.server.Close()
-		c.server = nil
-	}
+	v.drop(c)
 	c.refused = why
-	c.rung++
+	c.copies, c.starts = 0, 0
+	if c.rung < nowhere {
+		c.rung++
+	}
 }
 
 func (v *servers) close() {
 	for _, c := range v.classes {
-		if c.server != nil {
-			_ = c.server.Close()
-		}
+		v.drop(c)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
 	"github.com/tjfuzz/tjfuzz/trace"
@@ -32,11 +33,11 @@ func (r recorded) Begin(*spawn.Spec) error {
 func (recorded) Started(*spawn.Process) error { return nil }
 
 // executors are one with a fork server and one without, both recorded where r is there.
-func executors(t testing.TB, program string, r *rawtp.Recorder) (served, plain *Exec) {
+func executors(t testing.TB, program string, r *rawtp.Recorder, c *cage.Options) (served, plain *Exec) {
 	t.Helper()
 	var both []*Exec
 	for slot, server := range []bool{true, false} {
-		o := Options{Program: program, Env: []string{"PATH=/usr/bin:/bin", "LC_ALL=C"}, ForkServer: server}
+		o := Options{Cage: c, Program: program, Grace: 500 * time.Millisecond, Env: []string{"PATH=/usr/bin:/bin", "LC_ALL=C"}, ForkServer: server}
 		if r != nil {
 			o.Watch = func() (Watcher, error) {
 				s, err := r.Launcher(slot)
@@ -59,7 +60,7 @@ func executors(t testing.TB, program string, r *rawtp.Recorder) (served, plain *
 
 // look tells how many copies an executor has made, and why it stopped making some.
 func look(e *Exec) (copies int, refused error) {
-	for _, c := range e.server.classes {
+	for _, c := range e.copies.classes {
 		copies += c.copies
 		if c.rung == nowhere {
 			refused = c.refused
@@ -74,37 +75,38 @@ type command struct {
 	inputs []string
 	rung   rung
 	racy   bool // not all runs make the same calls
+	leaves bool // each run leaves something in a cage
 }
 
 var commands = []command{
-	{"true", []string{"true"}, nil, atEntry, false},
-	{"exit code", []string{"sh", "-c", "exit 7"}, nil, atEntry, false},
-	{"signal", []string{"sh", "-c", "kill -SEGV $$"}, nil, atEntry, false},
-	{"abort", []string{"sh", "-c", "kill -ABRT $$"}, nil, atEntry, false},
-	{"pids", []string{"sh", "-c", "echo $$ $PPID"}, nil, atEntry, false},
-	{"a child", []string{"sh", "-c", "cat | wc -c"}, []string{"", "abc"}, atEntry, false},
-	{"one that is left behind", []string{"sh", "-c", "sleep 86397 & exit 4"}, nil, atEntry, false},
-	{"cat", []string{"cat", "@@", "-"}, []string{"one", "two\n", ""}, atInput, false},
-	{"writes", []string{"sh", "-c", "ls; echo x >file; cat file $1", "sh", "@@"}, []string{"one", "two"}, atEntry, false},
-	{"sort", []string{"sort"}, []string{"b\na\n", "c\n", ""}, atInput, false},
-	{"grep", []string{"grep", "-n", "a", "@@"}, []string{"b\na\n", "c\n"}, atEntry, false},
-	{"sed", []string{"sed", "s/a/b/"}, []string{"b\na\n", "c\n"}, atInput, false},
-	{"gzip", []string{"gzip", "-dc"}, []string{"x", "\x1f\x8b\b\x00\x00\x00\x00\x00\x00\x03\xab\x00\x00\x83\x16\xdc\x8c\x01\x00\x00\x00"}, atInput, false},
-	{"tar", []string{"tar", "-tf", "@@"}, []string{"x", strings.Repeat("\x00", 10240)}, atInput, false},
-	{"descriptors", []string{"ls", "/proc/self/fd"}, nil, atEntry, false},
-	{"blocked signals", []string{"grep", "-E", "^(Sig(Pnd|Blk|Ign|Cgt)|Cap.*|NoNewPrivs|Seccomp):", "/proc/self/status"}, nil, atEntry, false},
-	{"environment", []string{"env"}, nil, atEntry, false},
-	{"working directory", []string{"pwd"}, nil, atEntry, false},
-	{"jq", []string{"jq", "-c", ".a"}, []string{"{\"a\":[1]}", "{", "3"}, atInput, false},
-	{"file", []string{"file", "-"}, []string{"#!/bin/sh", "\x7fELF", ""}, atInput, false},
-	{"xmllint", []string{"xmllint", "@@"}, []string{"<a/>", "<"}, atInput, false},
+	{"true", []string{"true"}, nil, atEntry, false, false},
+	{"exit code", []string{"sh", "-c", "exit 7"}, nil, atEntry, false, false},
+	{"signal", []string{"sh", "-c", "kill -SEGV $$"}, nil, atEntry, false, false},
+	{"abort", []string{"sh", "-c", "kill -ABRT $$"}, nil, atEntry, false, false},
+	{"pids", []string{"sh", "-c", "echo $$ $PPID"}, nil, atEntry, false, false},
+	{"a child", []string{"sh", "-c", "cat | wc -c"}, []string{"", "abc"}, atEntry, false, false},
+	{"one that is left behind", []string{"sh", "-c", "sleep 86397 & exit 4"}, nil, nowhere, true, false},
+	{"cat", []string{"cat", "@@", "-"}, []string{"one", "two\n", ""}, atInput, false, false},
+	{"writes", []string{"sh", "-c", "ls; echo x >file; cat file $1", "sh", "@@"}, []string{"one", "two"}, atEntry, false, true},
+	{"sort", []string{"sort"}, []string{"b\na\n", "c\n", ""}, atInput, false, false},
+	{"grep", []string{"grep", "-n", "a", "@@"}, []string{"b\na\n", "c\n"}, atEntry, false, false},
+	{"sed", []string{"sed", "s/a/b/"}, []string{"b\na\n", "c\n"}, atInput, false, false},
+	{"gzip", []string{"gzip", "-dc"}, []string{"x", "\x1f\x8b\b\x00\x00\x00\x00\x00\x00\x03\xab\x00\x00\x83\x16\xdc\x8c\x01\x00\x00\x00"}, atInput, false, false},
+	{"tar", []string{"tar", "-tf", "@@"}, []string{"x", strings.Repeat("\x00", 10240)}, atInput, false, false},
+	{"descriptors", []string{"ls", "/proc/self/fd"}, nil, atEntry, false, false},
+	{"blocked signals", []string{"grep", "-E", "^(Sig(Pnd|Blk|Ign|Cgt)|Cap.*|NoNewPrivs|Seccomp):", "/proc/self/status"}, nil, atEntry, false, false},
+	{"environment", []string{"env"}, nil, atEntry, false, false},
+	{"working directory", []string{"pwd"}, nil, atEntry, false, false},
+	{"jq", []string{"jq", "-c", ".a"}, []string{"{\"a\":[1]}", "{", "3"}, atInput, false, false},
+	{"file", []string{"file", "-"}, []string{"#!/bin/sh", "\x7fELF", ""}, atInput, false, false},
+	{"xmllint", []string{"xmllint", "@@"}, []string{"<a/>", "<"}, atInput, false, false},
 }
 
 // A copy gives what execve gives: how it ends, what it writes and, where it is recorded,
 // the same syscalls.
 func TestCopiesDoWhatTheProgramDoes(t *testing.T) {
 	if os.Geteuid() != 0 {
-		copies(t, nil)
+		copies(t, nil, false)
 		return
 	}
 	testenv.Require(t, testenv.BPF)
@@ -113,16 +115,25 @@ func TestCopiesDoWhatTheProgramDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	copies(t, r)
+	t.Run("no cage", func(t *testing.T) { copies(t, r, false) })
+	t.Run("cage", func(t *testing.T) { copies(t, r, true) })
 	if lost := r.Lost(); lost != (trace.Lost{}) {
 		t.Errorf("lost %+v, want nothing", lost)
 	}
 }
 
-func copies(t *testing.T, r *rawtp.Recorder) {
+func copies(t *testing.T, r *rawtp.Recorder, caged bool) {
 	t.Helper()
+	compare := func(t *testing.T, program string, c command) {
+		t.Helper()
+		var in *cage.Options
+		if caged {
+			in = &cage.Options{Expose: []string{program}}
+		}
+		compare(t, program, r, in, c)
+	}
 	for _, c := range commands {
-		t.Run(c.name, func(t *testing.T) { compare(t, testenv.Program(t, c.argv[0]), r, c) })
+		t.Run(c.name, func(t *testing.T) { compare(t, testenv.Program(t, c.argv[0]), c) })
 	}
 	dynamic, static := build(t, victimC, "-pie", "-fPIE"), build(t, victimC, "-static")
 	for _, mode := range []string{"abort", "trap", "ids", "raise", "thread", "fork", "stack"} {
@@ -130,15 +141,18 @@ func copies(t *testing.T, r *rawtp.Recorder) {
 		if mode == "stack" {
 			c.rung = atInput
 		}
-		t.Run(mode, func(t *testing.T) { compare(t, dynamic, r, c) })
-		t.Run(mode+" static", func(t *testing.T) { compare(t, static, r, c) })
+		t.Run(mode, func(t *testing.T) { compare(t, dynamic, c) })
+		t.Run(mode+" static", func(t *testing.T) { compare(t, static, c) })
 	}
 }
 
 // compare runs a command with a server and without, and fails where that can be told.
-func compare(t *testing.T, program string, r *rawtp.Recorder, c command) {
+func compare(t *testing.T, program string, r *rawtp.Recorder, in *cage.Options, c command) {
 	t.Helper()
-	served, plain := executors(t, program, r)
+	served, plain := executors(t, program, r, in)
+	if c.leaves && in != nil {
+		c.rung = nowhere
+	}
 	if len(c.inputs) == 0 {
 		c.inputs = []string{""}
 	}
@@ -146,7 +160,10 @@ func compare(t *testing.T, program string, r *rawtp.Recorder, c command) {
 	for n := range runs {
 		s := &fuzz.Scenario{Argv: c.argv, Stdin: fuzz.StdinPipe, Input: []byte(c.inputs[n%len(c.inputs)])}
 		want := run(t, plain, s)
-		out := bytes.ReplaceAll(plain.Output(), []byte(plain.room), []byte(served.room))
+		out := plain.Output()
+		if in == nil {
+			out = bytes.ReplaceAll(out, []byte(plain.room), []byte(served.room))
+		}
 		got := run(t, served, s)
 		if c.racy {
 			got.Seen, want.Seen = nil, nil
@@ -155,12 +172,12 @@ func compare(t *testing.T, program string, r *rawtp.Recorder, c command) {
 			t.Errorf("run %d: got %+v, %q, want %+v, %q", n, got, served.Output(), want, out)
 		}
 	}
-	for _, class := range served.server.classes {
+	for _, class := range served.copies.classes {
 		if class.rung != c.rung && !c.racy {
 			t.Errorf("copies begin at rung %d, want %d: %v", class.rung, c.rung, class.refused)
 		}
 	}
-	if n, refused := look(served); n < runs-warmUp && !c.racy {
+	if n, refused := look(served); n < runs-warmUp && !c.racy && c.rung < nowhere {
 		t.Errorf("%d copies were made, want %d: %v", n, runs-warmUp, refused)
 	}
 }
@@ -197,7 +214,7 @@ func TestRecordOfACopyOfAGoProgramIsThatOfTheProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	served, plain := executors(t, program, r)
+	served, plain := executors(t, program, r, nil)
 	s := &fuzz.Scenario{Argv: []string{"program"}, Stdin: fuzz.StdinNull}
 	for range 12 { // not every run makes the same calls
 		want, got := run(t, plain, s), run(t, served, s)
@@ -221,11 +238,12 @@ func TestWhatTheStartupLeavesIsAReasonForExecve(t *testing.T) {
 		{"thread", "2 threads"},
 		{"child", "children"},
 		{"epoll", "descriptors"},
+		{"memory", "shares memory"},
 		{"end", "ended before"},
 		{"pid", "something else"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
-			served, plain := executors(t, "/bin/true", r)
+			served, plain := executors(t, "/bin/true", r, nil)
 			s := &fuzz.Scenario{Argv: []string{"true"}, Stdin: fuzz.StdinNull, Env: []string{"LD_PRELOAD=" + library, "WHAT=" + tt.what}}
 			for n := range 9 {
 				want, got := run(t, plain, s), run(t, served, s)
@@ -273,7 +291,7 @@ func TestDeadServerIsNoFailure(t *testing.T) {
 			t.Errorf("run %d: got %+v", n, r)
 		}
 		if n == 3 {
-			for _, c := range e.server.classes {
+			for _, c := range e.copies.classes {
 				if err := unix.Kill(c.server.Pid(), unix.SIGKILL); err != nil {
 					t.Fatal(err)
 				}
@@ -297,7 +315,7 @@ func TestServersAreFew(t *testing.T) {
 		}
 	}
 	n := 0
-	for _, c := range e.server.classes {
+	for _, c := range e.copies.classes {
 		if c.server != nil {
 			n++
 		}
@@ -315,33 +333,38 @@ func BenchmarkServers(b *testing.B) {
 	}
 	defer r.Close()
 	for _, c := range []command{
-		{"true", []string{"true"}, []string{""}, atEntry, false},
-		{"jq", []string{"jq", ".a"}, []string{"{\"a\":[1]}"}, atInput, false},
-		{"file", []string{"file", "-"}, []string{"#!/bin/sh"}, atInput, false},
-		{"xmllint", []string{"xmllint", "-"}, []string{"<a/>"}, atInput, false},
+		{"true", []string{"true"}, []string{""}, atEntry, false, false},
+		{"jq", []string{"jq", ".a"}, []string{"{\"a\":[1]}"}, atInput, false, false},
+		{"file", []string{"file", "-"}, []string{"#!/bin/sh"}, atInput, false, false},
+		{"xmllint", []string{"xmllint", "-"}, []string{"<a/>"}, atInput, false, false},
 	} {
 		program := testenv.Program(b, c.argv[0])
 		s := &fuzz.Scenario{Argv: c.argv, Stdin: fuzz.StdinFile, Input: []byte(c.inputs[0])}
-		b.Run(c.name, func(b *testing.B) {
-			served, plain := executors(b, program, r)
-			for range warmUp + checked {
-				run(b, served, s)
-			}
-			// One after the other, so that what else the machine does hits both.
-			var times [2][]time.Duration
-			for b.Loop() {
-				for i, e := range []*Exec{plain, served} {
-					began := time.Now()
-					run(b, e, s)
-					times[i] = append(times[i], time.Since(began))
+		for _, in := range []struct {
+			name string
+			cage *cage.Options
+		}{{"no cage", nil}, {"cage", &cage.Options{}}} {
+			b.Run(c.name+"/"+in.name, func(b *testing.B) {
+				served, plain := executors(b, program, r, in.cage)
+				for range warmUp + checked {
+					run(b, served, s)
 				}
-			}
-			for i, name := range []string{"execve", "copy"} {
-				all := times[i]
-				slices.Sort(all)
-				b.ReportMetric(float64(all[len(all)/2].Microseconds()), name+"-median-µs")
-				b.ReportMetric(float64(all[len(all)/20].Microseconds()), name+"-p5-µs")
-			}
-		})
+				// One after the other, so that what else the machine does hits both.
+				var times [2][]time.Duration
+				for b.Loop() {
+					for i, e := range []*Exec{plain, served} {
+						began := time.Now()
+						run(b, e, s)
+						times[i] = append(times[i], time.Since(began))
+					}
+				}
+				for i, name := range []string{"execve", "copy"} {
+					all := times[i]
+					slices.Sort(all)
+					b.ReportMetric(float64(all[len(all)/2].Microseconds()), name+"-median-µs")
+					b.ReportMetric(float64(all[len(all)/20].Microseconds()), name+"-p5-µs")
+				}
+			})
+		}
 	}
 }

@@ -32,8 +32,8 @@ type Spec struct {
 	World  Script
 	Target Script // ends with Script.Exec
 
-	// Forker, when not nil, makes the first child in the place of clone(2). Hold and
-	// Listener cannot be had with it.
+	// Forker, when not nil, makes the target in the place of clone(2), and is its init.
+	// Init says so; Hold and Listener cannot be had with it.
 	Forker Forker
 
 	// Listener, when not nil, is loaded right before execve. Script.Exec must have
@@ -41,16 +41,22 @@ type Spec struct {
 	Listener *Listener
 }
 
-// Forker makes children of the calling process that are copies of another one, which
-// executes a program already (see package forkserver): such a child carries out what
-// a Spec says up to the execve, and goes on from where that other process is.
+// Forker is a process that executes a program already and makes copies of itself (see
+// package forkserver): such a copy carries out what a Spec says up to the execve, and
+// goes on from where that process is, which is its parent and adopts and reaps what it
+// leaves. In a pid namespace of its own it is the init. It stays for further runs.
 type Forker interface {
-	// Fork starts a child. The status of the target is to be written to the
-	// descriptor status, with Spec.Init.
-	Fork(spec *Spec, status int) (pid int, err error)
+	// Fork makes the target of a run. From the descriptor come first the four bytes of
+	// the target's wait status, and when nothing is left of the run, one byte. It
+	// ends where the Forker has ended.
+	Fork(spec *Spec) (status int, err error)
+	// Pid is the process, by the numbers of the caller.
+	Pid() int
 	// Report is where the last child tells which of its calls failed. It is valid
 	// until the next Fork.
 	Report() *Report
+	// End kills the process, in a pid namespace with all that lives there, and waits for it.
+	End() error
 }
 
 // Process is a started child. It must be waited for, on the thread that started it.
@@ -58,10 +64,13 @@ type Process struct {
 	Pid    int // of the init where there is one, else of the target
 	init   bool
 	shared *Report
-	status int // read end of the status pipe, with Init
-	hold   int // write end of the pipe that a held child reads from
+	status int           // where the status is read from, with Init
+	before time.Duration // CPU time that the Forker had used when it made the target
+	hold   int           // write end of the pipe that a held child reads from
 	spec   *Spec
 	doomed bool // Kill was called and left it to Wait
+
+	complete bool // a Forker has said that nothing is left of the run
 
 	pidfd int                  // once it is delegated
 	ended chan unix.WaitStatus // from whom it is delegated to
@@ -130,8 +139,8 @@ func Start(spec *Spec) (*Process, error) {
 		return nil, errors.New("spawn: nothing to execute")
 	}
 	var l *listen
-	if spec.Forker != nil && (spec.Hold || spec.Listener != nil) {
-		return nil, errors.New("spawn: a child of another process can neither be held nor have a listener")
+	if spec.Forker != nil {
+		return startCopy(spec)
 	}
 	if spec.Listener != nil {
 		if spec.Target.filtered {
@@ -143,15 +152,11 @@ func Start(spec *Spec) (*Process, error) {
 		}
 	}
 	p := &Process{init: spec.Init, spec: spec, status: -1, hold: -1, pidfd: -1}
-	if spec.Forker != nil {
-		p.shared = spec.Forker.Report()
-	} else {
-		page, err := unix.MmapPtr(-1, 0, nil, unsafe.Sizeof(Report{}), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
-		if err != nil {
-			return nil, fmt.Errorf("map the page shared with the child: %w", err)
-		}
-		p.shared = (*Report)(page)
+	page, err := unix.MmapPtr(-1, 0, nil, unsafe.Sizeof(Report{}), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, fmt.Errorf("map the page shared with the child: %w", err)
 	}
+	p.shared = (*Report)(page)
 	var pipe, hold [2]int
 	if spec.Init {
 		if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
@@ -170,21 +175,10 @@ func Start(spec *Spec) (*Process, error) {
 		defer unix.Close(hold[0])
 	}
 	if p.scattered() {
-		// Should the target kill its init, this process is the next to adopt.
-		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-			p.release()
-			return nil, fmt.Errorf("become the parent of orphans: %w", err)
-		}
-	}
-	if spec.Forker != nil {
-		pid, err := spec.Forker.Fork(spec, pipe[1])
-		runtime.KeepAlive(spec)
-		if err != nil {
+		if err := adopt(); err != nil {
 			p.release()
 			return nil, err
 		}
-		p.Pid = pid
-		return p, nil
 	}
 	pl := &plan{
 		target: unsafe.SliceData(spec.Target.calls), nTarget: uintptr(len(spec.Target.calls)),
@@ -201,6 +195,34 @@ func Start(spec *Spec) (*Process, error) {
 	}
 	p.Pid = int(pid)
 	return p, nil
+}
+
+// adopt makes this process the next to adopt what descends from a child, should the
+// target kill its init.
+func adopt() error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("become the parent of orphans: %w", err)
+	}
+	return nil
+}
+
+// startCopy starts what a Forker makes.
+func startCopy(spec *Spec) (*Process, error) {
+	if spec.Hold || spec.Listener != nil || !spec.Init {
+		return nil, errors.New("spawn: a copy of another process has that for its init, cannot be held, and has no listener")
+	}
+	p := &Process{Pid: spec.Forker.Pid(), init: true, spec: spec, hold: -1, pidfd: -1}
+	if p.scattered() {
+		if err := adopt(); err != nil {
+			return nil, err
+		}
+	}
+	p.before = used(p.Pid)
+	var err error
+	p.status, err = spec.Forker.Fork(spec)
+	runtime.KeepAlive(spec)
+	p.shared = spec.Forker.Report()
+	return p, err
 }
 
 // cloneArgs is struct clone_args up to cgroup (clone3(2), Linux 5.7).
@@ -422,6 +444,9 @@ type Limits struct {
 // target never came to run. A held child that was not resumed ends, with
 // ErrNotResumed.
 func (p *Process) Wait(l Limits) (Status, error) {
+	if p.spec.Forker != nil {
+		return p.waitForCopy(l)
+	}
 	defer p.release()
 	held := p.hold >= 0
 	if held {
@@ -445,10 +470,30 @@ func (p *Process) Wait(l Limits) (Status, error) {
 	if !p.init {
 		st.WaitStatus = ws
 	}
-	if step := p.shared.Step; step != 0 {
-		return st, &StepError{Step: p.stepName(int(step)), Errno: syscall.Errno(p.shared.Errno)}
+	return st, p.failure()
+}
+
+// waitForCopy is Wait for what a Forker has made. The Forker outlives the run unless
+// the run had to be killed, or has killed it.
+func (p *Process) waitForCopy(l Limits) (Status, error) {
+	st := p.watch(l)
+	if !p.complete {
+		if err := p.spec.Forker.End(); err != nil {
+			return st, fmt.Errorf("end the fork server: %w", err)
+		}
+		if p.scattered() {
+			killStrays()
+		}
 	}
-	return st, nil
+	return st, p.failure()
+}
+
+// failure is the call of a script that failed.
+func (p *Process) failure() error {
+	if step := p.shared.Step; step != 0 {
+		return &StepError{Step: p.stepName(int(step)), Errno: syscall.Errno(p.shared.Errno)}
+	}
+	return nil
 }
 
 // collect returns how the child has ended.
@@ -515,14 +560,26 @@ func (p *Process) watch(l Limits) Status {
 			timer, l.Cancel = &timekeeper{}, 0
 			continue
 		}
-		var word [4]byte
-		if n, err := unix.Read(p.status, word[:]); n != len(word) || err != nil {
+		// A status, a Forker's last byte, or both.
+		var message struct {
+			status unix.WaitStatus
+			last   byte
+		}
+		const whole = 5
+		if n, err = unix.Read(p.status, unsafe.Slice((*byte)(unsafe.Pointer(&message)), whole)); n < 4 || err != nil {
+			p.complete = n == 1
+			return st
+		}
+		if !p.doomed { // else it tells of our SIGKILL
+			st.WaitStatus, st.Killed = message.status, false
+		}
+		if n == whole {
+			p.complete = true
 			return st
 		}
 		if p.doomed {
-			continue // it tells of our SIGKILL
+			continue
 		}
-		st.WaitStatus, st.Killed = *(*unix.WaitStatus)(unsafe.Pointer(&word)), false
 		if l.Grace != 0 {
 			timer = newTimer(Limits{Timeout: max(1, l.Grace)})
 		}
@@ -542,7 +599,7 @@ func (p *Process) release() {
 		unix.Close(p.pidfd)
 		p.pidfd = -1
 	}
-	if p.shared != nil && p.spec.Forker == nil {
+	if p.shared != nil {
 		_ = unix.MunmapPtr(unsafe.Pointer(p.shared), unsafe.Sizeof(Report{}))
 	}
 }

@@ -99,7 +99,14 @@ func (p *Process) CPUTime() time.Duration {
 	for _, t := range descend(all, p.Pid) {
 		sum += t.used
 	}
-	return sum
+	return sum - p.before
+}
+
+// used is what a process and what it has waited for have used.
+func used(pid int) time.Duration {
+	stat, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	t, _ := parseTask(stat)
+	return t.used
 }
 
 // scattered reports whether what descends from the child has to be looked for.

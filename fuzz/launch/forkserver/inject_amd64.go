@@ -29,6 +29,8 @@ const (
 	privateWord    = 272
 	privateLast    = 296
 	privateLastLen = 304
+	privatePids    = 312
+	privateOne     = 320
 	privateCalls   = 512
 	pageSize       = 4096
 )
@@ -155,7 +157,7 @@ func (t tracee) runTo(address uint64) error {
 }
 
 // infiltrate turns the program, which has just been executed, into a server.
-func (s *Server) infiltrate(o *Options) error {
+func (s *Server) infiltrate(o *Options, numbered bool) error {
 	t := tracee{s.process.Pid}
 	// A start that does not end is ended; it then looks as if the program had.
 	late := time.AfterFunc(o.Timeout, s.process.Kill)
@@ -202,11 +204,11 @@ func (s *Server) infiltrate(o *Options) error {
 	if err := st.check(began.open); err != nil {
 		return err
 	}
-	return s.settle(t, st, o.Join)
+	return s.settle(t, st, o.Join, numbered)
 }
 
 // settle puts the stub into the process and lets it run.
-func (s *Server) settle(t tracee, st *state, join *Call) error {
+func (s *Server) settle(t tracee, st *state, join *Call, numbered bool) error {
 	var regs unix.PtraceRegs
 	if err := unix.PtraceGetRegs(t.pid, &regs); err != nil {
 		return fmt.Errorf("read registers: %w", err)
@@ -264,9 +266,26 @@ func (s *Server) settle(t tracee, st *state, join *Call) error {
 	}
 	put(privateLast, private+privateCalls)
 	put(privateLastLen, uintptr(n))
+	if numbered {
+		put(privatePids, pidsFD)
+		page[privateOne] = '1' // the number before that of the first copy
+	}
 	copy(page[privateCalls:], last)
 	if _, err := unix.PtracePokeData(t.pid, private, page); err != nil {
 		return fmt.Errorf("write the stub's data: %w", err)
+	}
+	if numbered {
+		if _, err := t.call(unix.SYS_PWRITE64, pidsFD, private+privateOne, 1, 0); err != nil {
+			return ineligible("the numbers of its processes cannot be reset: " + err.Error())
+		}
+	}
+	// Of what the program may have handlers for, nothing may reach the server.
+	all := bytes.Repeat([]byte{0xff}, 8)
+	if _, err := unix.PtracePokeData(t.pid, word, all); err != nil {
+		return fmt.Errorf("write the stub's data: %w", err)
+	}
+	if _, err := t.call(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, word, 0, 8); err != nil {
+		return fmt.Errorf("block signals: %w", err)
 	}
 	if _, err := unix.PtracePokeText(t.pid, code, stub(regs.Rip)); err != nil {
 		return fmt.Errorf("write the stub: %w", err)

@@ -2,6 +2,6 @@
 
 package forkserver
 
-func (*Server) infiltrate(*Options) error {
+func (*Server) infiltrate(*Options, bool) error {
 	return ineligible("there is no fork server for this architecture")
 }

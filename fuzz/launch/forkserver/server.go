@@ -56,6 +56,7 @@ type Options struct {
 // thread that started it.
 type Server struct {
 	process *spawn.Process
+	ended   bool
 	memory  []byte  // shared with the server
 	at      uintptr // where the server has it
 	tid     uint64  // where the program's C library keeps the id of its thread, 0 without
@@ -71,6 +72,7 @@ const (
 	controlFD = 1000 + iota
 	passFD
 	sharedFD
+	pidsFD // ns_last_pid of proc_sys_kernel(5)
 
 	transit = 900
 )
@@ -79,13 +81,11 @@ const sharedSize = 128 << 10
 
 // The shared pages. stub_amd64.s knows the offsets in the header.
 type header struct {
-	birth, again    uint64 // flags of clone(2) for the first child and, with init, for the target
+	birth           uint64 // flags of clone(2)
 	tid             uint64
-	init            uint64
 	world, nWorld   uint64
 	target, nTarget uint64
 	report          spawn.Report
-	status          uint64
 }
 
 const (
@@ -96,10 +96,11 @@ const (
 	scriptsAt = 1024
 )
 
-// Start executes a program and makes it a server. The spec is that of a run, but for
-// the execve; its namespaces and its init are those of the copies, not of the server. The error
-// is ErrIneligible where the program is the reason. The calling goroutine must be
-// locked to its thread until Close.
+// Start executes a program and makes it a server, which is the init of its copies: in a
+// pid namespace of its own, the spec's, each has the numbers that the first one had,
+// for which the server needs CAP_CHECKPOINT_RESTORE; elsewhere the server adopts
+// orphans. The spec has no execve and no Init. The error is ErrIneligible where the
+// program is the reason. The calling goroutine must be locked to its thread until Close.
 func Start(spec *spawn.Spec, o Options) (_ *Server, err error) {
 	s := &Server{control: -1, pass: -1}
 	defer func() {
@@ -130,46 +131,49 @@ func Start(spec *spawn.Spec, o Options) (_ *Server, err error) {
 	s.pass = pass[0]
 	defer unix.Close(pass[1])
 
-	own := &spawn.Spec{Cgroup: spec.Cgroup, World: spec.World}
-	own.Target.Append(spec.Target.BeforeExec())
+	own := *spec
+	own.Target = spawn.Script{}
+	own.Target.Append(&spec.Target)
 	own.Target.Dup(control[1], controlFD)
 	own.Target.Dup(pass[1], passFD)
 	own.Target.Dup(memory, sharedFD)
+	if spec.Namespaces&unix.CLONE_NEWPID != 0 {
+		pids, err := elsewhere(func() (int, error) {
+			return unix.Open("/proc/sys/kernel/ns_last_pid", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("open ns_last_pid: %w", err)
+		}
+		defer unix.Close(pids)
+		own.Target.Dup(pids, pidsFD)
+	} else {
+		own.Target.Call("adopt orphans", unix.SYS_PRCTL, unix.PR_SET_CHILD_SUBREAPER, 1)
+	}
 	own.Target.Call("be traced", unix.SYS_PTRACE, unix.PTRACE_TRACEME)
 	own.Target.Exec(o.Program, o.Argv, o.Env, nil)
-	if s.process, err = spawn.Start(own); err != nil {
+	if s.process, err = spawn.Start(&own); err != nil {
 		return nil, err
 	}
-	return s, s.infiltrate(&o)
+	return s, s.infiltrate(&o, spec.Namespaces&unix.CLONE_NEWPID != 0)
 }
 
 // Spec is what makes a run a copy: spec without the execve, and with what gives the
 // copy its descriptors. Spec is left as it is.
 func (s *Server) Spec(spec *spawn.Spec) *spawn.Spec {
 	r := *spec
-	r.Forker = s
+	r.Forker, r.Init = s, true
 	r.World, r.Target = spawn.Script{}, spawn.Script{}
 	fds := descriptors(spec)
-	all := ^uint64(0)
 	w := &r.World
-	// The init of a run keeps them blocked: the program may have handlers.
-	w.Call("block signals", unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, spawn.Struct(w, &all), 0, 8)
 	w.Call("receive descriptors", unix.SYS_RECVMSG, passFD, s.at+messageAt, 0)
-	n := len(fds)
-	if spec.Init {
-		n++
-	}
 	lowest := 2
-	for i := range n {
+	for i := range fds {
 		for lowest++; slices.Contains(s.inherited, lowest); lowest++ {
 		}
 		w.Call("dup3", unix.SYS_DUP3, uintptr(lowest), uintptr(transit+i), 0)
 	}
 	for i, fd := range fds {
 		w.Call("dup3", unix.SYS_DUP3, uintptr(transit+i), uintptr(fd), unix.O_CLOEXEC)
-	}
-	if spec.Init && spec.Namespaces&unix.CLONE_NEWPID == 0 {
-		w.Call("adopt orphans", unix.SYS_PRCTL, unix.PR_SET_CHILD_SUBREAPER, 1)
 	}
 	w.Append(&spec.World)
 	r.Target.Append(spec.Target.BeforeExec())
@@ -218,53 +222,36 @@ func (s *Server) Report() *spawn.Report { return &s.header().report }
 func (s *Server) header() *header { return (*header)(unsafe.Pointer(&s.memory[0])) }
 
 // Fork implements [spawn.Forker].
-func (s *Server) Fork(spec *spawn.Spec, status int) (int, error) {
+func (s *Server) Fork(spec *spawn.Spec) (status int, err error) {
+	if s.ended {
+		return -1, errors.New("the fork server has ended")
+	}
 	if err := s.order(spec); err != nil {
-		return 0, err
+		return -1, err
 	}
 	fds := descriptors(spec)
-	if spec.Init {
-		s.header().status = uint64(transit + len(fds))
-		fds = append(fds, status)
-	}
 	for _, fd := range fds {
 		if fd >= transit {
-			return 0, fmt.Errorf("pass descriptors to the fork server: %d is too high", fd)
+			return -1, fmt.Errorf("pass descriptors to the fork server: %d is too high", fd)
 		}
 	}
-	if err := unix.Sendmsg(s.pass, []byte{0}, unix.UnixRights(fds...), nil, 0); err != nil {
-		return 0, fmt.Errorf("pass descriptors to the fork server: %w", err)
+	if err := unix.Sendmsg(s.pass, []byte{0}, unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL); err != nil {
+		return -1, fmt.Errorf("pass descriptors to the fork server: %w", err)
 	}
-	if err := again(func() error { _, err := unix.Write(s.control, []byte{0}); return err }); err != nil {
-		return 0, fmt.Errorf("ask the fork server: %w", err)
+	if err := again(func() error { return unix.Send(s.control, []byte{0}, unix.MSG_NOSIGNAL) }); err != nil {
+		return -1, fmt.Errorf("ask the fork server: %w", err)
 	}
-	var reply [8]byte
-	var n int
-	err := again(func() (err error) { n, err = unix.Read(s.control, reply[:]); return err })
-	if err == nil && n != len(reply) {
-		err = errors.New("it has ended")
-	}
-	if err != nil {
-		return 0, fmt.Errorf("hear from the fork server: %w", err)
-	}
-	pid := *(*int64)(unsafe.Pointer(&reply))
-	if pid < 0 {
-		return 0, fmt.Errorf("clone: %w", unix.Errno(-pid))
-	}
-	return int(pid), nil
+	return s.control, nil
 }
 
 // order writes what the next copy is to do.
 func (s *Server) order(spec *spawn.Spec) error {
 	h := s.header()
-	const settid = unix.CLONE_CHILD_SETTID | unix.CLONE_CHILD_CLEARTID
-	*h = header{birth: uint64(spec.Namespaces) | unix.CLONE_PARENT | uint64(unix.SIGCHLD), tid: s.tid}
-	if spec.Init {
-		h.init = 1
-	}
+	// No signal tells of its end: the program may have a handler for that, or may have
+	// asked not to be told.
+	*h = header{tid: s.tid}
 	if s.tid != 0 {
-		h.birth |= settid
-		h.again |= settid
+		h.birth = unix.CLONE_CHILD_SETTID | unix.CLONE_CHILD_CLEARTID
 	}
 	at := uintptr(scriptsAt)
 	for _, part := range []struct {
@@ -298,16 +285,28 @@ func again(f func() error) error {
 	}
 }
 
-// Pid is the server's process.
+// Pid implements [spawn.Forker].
 func (s *Server) Pid() int { return s.process.Pid }
+
+// Ended reports whether there is no server any more.
+func (s *Server) Ended() bool { return s.ended }
+
+// End implements [spawn.Forker].
+func (s *Server) End() error {
+	if s.ended {
+		return nil
+	}
+	s.ended = true
+	s.process.Kill()
+	_, err := s.process.Wait(spawn.Limits{})
+	return err
+}
 
 // Close ends the server. Its copies have ended.
 func (s *Server) Close() error {
 	var errs []error
 	if s.process != nil {
-		s.process.Kill()
-		_, err := s.process.Wait(spawn.Limits{})
-		errs = append(errs, err)
+		errs = append(errs, s.End())
 	}
 	for _, fd := range []int{s.control, s.pass} {
 		if fd >= 0 {

@@ -15,6 +15,7 @@ type state struct {
 	children int
 	open     []int
 	blocked  uint64 // signals
+	shares   bool   // memory that it can write
 }
 
 // look reads the state of a process. The calling thread may be in a lobby, where
@@ -51,6 +52,14 @@ func look(pid int) (*state, error) {
 		if err != nil {
 			return nil, fmt.Errorf("look at the program: %w", err)
 		}
+		maps, err := os.ReadFile(dir + "maps")
+		if err != nil {
+			return nil, fmt.Errorf("look at the program's memory: %w", err)
+		}
+		for line := range strings.Lines(string(maps)) {
+			_, rest, _ := strings.Cut(line, " ")
+			st.shares = st.shares || len(rest) > 4 && rest[1] == 'w' && rest[3] == 's' // proc_pid_maps(5)
+		}
 		for line := range strings.Lines(string(status)) {
 			if mask, ok := strings.CutPrefix(line, "SigBlk:"); ok {
 				if st.blocked, err = strconv.ParseUint(strings.TrimSpace(mask), 16, 64); err != nil {
@@ -70,6 +79,8 @@ func (st *state) check(began []int) error {
 		return ineligible(fmt.Sprintf("it has %d threads", st.threads))
 	case st.children != 0:
 		return ineligible("it has children")
+	case st.shares:
+		return ineligible("it shares memory")
 	case !slices.Equal(st.open, began):
 		return ineligible(fmt.Sprintf("it has the descriptors %d, and was given %d", st.open, began))
 	}
@@ -82,7 +93,7 @@ func inherited(began []int) ([]int, error) {
 	var fds []int
 	for _, fd := range began {
 		switch {
-		case fd <= 2, fd >= controlFD && fd <= sharedFD:
+		case fd <= 2, fd >= controlFD && fd <= pidsFD:
 		case fd >= transit:
 			return nil, ineligible(fmt.Sprintf("it inherits the descriptor %d", fd))
 		default:

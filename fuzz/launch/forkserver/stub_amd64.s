@@ -7,11 +7,10 @@
 
 #define SYS_READ 0
 #define SYS_WRITE 1
-#define SYS_DUP3 292
+#define SYS_PWRITE64 18
 #define SYS_CLONE 56
 #define SYS_WAIT4 61
 #define SYS_EXIT_GROUP 231
-#define SYS_CLOSE_RANGE 436
 
 #define ECHILD -10
 #define EINTR -4
@@ -25,20 +24,20 @@
 #define P_COUNT 288
 #define P_LAST 296
 #define P_LASTLEN 304
+#define P_PIDS 312
+#define P_ONE 320
 #define P_END 4096
 
 #define S_BIRTH 0
-#define S_AGAIN 8
-#define S_TID 16
-#define S_INIT 24
-#define S_WORLD 32
-#define S_WORLDLEN 40
-#define S_TARGET 48
-#define S_TARGETLEN 56
-#define S_STEP 64
-#define S_ERRNO 68
-#define S_STATUS 72
+#define S_TID 8
+#define S_WORLD 16
+#define S_WORLDLEN 24
+#define S_TARGET 32
+#define S_TARGETLEN 40
+#define S_STEP 48
+#define S_ERRNO 52
 
+#define WNOHANG 1
 #define WALL 0x40000000
 #define STOPPED 0x7f
 #define LAST -32430 // spawn.Last
@@ -56,6 +55,16 @@ serve: // a byte for each child; at the end of the stream, the end
 	JEQ  serve
 	CMPQ AX, $1
 	JNE  leave
+	MOVQ P_PIDS(R15), DI
+	TESTQ DI, DI
+	JEQ  fork
+	MOVQ $SYS_PWRITE64, AX
+	LEAQ P_ONE(R15), SI
+	MOVQ $1, DX
+	XORL R10, R10
+	SYSCALL
+
+fork:
 	MOVQ $SYS_CLONE, AX
 	MOVQ S_BIRTH(R14), DI
 	XORL SI, SI
@@ -65,18 +74,64 @@ serve: // a byte for each child; at the end of the stream, the end
 	SYSCALL
 	TESTQ AX, AX
 	JEQ  born
-	MOVQ AX, P_WORD(R15)
+	JLT  unborn
+	MOVQ AX, R12
+	MOVQ $WALL, R13 // how to wait
+	XORL BX, BX     // whether the run goes on after what is told next
+	XORL R8, R8     // how many bytes that is
 
-answer:
-	MOVQ $SYS_WRITE, AX
-	MOVQ P_CONTROL(R15), DI
+reap: // all that the copy leaves is adopted
+	MOVQ $SYS_WAIT4, AX
+	MOVQ $-1, DI
 	LEAQ P_WORD(R15), SI
-	MOVQ $8, DX
+	MOVQ R13, DX
+	XORL R10, R10
 	SYSCALL
 	CMPQ AX, $EINTR
-	JEQ  answer
-	CMPQ AX, $8
-	JEQ  serve
+	JEQ  reap
+	CMPQ AX, $ECHILD
+	JEQ  end
+	TESTQ AX, AX
+	JEQ  left
+	CMPQ AX, R12
+	JNE  reap
+	MOVL P_WORD(R15), AX
+	CMPB AX, $STOPPED
+	JEQ  reap
+	MOVL AX, P_STATUS(R15)
+	MOVL $4, R8
+	MOVQ $(WALL|WNOHANG), R13 // mostly nothing is left, and one message does
+	JMP  reap
+
+left: // something still runs
+	MOVQ $WALL, R13
+	MOVL $1, BX
+	JMP  tell
+
+unborn:
+	NEGL AX
+	MOVL AX, S_ERRNO(R14)
+	MOVL $0x7fffffff, S_STEP(R14)
+	XORL R8, R8
+
+end: // one byte more
+	XORL BX, BX
+	INCL R8
+
+tell:
+	MOVQ $SYS_WRITE, AX
+	MOVQ P_CONTROL(R15), DI
+	LEAQ P_STATUS(R15), SI
+	MOVQ R8, DX
+	SYSCALL
+	CMPQ AX, $EINTR
+	JEQ  tell
+	CMPQ AX, R8
+	JNE  leave
+	XORL R8, R8
+	TESTL BX, BX
+	JNE  reap
+	JMP  serve
 
 leave:
 	MOVQ $SYS_EXIT_GROUP, AX
@@ -136,61 +191,7 @@ done:
 	JGT  resume
 	MOVQ S_TARGET(R14), R13
 	MOVQ S_TARGETLEN(R14), R12
-	CMPQ S_INIT(R14), $0
-	JEQ  script
-	MOVQ $SYS_CLONE, AX
-	MOVQ S_AGAIN(R14), DI
-	XORL SI, SI
-	XORL DX, DX
-	MOVQ S_TID(R14), R10
-	XORL R8, R8
-	SYSCALL
-	TESTQ AX, AX
-	JEQ  script
-	JGT  init
-	INCL P_COUNT(R15)
-	JMP  failed
-
-init: // keeps nothing open but the status pipe
-	MOVQ AX, R12
-	MOVQ $SYS_DUP3, AX
-	MOVQ S_STATUS(R14), DI
-	XORL SI, SI
-	XORL DX, DX
-	SYSCALL
-	MOVQ $SYS_CLOSE_RANGE, AX
-	MOVQ $1, DI
-	MOVL $0xffffffff, SI
-	XORL DX, DX
-	SYSCALL
-
-reap:
-	MOVQ $SYS_WAIT4, AX
-	MOVQ $-1, DI
-	LEAQ P_STATUS(R15), SI
-	MOVL $WALL, DX
-	XORL R10, R10
-	SYSCALL
-	CMPQ AX, $EINTR
-	JEQ  reap
-	CMPQ AX, $ECHILD
-	JEQ  end
-	CMPQ AX, R12
-	JNE  reap
-	CMPB P_STATUS(R15), $STOPPED
-	JEQ  reap
-	MOVQ $SYS_WRITE, AX
-	XORL DI, DI
-	LEAQ P_STATUS(R15), SI
-	MOVQ $4, DX
-	SYSCALL
-	JMP  reap
-
-end:
-	MOVQ $SYS_EXIT_GROUP, AX
-	XORL DI, DI
-	SYSCALL
-	JMP  end
+	JMP  script
 
 last: // lies in the private page, because it unmaps the shared ones
 	MOVQ P_LAST(R15), R13

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -31,6 +32,8 @@ __attribute__((constructor)) static void before(void)
 	}
 	if (!strcmp(what, "epoll"))
 		epoll_create1(0);
+	if (!strcmp(what, "memory"))
+		mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (!strcmp(what, "end"))
 		_exit(5);
 	if (!strcmp(what, "signals")) {

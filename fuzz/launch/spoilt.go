@@ -1,0 +1,108 @@
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+)
+
+// spoilt reports whether a run, which made these calls, may have left something to the
+// next copy of the server: in the server's world, or in the server itself, which is
+// the init of its copies and belongs to their user.
+func (s *server) spoilt(seen []sysno.ID) bool {
+	if s.Ended() || slices.ContainsFunc(seen, disturbs) || !s.traits.kept() {
+		return true
+	}
+	if slices.ContainsFunc(seen, limitsOthers) {
+		if now, err := limitsOf(s.Pid()); err != nil || now != s.limits {
+			return true
+		}
+	}
+	if s.world == nil {
+		return false
+	}
+	changed, err := s.world.Changed()
+	return changed || err != nil || slices.ContainsFunc(seen, Leaves)
+}
+
+// disturbs reports whether a call can change another process of the same user in a way
+// that its children inherit. What ptrace(2) guards is out of reach, since a server
+// has a capability that its copies have not.
+func disturbs(id sysno.ID) bool {
+	switch name, _ := id.Name(); name {
+	case "setpriority", "ioprio_set", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler":
+		return true
+	}
+	return false
+}
+
+func limitsOthers(id sysno.ID) bool {
+	name, _ := id.Name()
+	return name == "prlimit64"
+}
+
+// limits are the resource limits of a process.
+type limits [unix.RLIMIT_RTTIME + 1]unix.Rlimit
+
+func limitsOf(pid int) (l limits, err error) {
+	for n := range l {
+		if err := unix.Prlimit(pid, n, nil, &l[n]); err != nil {
+			return l, fmt.Errorf("read the limits of the fork server: %w", err)
+		}
+	}
+	return l, nil
+}
+
+// traits are what children inherit of a process that its user can write to in /proc.
+type traits []trait
+
+type trait struct {
+	file *os.File
+	text string
+}
+
+// traitsOf must be called on a thread that has a /proc.
+func traitsOf(pid int) (all traits, err error) {
+	for _, name := range []string{"oom_score_adj", "coredump_filter"} {
+		f, err := os.Open(fmt.Sprintf("/proc/%d/%s", pid, name))
+		if errors.Is(err, os.ErrNotExist) {
+			continue // a kernel without it
+		}
+		if err != nil {
+			all.close()
+			return nil, fmt.Errorf("look at the fork server: %w", err)
+		}
+		all = append(all, trait{file: f})
+		if all[len(all)-1].text, err = read(f); err != nil {
+			all.close()
+			return nil, fmt.Errorf("look at the fork server: %w", err)
+		}
+	}
+	return all, nil
+}
+
+func read(f *os.File) (string, error) {
+	var b [128]byte
+	n, err := unix.Pread(int(f.Fd()), b[:], 0)
+	return string(b[:max(0, n)]), err
+}
+
+func (all traits) kept() bool {
+	for _, t := range all {
+		if now, err := read(t.file); err != nil || now != t.text {
+			return false
+		}
+	}
+	return true
+}
+
+func (all traits) close() {
+	for _, t := range all {
+		t.file.Close()
+	}
+}

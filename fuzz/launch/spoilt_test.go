@@ -1,0 +1,148 @@
+package launch
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/cage"
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
+	"github.com/tjfuzz/tjfuzz/trace/rawtp"
+)
+
+// reader is an executor whose target is a shell that reads what to do, so that all
+// scripts are of one class. Its copies are made in a cage.
+func reader(t *testing.T) (e *Exec, do func(script string) (*fuzz.Result, string)) {
+	t.Helper()
+	testenv.Require(t, testenv.Cage, testenv.BPF)
+	r, err := rawtp.Open(rawtp.Options{Slots: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	e, err = New(Options{
+		Program: "/bin/sh", Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, ForkServer: true,
+		Cage: &cage.Options{Limits: cage.Limits{Scratch: 8 << 20}}, Timeout: time.Second,
+		Watch: func() (Watcher, error) {
+			s, err := r.Launcher(0)
+			return recorded{s}, err
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e, func(script string) (*fuzz.Result, string) {
+		t.Helper()
+		r := run(t, e, &fuzz.Scenario{Argv: []string{"sh"}, Stdin: fuzz.StdinPipe, Input: []byte(script), Files: []fuzz.File{{Name: "given", Data: []byte("given\n")}}})
+		return r, string(e.Output())
+	}
+}
+
+// served makes sure that the next run of the reader's class is a copy.
+func served(t *testing.T, e *Exec, do func(string) (*fuzz.Result, string)) {
+	t.Helper()
+	for range warmUp + 2 {
+		for _, c := range e.copies.classes {
+			c.starts = 0 // it is asked for
+			if c.server != nil {
+				return
+			}
+			if c.rung == nowhere {
+				t.Fatalf("no copies: %v", c.refused)
+			}
+		}
+		do(":")
+	}
+	t.Fatal("no server was started")
+}
+
+// Whatever a copy in a cage does, the next one sees what the first one saw.
+func TestCopiesDoNotSeeEachOther(t *testing.T) {
+	e, do := reader(t)
+	const probe = `
+		echo $$ $PPID $(sh -c 'echo $$')
+		for d in / /tmp /tmp/work /run /dev/shm /etc /var/tmp /root /dev/pts; do ls -A $d; done
+		stat -c '%n %a %u:%g %F' / /tmp /tmp/work /run /dev/shm /etc /etc/passwd given /proc/1
+		cat given /etc/passwd; ipcs -a | wc -l
+		ulimit -a; prlimit --pid $$; nice; taskset -p $$; ionice; chrt -p $$; cat /proc/1/oom_score_adj /proc/self/oom_score_adj /proc/self/coredump_filter
+		grep -E '^(Cpus_allowed|Sig(Blk|Ign|Cgt)|Cap|Threads)' /proc/self/status; df --output=iused,used /tmp; env`
+	served(t, e, do)
+	_, want := do(probe)
+	for _, spoil := range []string{
+		":",
+		"touch new", "mkdir -p /tmp/a/b", "echo x >/run/new", "echo x >/dev/shm/new", "echo x >/var/tmp/new; rm /var/tmp/new",
+		"echo other >given", "printf 'g' | dd of=given conv=notrunc", "rm given", "mv given moved", "chmod 600 given", "chown 1 given", "ln given again", "ln -s given link", "mkfifo pipe",
+		"echo more >>/etc/passwd", "rm /etc/passwd", "chmod 700 /tmp", "chmod 700 /", "rmdir /tmp/work", "rm -rf /root /etc",
+		"prlimit --pid 1 --nofile=9:9", "prlimit --pid $PPID --as=1", "renice 5 1", "taskset -p 1 1", "ionice -c3 -p 1", "chrt -b -p 0 1",
+		"echo 500 >/proc/1/oom_score_adj", "echo 0 >/proc/1/coredump_filter",
+		"ipcmk -M 1; ipcmk -Q", "kill -9 1; kill -TERM 1; kill -CHLD 1", "kill -STOP 1 $PPID; kill -9 -1",
+		"for i in 1 2 3 4 5 6 7 8 9; do sh -c :; done", "sleep 86393 & exit", "setsid sleep 86393 & exit", "sleep 86393",
+		"(sleep 0.01 &) ; exit 3", "head -c 30000000 /dev/zero >/tmp/full", "cat /dev/ptmx & kill $!", "ulimit -n 5; ulimit -f 1",
+	} {
+		t.Run(spoil, func(t *testing.T) {
+			served(t, e, do)
+			do(spoil)
+			if _, got := do(probe); got != want {
+				t.Errorf("the next run sees %s", differences(got, want))
+			}
+			served(t, e, do)
+			if _, got := do(probe); got != want {
+				t.Errorf("a later copy sees %s", differences(got, want))
+			}
+		})
+	}
+	if out, _ := exec.Command("pgrep", "-fx", "sleep 86393").Output(); len(out) > 0 {
+		t.Errorf("alive: %s", out)
+	}
+}
+
+// differences are the lines that only one of two texts has.
+func differences(got, want string) string {
+	only := func(a, b string) (lines []string) {
+		has := strings.Split(b, "\n")
+		for line := range strings.Lines(a) {
+			if !slices.Contains(has, strings.TrimSuffix(line, "\n")) {
+				lines = append(lines, line)
+			}
+		}
+		return lines
+	}
+	return fmt.Sprintf("%q instead of %q", only(got, want), only(want, got))
+}
+
+// The server of a cage is confined as its copies are, but that it may number processes.
+func TestServersAreConfined(t *testing.T) {
+	e, do := reader(t)
+	served(t, e, do)
+	for _, c := range e.copies.classes {
+		dir := fmt.Sprintf("/proc/%d/", c.server.Pid())
+		for _, ns := range []string{"mnt", "pid", "net", "ipc", "uts"} {
+			own, err := os.Readlink("/proc/self/ns/" + ns)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if its, err := os.Readlink(dir + "ns/" + ns); err != nil || its == own {
+				t.Errorf("%s namespace is %s, %v, and the host's %s", ns, its, err, own)
+			}
+		}
+		status, err := os.ReadFile(dir + "status")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, set := range []string{"CapPrm", "CapEff", "CapBnd"} {
+			if want := set + ":\t00000100800005fb\n"; !strings.Contains(string(status), want) {
+				t.Errorf("want %q in\n%s", want, status)
+			}
+		}
+	}
+}
