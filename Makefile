@@ -13,10 +13,10 @@ linking := $(if $(filter static,$(LINK)),$(static))
 stamp   := -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo test test-long bench generate release clean
+.PHONY: help setup build demo test test-long bench bench-overhead bench-discovery bench-recall generate release clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install what building, the demo and the tests need
 	@scripts/setup build demo test
@@ -37,10 +37,22 @@ test-long: ## the tests that learn, at full length: 14 programs a minute each, 2
 	@scripts/setup build test
 	TJFUZZ_LONG=1 TJFUZZ_LEARN=60s $(GO) test -v -count=1 -timeout 90m ./trace/rawtp ./cmd/tjfuzz ./benchmarks/acceptance
 
-bench: ## what recording costs, beside other tools (as root; half an hour), then the other benchmarks
+bench: bench-overhead bench-discovery bench-recall ## all benchmarks (as root; most of a day)
+	$(GO) test -run '^$$' -bench . -benchmem -timeout 2h ./...
+
+bench-overhead: ## what recording costs, beside other tools (half an hour)
 	@scripts/setup build test bench
 	$(GO) run ./benchmarks/overhead
-	$(GO) test -run '^$$' -bench . -benchmem -timeout 2h ./...
+
+# 14 programs, four sessions each of up to 5 minutes: DISCOVERY='-programs jq -duration 60s' is shorter.
+bench-discovery: ## what learning finds, when, and by varying what (hours)
+	@scripts/setup build test bench
+	$(GO) run ./benchmarks/discovery $(DISCOVERY)
+
+# RECALL='-programs sed -duration 60s -dir DIR' is shorter.
+bench-recall: ## what learning misses, by upstream test suites (hours)
+	@scripts/setup build test bench
+	$(GO) run ./benchmarks/recall $(RECALL)
 
 generate: ## make all generated files anew
 	@scripts/setup build generate

@@ -76,7 +76,13 @@ var table = []row{
 	{pkg: "cmd/tjfuzz", own: []string{anything}, foreign: []string{cobra}},
 	{pkg: "benchmarks", own: []string{anything}},
 	{pkg: "benchmarks/acceptance"},
+	{pkg: "benchmarks/learning"},
+	{pkg: "benchmarks/discovery", own: []string{"benchmarks/learning"}},
 	{pkg: "benchmarks/overhead"},
+	{
+		pkg: "benchmarks/recall",
+		own: []string{"benchmarks/learning", "enforce/filter", "internal/sysno", "synth", "synth/format", "trace", "trace/rawtp"},
+	},
 	{pkg: "benchmarks/targets/gofuzz"},
 	{pkg: "benchmarks/victims"},
 }

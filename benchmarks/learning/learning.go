@@ -1,0 +1,87 @@
+// Package learning has what the benchmarks of learning share: it builds the tjfuzz of
+// this tree, learns with it, and says on what machine. It knows tjfuzz by its command line
+// only, and refuses to know what is measured. Its hazard is a result of another build
+// than one believes: whoever keeps results also keeps when they were made.
+package learning
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Build makes tjfuzz in a directory and returns its path.
+func Build(ctx context.Context, dir string) (tjfuzz string, err error) {
+	tjfuzz = filepath.Join(dir, "tjfuzz")
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", tjfuzz, "github.com/tjfuzz/tjfuzz/cmd/tjfuzz").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build tjfuzz: %w\n%s", err, out)
+	}
+	return tjfuzz, nil
+}
+
+// Result is what `tjfuzz learn --json` tells of a session, as far as it is used here.
+type Result struct {
+	Stop     string  `json:"stop"`
+	Runs     uint64  `json:"runs"`
+	Seconds  float64 `json:"seconds"`
+	Observed int     `json:"syscalls_observed"`
+	Allowed  int     `json:"syscalls_allowed"`
+	Chance   float64 `json:"chance_of_another"`
+	Found    []Found `json:"found"` // in the order of the runs
+}
+
+// Found says which run was first to show a syscall.
+type Found struct {
+	Syscall string   `json:"syscall"`
+	Run     uint64   `json:"run"`
+	Seconds float64  `json:"seconds"`
+	Phase   string   `json:"phase"`
+	Varied  []string `json:"varied"`
+}
+
+// Learn learns a program, with nothing but the flags that are given, and returns what
+// learn printed. The profile, profile.json, and the state directory are in dir.
+func Learn(ctx context.Context, tjfuzz, dir, program string, flags ...string) ([]byte, error) {
+	argv := slices.Concat([]string{"learn", "--quiet", "--json", "--state", filepath.Join(dir, "state"),
+		"-o", filepath.Join(dir, "profile.json")}, flags, []string{"--", program})
+	cmd := exec.CommandContext(ctx, tjfuzz, argv...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("learn %s: %w\n%s", program, err, stderr.String())
+	}
+	return out, nil
+}
+
+// Parse reads what Learn returns.
+func Parse(result []byte) (*Result, error) {
+	var r Result
+	if err := json.Unmarshal(result, &r); err != nil {
+		return nil, fmt.Errorf("read the result of learn: %w", err)
+	}
+	return &r, nil
+}
+
+// Machine is what a reader has to know of it: kernel, processors, and how busy it is.
+func Machine() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "unknown machine"
+	}
+	load, _ := os.ReadFile("/proc/loadavg")
+	one, _, _ := strings.Cut(string(load), " ")
+	return fmt.Sprintf("Linux %s %s, %d processors, load %s",
+		unix.ByteSliceToString(u.Release[:]), runtime.GOARCH, runtime.NumCPU(), one)
+}

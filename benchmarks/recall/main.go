@@ -1,0 +1,235 @@
+// Recall measures what learning misses. For each program it learns a policy with
+// `tjfuzz learn`, as a person would, and then runs the test suite that the program's
+// authors have written, with the program under that policy and every call recorded
+// that the policy does not allow. It decides which suites there are and how each
+// is run; it refuses to show a suite, or what came of it, to the fuzzer.
+//
+//	go run ./benchmarks/recall -programs gzip,sed             # as root
+//	go run ./benchmarks/recall -duration 60s -dir recall.d    # keeps sources and profiles
+//
+// The suite comes from the Debian source package of the program that is installed. A
+// wrapper takes the program's place in it: it enters a cgroup, which the recorder of
+// tjfuzz is attached to, loads the policy with log as the default action, and becomes
+// the program. So nothing is refused, and each syscall of each invocation counts.
+//
+// Its main hazard is a suite that does not test the program that was learned: it must
+// pass as many tests with the wrapper as with the program itself, and both are printed.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/tjfuzz/tjfuzz/benchmarks/learning"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintf(os.Stderr, "recall: %v\n", err)
+		}
+		os.Exit(1)
+	}
+}
+
+// bench is one run of the benchmark.
+type bench struct {
+	dir      string
+	tjfuzz   string
+	duration time.Duration
+	execs    uint64
+	limit    time.Duration
+	progress io.Writer
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("recall", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	all := recipes()
+	var (
+		programs = flags.String("programs", names(all), "the `programs`, separated by commas")
+		duration = flags.Duration("duration", 5*time.Minute, "learn each program for this `time` at the most")
+		limit    = flags.Duration("limit", 30*time.Minute, "the `time` that preparing or running a suite may take")
+		dir      = flags.String("dir", "", "keep sources, profiles and what the suites wrote in this `directory`, and use what is there (default: a temporary one)")
+	)
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return errors.New("usage: recall [-programs LIST] [-duration TIME] [-limit TIME] [-dir DIRECTORY]")
+	}
+	var chosen []recipe
+	for _, name := range strings.Split(*programs, ",") {
+		i := slices.IndexFunc(all, func(r recipe) bool { return r.name == name })
+		if i < 0 {
+			return fmt.Errorf("-programs: there is no recipe for %q; there are %s", name, names(all))
+		}
+		chosen = append(chosen, all[i])
+	}
+	b := &bench{duration: *duration, limit: *limit, progress: stderr}
+	var err error
+	if *dir == "" {
+		if b.dir, err = os.MkdirTemp("", "tjfuzz-recall-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(b.dir)
+	} else if b.dir, err = filepath.Abs(*dir); err != nil {
+		return err
+	}
+	archive, err := openArchive(ctx, filepath.Join(b.dir, "archive"))
+	if err != nil {
+		return err
+	}
+	if b.tjfuzz, err = learning.Build(ctx, b.dir); err != nil {
+		return err
+	}
+	var rows []tableRow
+	for i := range chosen {
+		row := b.measure(ctx, archive, &chosen[i])
+		if ctx.Err() != nil {
+			break
+		}
+		rows = append(rows, row)
+	}
+	fmt.Fprint(stdout, report(strings.Join(append([]string{"go run ./benchmarks/recall"}, args...), " "), rows))
+	return nil
+}
+
+func names(all []recipe) string {
+	var out []string
+	for _, r := range all {
+		out = append(out, r.name)
+	}
+	return strings.Join(out, ",")
+}
+
+func (b *bench) say(format string, args ...any) {
+	fmt.Fprintf(b.progress, "recall: "+format+"\n", args...)
+}
+
+// row is what was measured of a program.
+type tableRow struct {
+	name, version, leaves string
+	failed                string
+
+	learned  *learning.Result
+	at       time.Time // when it was learned
+	plain    tally
+	watched  *watched
+	missed   []call
+	answered []call
+}
+
+// measure never fails: a row says why there is no number.
+func (b *bench) measure(ctx context.Context, a *archive, r *recipe) tableRow {
+	out := tableRow{name: r.name, leaves: r.leaves}
+	if err := b.fill(ctx, a, r, &out); err != nil {
+		out.failed = err.Error()
+		b.say("%s: %v", r.name, err)
+	}
+	return out
+}
+
+func (b *bench) fill(ctx context.Context, a *archive, r *recipe, out *tableRow) (err error) {
+	dir := filepath.Join(b.dir, r.name)
+	s := &suite{recipe: r, dir: filepath.Join(dir, "source"), limit: b.limit}
+	if s.real, err = exec.LookPath(r.name); err != nil {
+		return fmt.Errorf("%w; run scripts/setup bench", err)
+	}
+	if s.real, err = filepath.EvalSymlinks(s.real); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if out.version, err = b.prepare(ctx, a, s); err != nil {
+		return err
+	}
+	if out.learned, out.at, err = b.learn(ctx, dir, s.real); err != nil {
+		return err
+	}
+	policy, err := readPolicy(filepath.Join(dir, "profile.json"))
+	if err != nil {
+		return err
+	}
+	policy = logging(policy)
+	if out.plain, err = b.plain(ctx, s, filepath.Join(dir, "plain.log")); err != nil {
+		return err
+	}
+	b.say("%s: the suite, under the policy", r.name)
+	if out.watched, err = s.watch(ctx, filepath.Join(dir, "watched"), policy); err != nil {
+		return err
+	}
+	out.missed, out.answered = out.watched.missed(policy)
+	return nil
+}
+
+// plain runs the suite with the program itself, unless its log is there from before.
+func (b *bench) plain(ctx context.Context, s *suite, log string) (tally, error) {
+	if text, err := os.ReadFile(log); err == nil {
+		return s.count(string(text)), nil
+	}
+	b.say("%s: the suite, with the program itself", s.name)
+	t, err := s.run(ctx, s.real, log+".unfinished")
+	if err != nil {
+		return t, err
+	}
+	return t, os.Rename(log+".unfinished", log)
+}
+
+// prepare fetches and prepares the source of a suite, unless that is done already.
+func (b *bench) prepare(ctx context.Context, a *archive, s *suite) (version string, err error) {
+	done := s.dir + ".version"
+	if text, err := os.ReadFile(done); err == nil {
+		return string(text), nil
+	}
+	b.say("%s: fetching and preparing the source", s.name)
+	if err := os.RemoveAll(s.dir); err != nil {
+		return "", err
+	}
+	if version, err = a.fetch(ctx, s.pkg, s.dir); err != nil {
+		return "", err
+	}
+	limited, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	if out, err := shell(limited, s.dir, s.prepare, s.dir+".log"); err != nil {
+		return "", fmt.Errorf("prepare the suite: %w\n%s", err, tail(out))
+	}
+	return version, os.WriteFile(done, []byte(version), 0o644)
+}
+
+// learn learns the program as a person would who does not think about it, unless there
+// is a profile already.
+func (b *bench) learn(ctx context.Context, dir, program string) (*learning.Result, time.Time, error) {
+	path := filepath.Join(dir, "learned.json")
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		b.say("learning %s", program)
+		text, err = learning.Learn(ctx, b.tjfuzz, dir, program, "--seed", "1", "--duration", b.duration.String(), "--execs", fmt.Sprint(b.execs))
+		if err == nil {
+			err = os.WriteFile(path, text, 0o644)
+		}
+	}
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	result, err := learning.Parse(text)
+	return result, info.ModTime(), err
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tjfuzz/tjfuzz/benchmarks/learning"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
+	"github.com/tjfuzz/tjfuzz/synth"
+)
+
+// small is a suite of three tests for cat, of which one fails and one is skipped.
+var small = recipe{name: "cat", place: "bin/cat", count: automake, suite: each + `
+printf 'one\ntwo\n' >want
+same first want ./bin/cat want
+status=0; ./bin/cat missing 2>/dev/null || status=$?; ended second $status
+ended third 77
+`}
+
+func named(t *testing.T, name string) sysno.ID {
+	t.Helper()
+	id, ok := sysno.Lookup(sysno.Native(), name)
+	if !ok {
+		t.Fatalf("there is no syscall %q", name)
+	}
+	return id
+}
+
+func TestMissedCallsAreNamedWithTheInvocationThatMadeThem(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	testenv.Program(t, "gcc")
+	real, err := exec.LookPath("cat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	s := &suite{recipe: &small, dir: dir, real: real, limit: time.Minute}
+	plain, err := s.run(t.Context(), real, filepath.Join(dir, "plain"))
+	if want := (tally{1, 1, 1}); err != nil || plain != want {
+		t.Fatalf("with the program itself: %+v, %v; want %+v", plain, err, want)
+	}
+	p := &synth.Policy{Default: synth.Verdict{Action: synth.Log}, Archs: []sysno.Arch{sysno.Native()}}
+	group := synth.Group{Name: "test"}
+	for _, name := range []string{"execve", "read", "write", "close", "exit_group"} {
+		group.Rules = append(group.Rules, synth.Rule{ID: named(t, name), Tier: synth.Observed, Verdict: synth.Verdict{Action: synth.Allow}})
+	}
+	p.Groups = []synth.Group{group}
+	w, err := s.watch(t.Context(), filepath.Join(dir, "watched"), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.tally != plain || w.invocations != 2 || w.unrecorded != 0 || w.unrestricted != 0 || !w.lost.Complete() {
+		t.Errorf("got %+v; want two invocations that end as without the wrapper", w)
+	}
+	missed, answered := w.missed(p)
+	i := slices.IndexFunc(missed, func(c call) bool { return c.id == named(t, "openat") })
+	if i < 0 {
+		t.Fatalf("openat is not among the missed: %v", missed)
+	}
+	if got, want := missed[i].by(), "./bin/cat want"; got != want || missed[i].dir != dir {
+		t.Errorf("openat is first by %q in %s, want %q in %s", got, missed[i].dir, want, dir)
+	}
+	for _, c := range missed {
+		if slices.ContainsFunc(group.Rules, func(r synth.Rule) bool { return r.ID == c.id }) {
+			t.Errorf("%v is allowed, and called missed", c.id)
+		}
+	}
+	if len(answered) > 0 {
+		t.Errorf("answered: %v, though the policy answers nothing", answered)
+	}
+	if _, err := os.Stat(string(w.group)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is left behind: %v", w.group, err)
+	}
+}
+
+func TestAProgramIsMeasuredFromLearningToTheReport(t *testing.T) {
+	testenv.Require(t, testenv.BPF, testenv.Cage)
+	testenv.Program(t, "gcc")
+	b := &bench{dir: t.TempDir(), execs: 30, duration: 5 * time.Minute, limit: time.Minute, progress: t.Output()}
+	var err error
+	if b.tjfuzz, err = learning.Build(t.Context(), b.dir); err != nil {
+		t.Fatal(err)
+	}
+	source := filepath.Join(b.dir, "cat", "source")
+	if err := os.MkdirAll(source, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(source+".version", []byte("1.0"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	row := b.measure(t.Context(), nil, &small)
+	got := report("command", []tableRow{row})
+	if row.failed != "" || row.learned.Runs != 30 || row.watched.invocations != 2 || row.watched.tally != row.plain {
+		t.Errorf("%+v\n%s", row, got)
+	}
+	if !strings.Contains(got, "cat, suite of 1.0\n- learned in 30 runs, ") {
+		t.Errorf("the report does not say how cat was learned:\n%s", got)
+	}
+	again := b.measure(t.Context(), nil, &small)
+	if !again.at.Equal(row.at) {
+		t.Error("the profile was not kept")
+	}
+}
+
+func TestSourceEntriesAreThoseOfDebian(t *testing.T) {
+	list := "# comment\ndeb http://archive.example/debian bookworm main\ndeb [arch=amd64] http://other.example/apt stable main\n"
+	if got, want := sourceEntries(list, false), "deb-src http://archive.example/debian bookworm main\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	stanzas := "Types: deb\nURIs: http://other.example/apt\nSuites: x\n\nTypes: deb deb-src\nURIs: http://archive.example/mirror\nSuites: bookworm\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
+	if got, want := sourceEntries(stanzas, true), "Types: deb-src\nURIs: http://archive.example/mirror\nSuites: bookworm\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestTestsAreCountedByWhatTheSuitePrints(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		count  func(string) tally
+		output string
+		want   tally
+	}{
+		{"automake", automake, "PASS: a\nXFAIL: b\nFAIL: c\nSKIP: d\n# PASS:  2\n", tally{2, 1, 1}},
+		{"autotest", autotest, "  1: tar version    ok\n 22: links     FAILED (x.at:1)\n107: skipped     skipped (x.at:2)\n  3: ok                ok\n", tally{2, 1, 1}},
+		{"tap", tap, "1..4\nok 1 - a\nnot ok 2 - b\nok 3 # skip no\nnot ok 4 - c # TODO known breakage\n    ok 1 - subtest\n", tally{2, 1, 1}},
+	} {
+		if got := c.count(c.output); got != c.want {
+			t.Errorf("%s: got %+v, want %+v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestEveryRecipeIsWhole(t *testing.T) {
+	for _, r := range recipes() {
+		if r.name == "" || r.pkg == "" || r.prepare == "" || r.place == "" || r.suite == "" || r.count == nil {
+			t.Errorf("%s: something is missing: %+v", r.name, r)
+		}
+		if out, err := exec.Command("sh", "-nc", r.prepare+"\n"+r.suite).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", r.name, err, out)
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"regexp"
+	"strings"
+)
+
+// recipe is how the upstream test suite of an installed program is run with another
+// file in the program's place. Scripts are for sh -eu, in the source tree.
+type recipe struct {
+	name    string // of the program, as it is learned
+	pkg     string // the Debian package that it is of
+	prepare string // is run once a tree
+	place   string // where in the tree the suite looks for the program
+	suite   string
+	count   func(output string) tally
+	leaves  string // what of the suite is not run, and why; empty when nothing is
+}
+
+// built prepares what automake has made: it builds the tree, for its suite needs more
+// than the one program. The generated files are taken as they are, whatever their dates.
+const built = `
+./configure -q --disable-dependency-tracking --disable-nls CFLAGS=-O0
+make -s -j2 AUTOCONF=: AUTOMAKE=: ACLOCAL=: AUTOHEADER=: MAKEINFO=true
+`
+
+// check runs the tests of a directory by automake.
+func check(dir string) string {
+	return "make -k check -C " + dir + " AUTOCONF=: AUTOMAKE=: ACLOCAL=: AUTOHEADER=: MAKEINFO=true"
+}
+
+// each runs test scripts by themselves, and says how they ended as automake does.
+const each = `
+ended() { # NAME STATUS
+	case $2 in 0) echo "PASS: $1";; 77) echo "SKIP: $1";; *) echo "FAIL: $1";; esac
+}
+same() { # NAME WANT COMMAND...: what the command writes is what the file holds
+	name=$1 want=$2 status=0; shift 2
+	"$@" >got 2>got.err || :
+	cmp got "$want" || status=1
+	[ ! -e "$want.err" ] || cmp got.err "$want.err" || status=1
+	ended "$name" $status
+}
+`
+
+// coreutils runs tests of coreutils without building them: what they find beside the
+// one program are the installed ones.
+func coreutils(program, tests string) recipe {
+	return recipe{
+		name: program, pkg: "coreutils", place: "src/" + program,
+		prepare: `
+mkdir -p src lib
+for p in $(dpkg -L coreutils); do case $p in /bin/*|/usr/bin/*) ln -sf "$p" src/;; esac; done
+touch lib/config.h
+`,
+		suite: each + `
+export VERSION="$(src/` + program + ` --version | sed -n '1s/.* //p')" LOCALE_FR=none LOCALE_FR_UTF8=none
+export abs_top_builddir="$PWD" abs_top_srcdir="$PWD" abs_srcdir="$PWD" srcdir=. top_srcdir=. fail=0
+export built_programs="$(ls src | tr '\n' ' ')" host_os=linux-gnu host_triplet=linux-gnu CONFIG_HEADER="$PWD/lib/config.h"
+export CC=gcc AWK=awk EGREP='grep -E' EXEEXT= MAKE=make PACKAGE_VERSION="$VERSION" PERL=perl SHELL=/bin/sh PATH="$PWD/src:$PATH"
+for t in ` + tests + `; do
+	status=0
+	export CU_TEST_NAME="$(echo "$t" | tr / ,)"
+	case $t in
+	*.pl) timeout 120 perl -w -I./tests -MCuSkip -MCoreutils -M"CuTmpdir qw($t)" "$t" </dev/null 9>&2 || status=$?;;
+	*) timeout 120 sh "$t" </dev/null 9>&2 || status=$?;;
+	esac
+	ended "$t" $status
+done
+`,
+		count:  automake,
+		leaves: "tests that need a program which only the build makes fail with and without",
+	}
+}
+
+func recipes() []recipe {
+	return []recipe{
+		{name: "gzip", pkg: "gzip", prepare: built, place: "gzip", suite: check("tests"), count: automake},
+		{name: "sed", pkg: "sed", prepare: built, place: "sed/sed", count: automake,
+			suite:  "make -k check SUBDIRS=. AUTOCONF=: AUTOMAKE=: ACLOCAL=: AUTOHEADER=: MAKEINFO=true",
+			leaves: "the tests of gnulib, which do not run sed"},
+		{name: "grep", pkg: "grep", prepare: built, place: "src/grep", suite: check("tests"), count: automake,
+			leaves: "the tests of gnulib, which do not run grep"},
+		{name: "diff", pkg: "diffutils", prepare: built, place: "src/diff", suite: check("tests"), count: automake,
+			leaves: "the tests of gnulib, which do not run diff"},
+		{name: "tar", pkg: "tar", prepare: built, place: "src/tar", suite: check("tests"), count: autotest},
+		coreutils("sort", "tests/misc/sort*.sh tests/misc/sort*.pl"),
+		coreutils("ls", "tests/ls/*.sh"),
+		{name: "jq", pkg: "jq", place: "jq", count: automake, prepare: ":",
+			suite: each + `
+export NO_VALGRIND=1
+for t in jqtest onigtest optionaltest base64test utf8test shtest; do
+	status=0; sh tests/$t </dev/null || status=$?; ended $t $status
+done`,
+			leaves: "mantest, whose input the build makes; a test here is a script of up to 300"},
+		{name: "file", pkg: "file", place: "file", count: automake, prepare: ":",
+			suite: each + `
+for t in tests/*.testfile; do
+	name=${t%.testfile}
+	flags=; [ ! -e "$name.flags" ] || flags=-$(cat "$name.flags")
+	printf '%s\n' "$(./file -b $flags "$t")" >got 2>&1
+	printf '%s\n' "$(cat "$name.result")" >want
+	status=0; cmp got want || status=$?; ended "$name" $status
+done`,
+			leaves: "upstream's driver, which calls the library: its files and their results are given to the program"},
+		{name: "xmllint", pkg: "libxml2-utils", place: "xmllint", count: automake, prepare: ":",
+			suite: each + `
+for i in test/scripts/*.script; do
+	x=${i%.script}; n=${x##*/}
+	[ ! -e "$x.xml" ] || same "$n" "result/scripts/$n" sh -c './xmllint --shell "$0" <"$1"' "$x.xml" "$i"
+done
+for i in test/schematron/*.sct; do
+	x=${i%.sct}; n=${x##*/}
+	for j in "$x"_*.xml; do
+		m=${j##*/}; same "$n" "result/schematron/${m%.xml}" ./xmllint --schematron "$i" "$j"
+	done
+done`,
+			leaves: "nearly all: Debian's source lacks the files of others that most tests work on"},
+		{name: "openssl", pkg: "openssl", place: "apps/openssl", count: tap,
+			prepare: `
+./Configure linux-x86_64 >configured
+mkdir -p apps providers
+for m in /usr/lib/*/ossl-modules/*.so; do ln -sf "$m" providers/; done
+perl util/dofile.pl -oMakefile util/wrap.pl.in >util/wrap.pl 2>/dev/null || make -s util/wrap.pl util/shlib_wrap.sh apps/CA.pl apps/progs.h || :
+`,
+			suite: `
+export SRCTOP="$PWD" BLDTOP="$PWD" PERL=perl EXE_EXT= HARNESS_VERBOSE=1 OPENSSL_CONF= RESULT_D="$PWD/test-runs"
+mkdir -p test-runs
+perl test/run_tests.pl 'test_rsa*' 'test_dsa*' 'test_ec' 'test_enc*' 'test_gen*' 'test_req' 'test_x509' 'test_ca' 'test_cms' 'test_smime' \
+	'test_pkcs*' 'test_dgst' 'test_passwd' 'test_rand' 'test_app*' 'test_pkey*' 'test_verify*' 'test_crl*' 'test_sess' 'test_mp_rsa' 'test_out_option' \
+	'test_rehash' 'test_dh*' 'test_sid' 'test_spkac' 'test_ts*' 'test_tsa' 'test_ocsp' 'test_storeutl' 'test_prime' </dev/null 2>&1 || :`,
+			leaves: "the tests that run other programs than openssl, or a server and a client of TLS"},
+		{name: "git", pkg: "git", place: "wrapped/git", count: tap,
+			prepare: `
+make -s -j2 CFLAGS=-O0 NO_CURL=1 NO_EXPAT=1 NO_TCLTK=1 NO_GETTEXT=1 NO_PYTHON=1 NO_OPENSSL=1 t/helper/test-tool GIT-BUILD-OPTIONS
+`,
+			suite: `
+cd t
+export GIT_TEST_INSTALLED="$PWD/../wrapped" GIT_TEST_EXEC_PATH=/usr/lib/git-core
+for t in t000[0-9]*.sh t001*.sh t10*.sh t20*.sh t30*.sh t320*.sh t340*.sh t37*.sh t400*.sh t420*.sh t53*.sh t60*.sh t700*.sh t75*.sh; do
+	timeout 120 sh "$t" </dev/null 2>&1 || :
+done`,
+			leaves: "all but a few hundred of the scripts, for time"},
+	}
+}
+
+// counter makes a count of patterns for what passed, failed and was skipped.
+func counter(passed, failed, skipped string) func(string) tally {
+	patterns := [3]*regexp.Regexp{regexp.MustCompile(passed), regexp.MustCompile(failed), regexp.MustCompile(skipped)}
+	return func(output string) tally {
+		n := func(i int) int { return len(patterns[i].FindAllString(output, -1)) }
+		return tally{n(0), n(1), n(2)}
+	}
+}
+
+var (
+	automake = counter(`(?m)^(PASS|XFAIL): `, `(?m)^(FAIL|ERROR|XPASS): `, `(?m)^SKIP: `)
+	autotest = counter(`(?m)^ *\d+: .* (ok|expected failure)\b.*$`, `(?m)^ *\d+: .* (FAILED|UNEXPECTED PASS)\b.*$`, `(?m)^ *\d+: .* skipped\b.*$`)
+)
+
+// tap counts tests in the form of TAP, those of subtests not apart.
+func tap(output string) tally {
+	var t tally
+	for line := range strings.Lines(output) {
+		ok, not := strings.HasPrefix(line, "ok "), strings.HasPrefix(line, "not ok ")
+		switch {
+		case (ok || not) && (strings.Contains(line, "# skip") || strings.Contains(line, "# SKIP")):
+			t.skipped++
+		case ok || not && strings.Contains(line, "# TODO"):
+			t.passed++
+		case not:
+			t.failed++
+		case ok:
+			t.passed++
+		}
+	}
+	return t
+}

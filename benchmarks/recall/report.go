@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/tjfuzz/tjfuzz/benchmarks/learning"
+)
+
+// report is the table, with what has to be known to read it.
+func report(command string, rows []tableRow) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "What a policy misses that was learned by fuzzing, by the upstream test suite\n%s\n%s\n\n", command, learning.Machine())
+	t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "program\tlearned\tallowed\tinvocations\tin the suite\tmissed\ttests passed\tunder the policy")
+	for _, r := range rows {
+		if r.failed != "" {
+			fmt.Fprintf(t, "%s\tnot measured\n", r.name)
+			continue
+		}
+		fmt.Fprintf(t, "%s\t%d in %.0f s\t%d\t%d\t%d\t%d\t%v\t%v\n", r.name, r.learned.Observed, r.learned.Seconds, r.learned.Allowed,
+			r.watched.invocations, len(r.watched.calls), len(r.missed), r.plain, r.watched.tally)
+	}
+	_ = t.Flush() // a strings.Builder does not fail
+	out.WriteString(`
+Learned are the syscalls that fuzzing saw, allowed those of the profile, with what any
+program may need. In the suite are the syscalls that the program and what it started
+made in all invocations, and missed those of them that the profile does not allow.
+Passed are the tests with the installed program itself, and then with the program under
+the policy, which logs what it does not allow.
+`)
+	for _, r := range rows {
+		r.details(&out)
+	}
+	return out.String()
+}
+
+func (r *tableRow) details(out *strings.Builder) {
+	fmt.Fprintf(out, "\n%s, suite of %s\n", r.name, r.version)
+	if r.failed != "" {
+		fmt.Fprintf(out, "- not measured: %s\n", strings.ReplaceAll(r.failed, "\n", "\n  "))
+		return
+	}
+	fmt.Fprintf(out, "- learned in %d runs, %s: %s; chance of another < %.2g %%\n", r.learned.Runs,
+		r.at.UTC().Format(time.DateTime), r.learned.Stop, 100*r.learned.Chance)
+	if r.leaves != "" {
+		fmt.Fprintf(out, "- left out: %s\n", r.leaves)
+	}
+	for _, c := range sorted(r.missed) {
+		fmt.Fprintf(out, "- missed: %v, first by %s\n", c.id, c.by())
+	}
+	for _, c := range sorted(r.answered) {
+		fmt.Fprintf(out, "- answered with an error, as the profile says: %v\n", c.id)
+	}
+	w := r.watched
+	if w.unrecorded > 0 {
+		fmt.Fprintf(out, "- not recorded: %d invocations, by other users or without descriptors\n", w.unrecorded)
+	}
+	if w.unrestricted > 0 {
+		fmt.Fprintf(out, "- recorded, but without the policy: %d invocations\n", w.unrestricted)
+	}
+	if !w.lost.Complete() || w.dropped.Events > 0 {
+		fmt.Fprintf(out, "- the recording is incomplete: lost %+v, dropped %+v\n", w.lost, w.dropped)
+	}
+}
+
+// by names what made the call. The names are the suite's choice, and escaped.
+func (c call) by() string {
+	if c.command == "" {
+		return fmt.Sprintf("%q, which the program had started", c.comm)
+	}
+	command := c.command
+	if len(command) > 160 {
+		command = command[:160] + "..."
+	}
+	return command
+}
