@@ -28,9 +28,9 @@ import (
 type learnOptions struct {
 	runFlags
 	policyFlags
+	inputFlags
 	output     string
 	seeds      string
-	dictionary string
 	duration   time.Duration
 	execs      uint64
 	seed       uint64
@@ -77,7 +77,7 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
 	f.SetInterspersed(false)
 	f.StringVarP(&o.output, "output", "o", "", "write the profile to this `file`, - for standard output (default PROGRAM.seccomp.json)")
 	f.StringVar(&o.seeds, "seeds", "", "use the files in this `directory` as seeds instead of the built-in ones")
-	f.StringVarP(&o.dictionary, "dictionary", "x", "", "also use the tokens in this `file`, in AFL's format")
+	o.inputFlags.add(f)
 	f.DurationVar(&o.duration, "duration", 5*time.Minute, "stop after this `time` at the latest; 0 for no limit")
 	f.Uint64Var(&o.execs, "execs", 0, "stop after this `number` of runs; 0 for no limit")
 	f.Uint64Var(&o.seed, "seed", 0, "the `number` that all randomness comes from (default: a random one, printed)")
@@ -125,7 +125,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if err != nil {
 		return err
 	}
-	dictionary, err := readDictionary(o.dictionary)
+	inputs, err := o.inputFlags.read()
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if err != nil {
 		return err
 	}
-	found.Dictionary = append(found.Dictionary, dictionary...)
+	found.Dictionary = append(found.Dictionary, inputs.dictionary...)
 	if o.seeds == "" {
 		ranked = append(ranked, corpora.Large())
 	}
@@ -179,7 +179,8 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 		Table: found.Table, Dictionary: found.Dictionary, EnvNames: found.EnvNames, Can: s.can,
 		Workers: o.jobs, Seed: o.seed, Execs: o.execs, Duration: o.duration, Confidence: o.confidence,
 		Only: o.only, Fixed: s.fixed, State: state, Progress: progress.show, Settled: rec.settle,
-		Aside: func() ([]sysno.ID, trace.Lost) { return rec.Seen(), rec.Lost() },
+		Aside:      func() ([]sysno.ID, trace.Lost) { return rec.Seen(), rec.Lost() },
+		NewMutator: inputs.mutators(ctx),
 		NewExecutor: func(worker int) (fuzz.Executor, error) {
 			e, _, err := s.executor(rec, worker)
 			if err != nil {

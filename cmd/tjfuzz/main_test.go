@@ -59,7 +59,7 @@ func TestCommands(t *testing.T) {
 // What records or applies.
 func TestRecordingCommands(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
-	for _, program := range []string{"jq", "sort", "strace"} {
+	for _, program := range []string{"jq", "sort", "strace", "/usr/bin/python3"} {
 		testenv.Program(t, program)
 	}
 	scripts(t, "testdata/recorded", compiled(t))

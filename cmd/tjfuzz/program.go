@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tjfuzz/tjfuzz/fuzz/external"
 	"github.com/tjfuzz/tjfuzz/internal/image"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
 	"github.com/tjfuzz/tjfuzz/trace"
@@ -70,6 +71,9 @@ func runError(err error, program string) error {
 	var step *spawn.StepError
 	if errors.As(err, &step) && strings.HasPrefix(step.Step, "execve") {
 		return hinted(fmt.Errorf("%s cannot be executed: %w", program, step.Errno), "try it without tjfuzz")
+	}
+	if errors.Is(err, external.ErrMutator) {
+		return hinted(err, "docs/mutators.md has what a mutator reads and writes")
 	}
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
 		return hinted(err, "run as root, or see 'tjfuzz doctor'")

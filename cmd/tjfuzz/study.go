@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -178,20 +177,4 @@ func (s *session) accepted(try func(*fuzz.Scenario) (*fuzz.Result, error), seeds
 		}
 	}
 	return ranked, formats, nil
-}
-
-// readDictionary reads a dictionary in AFL's format; without a path, an empty one.
-func readDictionary(path string) (mutate.Dictionary, error) {
-	if path == "" {
-		return nil, nil
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, hinted(fmt.Errorf("read the dictionary: %w", err), "-x takes a file of lines like name=\"token\"")
-	}
-	d, err := mutate.ReadDictionary(bytes.NewReader(b))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return d, nil
 }

@@ -39,7 +39,7 @@ func mutator(mode string) int {
 				os.Exit(4)
 			}
 			if mode == "stays" {
-				select {}
+				stay()
 			}
 			os.Exit(0)
 		}
@@ -52,9 +52,9 @@ func mutator(mode string) int {
 		other := field(int(binary.LittleEndian.Uint32(field(4))))
 		answer := fmt.Sprintf("%x %d %s %s %s", seed, limit, data, other, os.Getenv(Variable))
 		switch {
-		case i == 0:
 		case mode == "hangs":
-			select {}
+			stay()
+		case i == 0:
 		case mode == "dies":
 			fmt.Fprintln(os.Stderr, "Traceback:\nno luck")
 			return 3
@@ -69,6 +69,16 @@ func mutator(mode string) int {
 		out := binary.LittleEndian.AppendUint32(nil, uint32(len(answer)))
 		os.Stdout.Write(append(out, answer...))
 	}
+}
+
+// stay never returns: nobody writes to the pipe.
+func stay() {
+	r, w, err := os.Pipe()
+	if err != nil {
+		panic(err)
+	}
+	_, err = r.Read(make([]byte, 1))
+	panic(fmt.Sprint(w.Fd(), err))
 }
 
 func start(t *testing.T, ctx context.Context, mode string, timeout time.Duration) *Mutator {

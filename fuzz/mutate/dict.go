@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"math"
+	"strconv"
 	"strings"
 )
 
@@ -18,13 +21,16 @@ const (
 	maxLine  = 4*maxToken + 1024
 )
 
+// AllLevels is the level that leaves no token out.
+const AllLevels = math.MaxInt32
+
 // ReadDictionary reads the format of `afl-fuzz -x`: a token a line, as "token",
 // name="token" or name@level="token", with the escapes \\, \" and \xNN; empty
-// lines and lines that start with # are skipped. Levels are checked and then
-// ignored: every token is used. Whatever else stands in the file is an error
+// lines and lines that start with # are skipped. Tokens above level are left out; one
+// without a level has level 0. Whatever else stands in the file is an error
 // that names its line. Source: AFLplusplus dictionaries/README.md and
 // load_extras_file in afl-fuzz-extras.c.
-func ReadDictionary(r io.Reader) (Dictionary, error) {
+func ReadDictionary(r io.Reader, level int) (Dictionary, error) {
 	var d Dictionary
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLine)
@@ -35,11 +41,13 @@ func ReadDictionary(r io.Reader) (Dictionary, error) {
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		token, err := parseToken(line)
+		token, of, err := parseToken(line)
 		if err != nil {
 			return nil, fmt.Errorf("dictionary line %d: %w", n, err)
 		}
-		d = append(d, token)
+		if of <= level {
+			d = append(d, token)
+		}
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("dictionary line %d: %w", n+1, err)
@@ -47,39 +55,78 @@ func ReadDictionary(r io.Reader) (Dictionary, error) {
 	return d, nil
 }
 
-func parseToken(line string) ([]byte, error) {
+// ReadTokens reads a directory in which every file is a token, as afl-fuzz -x does.
+func ReadTokens(dir fs.FS) (Dictionary, error) {
+	entries, err := fs.ReadDir(dir, ".") // sorted by name
+	if err != nil {
+		return nil, err
+	}
+	var d Dictionary
+	for _, e := range entries {
+		if e.IsDir() {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			return nil, err
+		}
+		if n := info.Size(); !info.Mode().IsRegular() || n < 1 || n > maxToken {
+			return nil, fmt.Errorf("%s is not a file of 1 to %d bytes", e.Name(), maxToken)
+		}
+		token, err := fs.ReadFile(dir, e.Name())
+		if err != nil {
+			return nil, err
+		}
+		d = append(d, token)
+	}
+	if len(d) == 0 {
+		return nil, errors.New("no tokens in it")
+	}
+	return d, nil
+}
+
+// parseToken reads a line with a token.
+func parseToken(line string) (token []byte, level int, err error) {
 	label, rest, ok := strings.Cut(line, `"`)
 	if !ok {
-		return nil, errors.New("no quoted token")
+		return nil, 0, errors.New("no quoted token")
 	}
 	if label != "" {
 		name, ok := strings.CutSuffix(strings.TrimSpace(label), "=")
-		if !ok || !isLabel(strings.TrimSpace(name)) {
-			return nil, fmt.Errorf("%q is not a name and '='", label)
+		if ok {
+			level, ok = parseLabel(strings.TrimSpace(name))
+		}
+		if !ok {
+			return nil, 0, fmt.Errorf("%q is not a name and '='", label)
 		}
 	}
 	body, ok := strings.CutSuffix(rest, `"`)
 	if !ok {
-		return nil, errors.New("no closing quote")
+		return nil, 0, errors.New("no closing quote")
 	}
-	token, err := unescape(body)
-	if err != nil {
-		return nil, err
+	if token, err = unescape(body); err != nil {
+		return nil, 0, err
 	}
 	if len(token) == 0 || len(token) > maxToken {
-		return nil, fmt.Errorf("token of %d bytes; 1 to %d are allowed", len(token), maxToken)
+		return nil, 0, fmt.Errorf("token of %d bytes; 1 to %d are allowed", len(token), maxToken)
 	}
-	return token, nil
+	return token, level, nil
 }
 
-// isLabel accepts name and name@level.
-func isLabel(s string) bool {
-	name, level, leveled := strings.Cut(s, "@")
-	digits := strings.Trim(level, "0123456789") == "" && level != ""
+// parseLabel reads name and name@level.
+func parseLabel(s string) (level int, ok bool) {
+	name, digits, leveled := strings.Cut(s, "@")
+	if leveled {
+		n, err := strconv.ParseUint(digits, 10, 31) // no sign
+		if err != nil {
+			return 0, false
+		}
+		level = int(n)
+	}
 	word := strings.IndexFunc(name, func(c rune) bool {
 		return c != '_' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z')
 	}) < 0
-	return name != "" && word && digits == leveled
+	return level, name != "" && word
 }
 
 func unescape(s string) ([]byte, error) {

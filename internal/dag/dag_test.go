@@ -66,6 +66,7 @@ var table = []row{
 	{pkg: "fuzz/mutate"},
 	{pkg: "fuzz/mine", own: []string{"fuzz/mutate"}},
 	{pkg: "fuzz", own: []string{"fuzz/mutate", "trace", "internal/atomicfile", "internal/sysno"}},
+	{pkg: "fuzz/external"},
 	{pkg: "fuzz/cage", own: []string{"internal/spawn"}},
 	{pkg: "fuzz/launch/forkserver", own: []string{"internal/spawn"}},
 	{pkg: "fuzz/launch", own: []string{"fuzz", "fuzz/cage", "fuzz/launch/forkserver", "internal/spawn", "internal/sysno"}},
