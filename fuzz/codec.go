@@ -30,6 +30,8 @@ type scenarioFile struct {
 	Stderr    string   `json:"stderr,omitempty"`
 	Input     string   `json:"input,omitempty"`
 	FileKinds []string `json:"file_kinds,omitempty"` // as many as Files
+	Faults    []string `json:"faults,omitempty"`
+	Kernel    string   `json:"kernel,omitempty"`
 }
 
 // word is a string of any bytes: as JSON a string where it is UTF-8, else {"base64": "..."}.
@@ -151,6 +153,12 @@ func (f *scenarioFile) encodeWorld(s *Scenario) {
 			f.FileKinds = append(f.FileKinds, file.Kind.String())
 		}
 	}
+	for _, fault := range s.World.Faults {
+		f.Faults = append(f.Faults, fault.String())
+	}
+	if w := &s.World; w.Kernel != KernelHost {
+		f.Kernel = w.Kernel.String()
+	}
 }
 
 // decodeWorld is the strict inverse: what is as usual is not said, so that equal
@@ -164,6 +172,16 @@ func (f *scenarioFile) decodeWorld(s *Scenario) (err error) {
 	}
 	if s.World.Input, err = varied(f.Input, fileKinds); err != nil {
 		return fmt.Errorf("kind of the input file: %w", err)
+	}
+	if s.World.Kernel, err = varied(f.Kernel, kernels); err != nil {
+		return fmt.Errorf("kernel: %w", err)
+	}
+	for _, word := range f.Faults {
+		fault, err := ParseFault(word)
+		if err != nil {
+			return err
+		}
+		s.World.Faults = append(s.World.Faults, fault)
 	}
 	if f.FileKinds == nil {
 		return nil

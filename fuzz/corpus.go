@@ -286,6 +286,9 @@ func (c *corpus) draw(r *rand.Rand) draft {
 	for r.IntN(4) == 0 {
 		d.dims[c.budget.pick(r)] = true
 	}
+	if d.dims[dimFaults] {
+		d.faults = c.faults(from)
+	}
 	d.kind = stratum(first)
 	if from != nil {
 		if from.young() {

@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -16,23 +17,31 @@ const (
 	dimEnv
 	dimStreams
 	dimFiles
+	dimFaults
 	dimensions
 )
 
 // dimensionNames are what users call the dimensions.
 var dimensionNames = [dimensions]string{
 	dimBytes: "bytes", dimArgv: "argv", dimEnv: "env", dimStreams: "streams", dimFiles: "files",
+	dimFaults: "faults",
 }
 
 // Dimensions are the parts of a scenario that mutation changes, by name.
 func Dimensions() []string { return dimensionNames[:] }
 
-// varies reports whether Only permits to change the dimension.
+// varies reports whether Only permits, and the executor is able, to change the dimension.
 func (o *Options) varies(d dimension) bool {
+	if d == dimFaults && !o.Can.Faults {
+		return false
+	}
 	return len(o.Only) == 0 || slices.Contains(o.Only, dimensionNames[d])
 }
 
 func (o *Options) checkOnly() error {
+	if slices.Equal(o.Only, []string{dimensionNames[dimFaults]}) && !o.Can.Faults {
+		return errors.New("no syscall can be made to fail here")
+	}
 	for _, name := range o.Only {
 		if !slices.Contains(Dimensions(), name) {
 			return fmt.Errorf("%q is nothing that is varied; there are %s", name, strings.Join(Dimensions(), ", "))

@@ -15,6 +15,7 @@ type draft struct {
 	dims   [dimensions]bool
 	other  []byte // partner of a splice
 	banned map[string]bool
+	faults [][]Fault // of the syscalls that the target makes, where dims has dimFaults
 }
 
 // extraNames are the names of files that draws put into the working directory.
@@ -56,6 +57,11 @@ func (d *draft) mutate(r *rand.Rand, o *Options, p *plugin) Scenario {
 		if len(s.Argv) < maxWords && r.IntN(2) == 0 {
 			s.Argv = slices.Concat(s.Argv, []string{name})
 		}
+	}
+	if d.dims[dimFaults] {
+		drawFaults(r, &s, d.faults)
+	} else if (len(s.World.Faults) > 0 || s.World.Kernel != KernelHost) && r.IntN(2) == 0 {
+		s.World.Faults, s.World.Kernel = nil, KernelHost // else few children of such a find would end normally
 	}
 	s.settle()
 	return s

@@ -3,12 +3,23 @@ package fuzz
 import (
 	"math/rand/v2"
 	"slices"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
 
 // Abilities says what an executor can carry out beyond what every executor can.
 // What it cannot is never drawn.
 type Abilities struct {
 	Terminal bool // streams that are terminals
+	Faults   bool // make syscalls fail, and do without those of newer kernels
+}
+
+// Allow reports whether an executor can carry out a scenario.
+func (a Abilities) Allow(s *Scenario) bool {
+	w := &s.World
+	terminal := s.Stdin == StdinTerminal || w.Stdout == OutputTerminal || w.Stderr == OutputTerminal
+	faults := len(w.Faults) > 0 || w.Kernel != KernelHost
+	return (a.Terminal || !terminal) && (a.Faults || !faults)
 }
 
 // stdins are the kinds of standard input to draw from, the most usual more often.
@@ -76,6 +87,41 @@ func drawFileKind(r *rand.Rand, s *Scenario) {
 	}
 }
 
+// drawFaults makes a syscall fail, mostly one of those that the target makes, or has an
+// older kernel.
+func drawFaults(r *rand.Rand, s *Scenario, ofTarget [][]Fault) {
+	faults := slices.Clone(s.World.Faults)
+	if len(faults) > 0 && r.IntN(2) == 0 {
+		i := r.IntN(len(faults))
+		faults = slices.Delete(faults, i, i+1)
+	}
+	if r.IntN(6) == 0 {
+		s.World.Kernel = Kernel(r.IntN(int(kernels)))
+	} else if len(faults) < maxFaults/2 {
+		from := ofTarget
+		if len(from) == 0 || r.IntN(8) == 0 {
+			from = possible()
+		}
+		f := one(r, one(r, from))
+		faults = slices.DeleteFunc(faults, func(o Fault) bool { return o.ID == f.ID })
+		faults = append(faults, f)
+		slices.SortFunc(faults, func(a, b Fault) int { return a.ID.Compare(b.ID) })
+	}
+	s.World.Faults = faults
+}
+
+// faults are those of the syscalls that an entry shows, or that any run has shown.
+func (c *corpus) faults(from *entry) [][]Fault {
+	return slices.DeleteFunc(slices.Clone(possible()), func(of []Fault) bool {
+		id := of[0].ID
+		if from == nil {
+			return c.books[id] == nil
+		}
+		_, has := slices.BinarySearchFunc(from.seen, id, sysno.ID.Compare)
+		return !has
+	})
+}
+
 // surroundings are the most telling worlds, each tried once: every kind of stream and of
 // input file, with something to work on.
 func surroundings(o *Options, base *Scenario, ways []Scenario, seed func() []byte, add func(Scenario)) {
@@ -109,6 +155,27 @@ func surroundings(o *Options, base *Scenario, ways []Scenario, seed func() []byt
 			try(ways[i], func(s *Scenario) { s.World.Input = k })
 		}
 	}
+	if o.Can.Faults && o.varies(dimFaults) {
+		for k := KernelHost + 1; k < kernels; k++ {
+			try(way, func(s *Scenario) { s.World.Kernel = k })
+		}
+		for _, f := range telling() {
+			try(way, func(s *Scenario) { s.World.Faults = []Fault{f} })
+		}
+	}
+}
+
+// telling are the faults that most programs meet, and most treat in some way.
+func telling() []Fault {
+	var out []Fault
+	for _, s := range []string{"clone3:ENOSYS", "close:EIO", "copy_file_range:EXDEV", "fadvise64:ESPIPE", "fcntl:EINVAL", "getcwd:ENOENT",
+		"getdents64:EIO", "getrandom:ENOSYS", "ioctl:ENOTTY", "lseek:ESPIPE", "mmap:ENOMEM", "newfstatat:EACCES", "openat:EMFILE", "openat:EACCES",
+		"pipe2:EMFILE", "prlimit64:EPERM", "read:EIO", "renameat2:ENOSYS", "socket:EAFNOSUPPORT", "statx:ENOSYS", "unlink:EACCES", "write:EIO"} {
+		if f, err := ParseFault(s); err == nil { // arm64 lacks some
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // settle takes from a scenario that was put together what nobody can see, and what

@@ -45,10 +45,10 @@ type Options struct {
 	Seeds      []Seed
 	Table      mutate.Table
 	Dictionary mutate.Dictionary
-	Can        Abilities
-	EnvNames   []string // environment variables that the target may read
-	Only       []string // what may be varied, of Dimensions; nil means all. It is for measuring what each is worth
-	MaxInput   int      // cap on a mutated input in bytes; 0 means mutate.MaxInput
+	Can        Abilities // of the executors
+	EnvNames   []string  // environment variables that the target may read
+	Only       []string  // what may be varied, of Dimensions; nil means all. It is for measuring what each is worth
+	MaxInput   int       // cap on a mutated input in bytes; 0 means mutate.MaxInput
 
 	Workers     int                                // 0 means 1
 	NewExecutor func(worker int) (Executor, error) // called on the goroutine that will use it
@@ -264,6 +264,7 @@ func (o *Options) stored() ([]Stored, error) {
 		}
 		all = append(all, s...)
 	}
+	all = slices.DeleteFunc(all, func(s Stored) bool { return !o.Can.Allow(&s.Scenario) })
 	for _, s := range all {
 		if !slices.ContainsFunc(o.Bases, func(b Scenario) bool {
 			return len(s.Scenario.Argv) >= o.Fixed && slices.Equal(s.Scenario.Argv[:o.Fixed], b.Argv[:o.Fixed])

@@ -68,6 +68,9 @@ var guards = []guard{
 	{41, "a token", both((*Scenario).usesFile, input("MAGIC")), Scenario{Argv: target("@@"), Stdin: StdinNull, Input: []byte("MAGIC")}},
 	{42, "a token after an option", both(arg("-a"), input("MAGIC")), Scenario{}},
 	{longInput, "a long input", func(s *Scenario) bool { return s.usesInput() && len(s.Input) > 300 }, Scenario{}},
+	{60, "a closed output", func(s *Scenario) bool { return s.World.Stdout == OutputClosed }, Scenario{Argv: target(), Stdin: StdinNull, World: World{Stdout: OutputClosed}}},
+	{61, "a failing call", func(s *Scenario) bool { return slices.Contains(s.World.Faults, Fault{id(0), 5}) },
+		Scenario{Argv: target(), Stdin: StdinNull, World: World{Faults: []Fault{{id(0), 5}}}}},
 	{50, "a file in the directory", func(s *Scenario) bool {
 		return slices.ContainsFunc(s.Files, func(f File) bool { return f.Name == ".config" })
 	}, Scenario{}},
@@ -131,6 +134,7 @@ func (x *synthetic) Close() error {
 func options(t testing.TB, x synthetic) Options {
 	x.t = t
 	return Options{
+		Can:   all,
 		Bases: []Scenario{{Argv: target()}},
 		Seeds: []Seed{{"one", []byte("plain text 12\xde")}, {"two", []byte(strings.Repeat("abc ", 20) + "<seed-two/>")}},
 		Table: mutate.Table{

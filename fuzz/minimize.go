@@ -65,6 +65,10 @@ func (m *minimizer) world() {
 	usual(w.Stdout != OutputFile, func(s *Scenario) { s.World.Stdout = OutputFile })
 	usual(w.Stderr != OutputFile, func(s *Scenario) { s.World.Stderr = OutputFile })
 	usual(w.Input != FileRegular, func(s *Scenario) { s.World.Input = FileRegular })
+	for i := len(w.Faults) - 1; i >= 0; i-- {
+		m.try(func(s *Scenario) { s.World.Faults = without(s.World.Faults, i, i+1) })
+	}
+	usual(w.Kernel != KernelHost, func(s *Scenario) { s.World.Kernel = KernelHost })
 	for i := range m.best.Files {
 		usual(m.best.Files[i].Kind != FileRegular, func(s *Scenario) {
 			s.Files = slices.Clone(s.Files)

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
 )
 
@@ -120,6 +122,12 @@ func (s *Scenario) notes() []string {
 		if f.Kind != FileRegular {
 			add("%q %s", f.Name, f.Kind.note())
 		}
+	}
+	for _, f := range w.Faults {
+		add("%v failing with %s", f.ID, unix.ErrnoName(f.Errno))
+	}
+	if w.Kernel != KernelHost {
+		add("the syscalls of Linux %v only", w.Kernel)
 	}
 	return out
 }

@@ -22,7 +22,7 @@ var samples = []Scenario{
 	{Argv: []string{"x"}, Stdin: StdinPipe, Input: []byte{}},
 	{Argv: []string{"x", "a"}, Stdin: StdinNull, Files: []File{{Name: "a", Data: []byte("1")}, {Name: "d/e", Data: []byte{}}}},
 	{Argv: []string{"x", "@@"}, Stdin: StdinClosed, Input: []byte("1"), Files: []File{{Name: "a", Data: []byte{}, Kind: FileLoop}},
-		World: World{Stdout: OutputBusy, Stderr: OutputPipe, Input: FileSparse}},
+		World: World{Stdout: OutputBusy, Stderr: OutputPipe, Input: FileSparse, Kernel: Kernel4_18, Faults: []Fault{fault("write:EIO")}}},
 }
 
 func TestAStateGivesBackWhatWasStored(t *testing.T) {

@@ -11,6 +11,8 @@ import (
 type World struct {
 	Stdout, Stderr OutputKind
 	Input          FileKind // of the file that @@ stands for
+	Faults         []Fault  // sorted by syscall
+	Kernel         Kernel
 }
 
 // OutputKind says what standard output or standard error is. The zero value is the usual.
@@ -117,6 +119,12 @@ func (s *Scenario) world() []string {
 			add("file "+f.Name, f.Kind.String())
 		}
 	}
+	for _, f := range w.Faults {
+		add("fault", f.String())
+	}
+	if w.Kernel != KernelHost {
+		add("kernel", w.Kernel.String())
+	}
 	return out
 }
 
@@ -140,7 +148,10 @@ func (s *Scenario) checkWorld() error {
 			return fmt.Errorf("file %q is a %s and has data", f.Name, f.Kind)
 		}
 	}
-	return nil
+	if w.Kernel >= kernels {
+		return errors.New("an unknown kernel")
+	}
+	return checkFaults(w.Faults)
 }
 
 const sigpipe = 13 // on all ABIs that have tables

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // all is an executor's abilities where it can do everything.
-var all = Abilities{Terminal: true}
+var all = Abilities{Terminal: true, Faults: true}
 
 // worlds are scenarios that vary everything that can be varied, a name each.
 func worlds() map[string]Scenario {
@@ -47,7 +48,24 @@ func worlds() map[string]Scenario {
 			add("file "+k.String(), func(s *Scenario) { s.Files[1].Kind = k })
 		}
 	}
+	for k := KernelHost + 1; k < kernels; k++ {
+		add("kernel "+k.String(), func(s *Scenario) { s.World.Kernel = k })
+	}
+	for _, of := range possible() {
+		for _, f := range of {
+			add("fault "+f.String(), func(s *Scenario) { s.World.Faults = []Fault{f} })
+		}
+	}
+	add("two faults", func(s *Scenario) { s.World.Faults = []Fault{fault("read:EIO"), fault("openat:EMFILE")} })
 	return out
+}
+
+func fault(s string) Fault {
+	f, err := ParseFault(s)
+	if err != nil {
+		panic(err)
+	}
+	return f
 }
 
 // A state directory that an earlier version made is read as long as this holds.
@@ -107,7 +125,8 @@ func everything() Scenario {
 	return Scenario{
 		Argv: []string{"x", "@@"}, Stdin: StdinTerminal, Input: []byte("in"),
 		Files: []File{{Name: "a", Data: []byte("1")}, {Name: "b", Kind: FileFIFO}},
-		World: World{Stdout: OutputBroken, Stderr: OutputClosed, Input: FileSymlink},
+		World: World{Stdout: OutputBroken, Stderr: OutputClosed, Input: FileSymlink, Kernel: Kernel5_4,
+			Faults: []Fault{fault("read:EIO"), fault("statx:ENOSYS")}},
 	}
 }
 
@@ -143,6 +162,13 @@ func TestAWorldThatCannotBeIsRefused(t *testing.T) {
 		{`"stdin":"null","files":["a"],"file_kinds":["regular"]`, "all files are regular, which is not said"},
 		{`"stdin":"null","files":["a"],"file_kinds":["fifo","fifo"]`, "2 kinds for 1 files"},
 		{`"stdin":"null","files":["a"],"file_kinds":["missing"]`, `file "a" is of an unknown kind`},
+		{`"stdin":"null","kernel":"host"`, `"host" is the usual, which is not said`},
+		{`"stdin":"null","kernel":"5.5"`, `kernel: "5.5" is unknown`},
+		{`"stdin":"null","faults":["read"]`, `"read" is no fault; one is a syscall and an error, as in openat:EMFILE`},
+		{`"stdin":"null","faults":["read:EVIL"]`, `"read:EVIL" is no fault`},
+		{`"stdin":"null","faults":["write:EWOULDBLOCK"]`, `"write:EWOULDBLOCK" is no fault`}, // it has the name EAGAIN
+		{`"stdin":"null","faults":["execve:EPERM"]`, "execve cannot be made to fail"},
+		{`"stdin":"null","faults":["read:EIO","read:EPERM"]`, "faults are not sorted, or two are of one syscall"},
 		{`"stdin":"null","files":["a"],"file_kinds":["door"]`, `kind of file "a": "door" is unknown`},
 	} {
 		_, err := decodeScenario([]byte(`{"version":1,"argv":["x","@@"],` + tt.json + `}`))
@@ -154,6 +180,9 @@ func TestAWorldThatCannotBeIsRefused(t *testing.T) {
 		{Argv: []string{"x"}, Stdin: stdinKinds},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Stdout: outputKinds}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Input: FileFIFO}},
+		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Kernel: kernels}},
+		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Faults: []Fault{{}}}},
+		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Faults: []Fault{{ID: sysno.ID{Arch: sysno.I386, NR: 3}, Errno: 1}}}},
 		{Argv: []string{"x"}, Stdin: StdinNull, Files: []File{{Name: "a", Kind: fileKinds}}},
 		{Argv: []string{"x"}, Stdin: StdinNull, Files: []File{{Name: "a", Kind: FileDirectory, Data: []byte("x")}}},
 	} {
@@ -177,6 +206,7 @@ func TestACommandSaysWhatTheWorldIs(t *testing.T) {
 		{Scenario{Stdin: StdinNull, World: World{Stdout: OutputTerminal, Stderr: OutputBusy}},
 			"x < /dev/null # with a terminal as standard output, a full pipe that does not block as standard error"},
 		{Scenario{Argv: []string{"x", "@@"}, Stdin: StdinNull, World: World{Input: FileLoop}}, "x p.input < /dev/null # with the input file a symbolic link to itself"},
+		{Scenario{Stdin: StdinNull, World: World{Kernel: Kernel3_10, Faults: []Fault{fault("openat:EMFILE")}}}, "x < /dev/null # with openat failing with EMFILE, the syscalls of Linux 3.10 only"},
 		{Scenario{Stdin: StdinNull, Files: []File{{Name: "a\nb", Kind: FileFIFO}}}, `(cd p.files && x < /dev/null) # with "a\nb" a FIFO`},
 	} {
 		if tt.s.Argv == nil {
@@ -211,6 +241,12 @@ func TestEveryTellingWorldIsTried(t *testing.T) {
 	for _, k := range inputKinds() {
 		want = append(want, "input="+k.String())
 	}
+	for _, f := range telling() {
+		want = append(want, "fault="+f.String())
+	}
+	for k := KernelHost + 1; k < kernels; k++ {
+		want = append(want, "kernel="+k.String())
+	}
 	for _, w := range want {
 		if !tried[w] {
 			t.Errorf("%s was not tried", w)
@@ -223,7 +259,8 @@ func TestEveryTellingWorldIsTried(t *testing.T) {
 func TestDrawsReachEveryWorld(t *testing.T) {
 	for _, can := range []Abilities{{}, all} {
 		o := Options{Fixed: 1, Bases: []Scenario{{Argv: []string{"x", "@@"}, Files: []File{{Name: "a"}}}}, Can: can}
-		c := newCorpus(&o, nil)
+		books := map[sysno.ID]*record{fault("read:EIO").ID: {}, fault("getcwd:ENOENT").ID: {}}
+		c := newCorpus(&o, books)
 		r := rand.New(rand.NewPCG(1, 2))
 		drawn := map[string]int{}
 		for range 20_000 {
@@ -232,11 +269,14 @@ func TestDrawsReachEveryWorld(t *testing.T) {
 			if err := s.Check(); err != nil {
 				t.Fatalf("%+v: %v", s, err)
 			}
+			if !can.Allow(&s) {
+				t.Fatalf("%+v was drawn for %+v", s, can)
+			}
 			for _, w := range append(s.world(), "stdin="+s.Stdin.String()) {
 				drawn[w]++
 			}
 		}
-		want := []string{"file a=fifo", "file a=sparse"}
+		want := []string{"file a=fifo", "file a=sparse", "fault=read:EIO", "fault=getcwd:ENOENT", "fault=socket:EMFILE", "kernel=5.10", "kernel=3.10"}
 		for k := StdinNull; k < stdinKinds; k++ {
 			want = append(want, "stdin="+k.String())
 		}
@@ -249,10 +289,14 @@ func TestDrawsReachEveryWorld(t *testing.T) {
 			want = append(want, "input="+k.String())
 		}
 		for _, w := range want {
-			possible := can.Terminal || !strings.HasSuffix(w, "=terminal")
+			possible := (can.Terminal || !strings.HasSuffix(w, "=terminal")) &&
+				(can.Faults || !strings.HasPrefix(w, "fault=") && !strings.HasPrefix(w, "kernel="))
 			if n := drawn[w]; possible != (n > 0) {
 				t.Errorf("%+v: %s was drawn %d times", can, w, n)
 			}
+		}
+		if can.Faults && drawn["fault=read:EIO"] < 5*drawn["fault=socket:EMFILE"] {
+			t.Errorf("a fault of what was seen was drawn %d times, of what was not %d times", drawn["fault=read:EIO"], drawn["fault=socket:EMFILE"])
 		}
 	}
 }
@@ -276,7 +320,49 @@ func needs() []func(*Scenario) bool {
 		func(s *Scenario) bool { return s.World.Stdout == OutputBroken },
 		func(s *Scenario) bool { return s.World.Stderr == OutputClosed },
 		func(s *Scenario) bool { return s.World.Input == FileSymlink },
+		func(s *Scenario) bool { return s.World.Kernel == Kernel5_4 },
+		func(s *Scenario) bool { return slices.Contains(s.World.Faults, fault("read:EIO")) },
+		func(s *Scenario) bool { return slices.Contains(s.World.Faults, fault("statx:ENOSYS")) },
 		func(s *Scenario) bool { return len(s.Files) > 0 && s.Files[len(s.Files)-1].Kind == FileFIFO },
+	}
+}
+
+func TestEachFaultWorthTryingIsOne(t *testing.T) {
+	last := ""
+	for _, f := range worthFailing {
+		if f.syscall <= last && f.syscall != "io_uring_setup" { // sorted as people sort
+			t.Errorf("%s comes after %s", f.syscall, last)
+		}
+		last = f.syscall
+		known := false
+		for _, a := range sysno.Archs() {
+			_, ok := sysno.Lookup(a, f.syscall)
+			known = known || ok
+		}
+		if !known {
+			t.Errorf("%s is no syscall", f.syscall)
+		}
+		for _, name := range strings.Fields(f.errnos) {
+			if _, ok := sysno.Errno(name); !ok {
+				t.Errorf("%s is no error", name)
+			}
+		}
+	}
+	if sysno.Native() == sysno.AMD64 && len(telling()) != 22 {
+		t.Errorf("%d telling faults, want 22", len(telling()))
+	}
+}
+
+func TestAnOldKernelHasWhatARunBeginsWith(t *testing.T) {
+	for k := range kernels {
+		for _, id := range k.Lacks() {
+			if name, _ := id.Name(); slices.Contains(unfailing, name) {
+				t.Errorf("Linux %v lacks %s", k, name)
+			}
+		}
+		if n := len(k.Lacks()); (n == 0) != (k == KernelHost) {
+			t.Errorf("Linux %v lacks %d syscalls", k, n)
+		}
 	}
 }
 

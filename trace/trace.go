@@ -71,7 +71,7 @@ const (
 type Returns struct {
 	Success bool
 	Errnos  []uint16 // positive, sorted
-	Refused bool     // a seccomp filter of the target's own refused it
+	Refused bool     // a seccomp filter, of the target's own or one that injected a fault, refused it
 }
 
 // known reports whether results were recorded.

@@ -188,7 +188,7 @@ func results(r trace.Returns) []string {
 		words = append(words, cmp.Or(unix.ErrnoName(syscall.Errno(e)), fmt.Sprintf("errno %d", e)))
 	}
 	if r.Refused {
-		words = append(words, "refused by a filter of the program's own")
+		words = append(words, "refused by a filter, the program's own or one that made it fail")
 	}
 	return words
 }

@@ -25,8 +25,9 @@ func compiled(t *testing.T) string {
 		}
 	}
 	for name, flags := range map[string][]string{
-		"filter": nil,
-		"exact":  {"-nostdlib", "-static"},
+		"filter":   nil,
+		"fallback": nil,
+		"exact":    {"-nostdlib", "-static"},
 	} {
 		program := testenv.Compile(t, filepath.Join("testdata", name+".c"), flags...)
 		if err := os.Rename(program, filepath.Join(dir, name)); err != nil {

@@ -173,6 +173,14 @@ func (s *session) executor(rec recorder, slot int) (*launch.Exec, watcher, error
 	return e, watched, err
 }
 
+// abilities says what of a scenario's world can be made here. What a filter refuses is
+// not seen by one that notifies, so calls are not made to fail below it.
+func (s *session) abilities(e *launch.Exec) fuzz.Abilities {
+	can := e.Can()
+	can.Faults = can.Faults && s.runs.backend != backendNotify
+	return can
+}
+
 // fixture is what a target finds in its working directory beside its input, so
 // that programs that work on files and directories have some.
 func fixture() []fuzz.File {

@@ -38,7 +38,7 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 		return mine.Found{}, nil, err
 	}
 	defer e.Close()
-	s.can = e.Can()
+	s.can = s.abilities(e)
 	hung, slowest := 0, time.Duration(0)
 	try := func(sc *fuzz.Scenario) (*fuzz.Result, error) {
 		if hung == patience {

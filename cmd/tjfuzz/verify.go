@@ -50,7 +50,8 @@ exit code is 5 when a call was refused.`,
 // verified is a verification with what the recorder lost meanwhile.
 type verified struct {
 	*enforce.Verification
-	Lost trace.Lost
+	Lost  trace.Lost
+	Other int // scenarios of which this host or backend cannot make the world
 }
 
 func runVerify(ctx context.Context, c *cobra.Command, o verifyOptions, args []string) error {
@@ -145,6 +146,9 @@ func verify(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy,
 		return nil, err
 	}
 	defer e.Close()
+	all := len(stored)
+	can := s.abilities(e)
+	stored = slices.DeleteFunc(stored, func(k kept) bool { return !can.Allow(&k.Scenario) })
 	cases := make([]enforce.Case, len(stored))
 	for i, st := range stored {
 		cases[i] = enforce.Case{
@@ -166,7 +170,7 @@ func verify(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy,
 	if err != nil {
 		return nil, err
 	}
-	return &verified{result, rec.Lost()}, nil
+	return &verified{result, rec.Lost(), all - len(stored)}, nil
 }
 
 func (r *verified) text(v voice, c *cobra.Command, path string) {
@@ -183,6 +187,9 @@ func (r *verified) text(v voice, c *cobra.Command, path string) {
 			}
 		}
 		fmt.Fprintf(out, "violation: %s is refused in %d of %d scenarios, first in: %s\n", x.Syscall, n, r.Replays, x.Command)
+	}
+	if r.Other > 0 {
+		v.warn("%d scenarios were not replayed: they need a right or another --backend to make calls fail, be another user, or have a terminal", r.Other)
 	}
 	if len(r.Unexercised) > 0 {
 		ids := make([]sysno.ID, len(r.Unexercised))
@@ -202,7 +209,8 @@ func (r *verified) json(c *cobra.Command) error {
 		Exercised   int                 `json:"rules_exercised"`
 		Unexercised []string            `json:"rules_unexercised"`
 		Complete    bool                `json:"complete"`
-	}{r.Replays, append([]enforce.Violation{}, r.Violations...), r.Exercised, []string{}, r.Lost.Complete()}
+		Other       int                 `json:"not_replayed"`
+	}{r.Replays, append([]enforce.Violation{}, r.Violations...), r.Exercised, []string{}, r.Lost.Complete(), r.Other}
 	for _, rule := range r.Unexercised {
 		result.Unexercised = append(result.Unexercised, rule.ID.String())
 	}

@@ -200,7 +200,8 @@ type stage struct {
 	argv    []string
 	env     []string
 	streams *streams
-	fifo    *fifo // nil where the input is none
+	fifo    *fifo  // nil where the input is none
+	faults  []byte // a filter, nil where nothing is made to fail
 }
 
 // stage prepares a run, in a place of its own or in a lasting world, to which some of the
@@ -221,6 +222,9 @@ func (e *Exec) stage(s *fuzz.Scenario, world *cage.World, files []fuzz.File) (_ 
 		st.place, err = newDirectory(e.room)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if st.faults, err = faultFilter(s); err != nil {
 		return nil, err
 	}
 	if st.argv, st.fifo, err = furnish(st.place, s, files); err != nil {
@@ -269,8 +273,11 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 	} else {
 		spec = st.place.Spec()
 		st.streams.install(&spec.Target)
-		if e.opts.Filter != nil {
+		if e.opts.Filter != nil || st.faults != nil {
 			spec.Target.NoNewPrivs()
+		}
+		if st.faults != nil {
+			spec.Target.Filter(st.faults)
 		}
 		spec.Target.Exec(e.opts.Program, st.argv, st.env, e.opts.Filter)
 	}
@@ -296,7 +303,7 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 		limits.Used, limits.FromStart = e.cage.CPUTime(), false
 	}
 	end, err := p.Wait(limits)
-	r := &fuzz.Result{TimedOut: end.TimedOut, Left: end.Left, Duration: time.Since(began)}
+	r := &fuzz.Result{TimedOut: end.TimedOut, Left: end.Left, Faulted: len(s.World.Faults) > 0, Duration: time.Since(began)}
 	if watch != nil {
 		r.Seen = watch.Seen()
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
 
 // streams are the three standard descriptors of a run.
@@ -275,7 +276,7 @@ func openTerminal() (master, slave *os.File, err error) {
 
 // abilities tries out what the host may not allow, on the thread that is to do it.
 func abilities() fuzz.Abilities {
-	var can fuzz.Abilities
+	can := fuzz.Abilities{Faults: sysno.Native() == sysno.AMD64 || sysno.Native() == sysno.ARM64}
 	if master, slave, err := openTerminal(); err == nil {
 		master.Close()
 		slave.Close()

@@ -21,8 +21,8 @@ type Script struct {
 	keep  []kept // what the uintptr arguments point to
 	lent  []int
 
-	exec     int  // 1 + index of the first call that Exec appended
-	filtered bool // Exec got a filter
+	exec     int // 1 + index of the first call that Exec appended
+	filtered int // 1 + index of the first call that loads a filter
 }
 
 type kept struct {
@@ -65,7 +65,9 @@ func (s *Script) Append(o *Script) {
 	if o.exec != 0 {
 		s.exec = len(s.calls) - len(o.calls) + o.exec
 	}
-	s.filtered = s.filtered || o.filtered
+	if s.filtered == 0 && o.filtered != 0 {
+		s.filtered = len(s.calls) - len(o.calls) + o.filtered
+	}
 }
 
 // String keeps a NUL-terminated copy of v and returns its address.
@@ -118,7 +120,10 @@ func (s *Script) BeforeExec() *Script {
 	o := *s
 	if s.exec != 0 {
 		n := s.exec - 1
-		o.calls, o.names, o.exec, o.filtered = s.calls[:n:n], s.names[:n:n], 0, false
+		o.calls, o.names, o.exec = s.calls[:n:n], s.names[:n:n], 0
+		if o.filtered > n {
+			o.filtered = 0
+		}
 	}
 	return &o
 }
@@ -212,6 +217,20 @@ func (s *Script) DieWithParent() {
 	s.Call("set pdeathsig", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
 }
 
+// Filter appends the loading of a cBPF filter, in the layout of struct sock_filter[],
+// before that of Exec. All that the child does afterwards is under it, and it must not
+// refuse seccomp(2).
+func (s *Script) Filter(filter []byte) {
+	prog := &unix.SockFprog{
+		Len:    uint16(len(filter) / int(unsafe.Sizeof(unix.SockFilter{}))),
+		Filter: (*unix.SockFilter)(unsafe.Pointer(&filter[0])),
+	}
+	if s.filtered == 0 {
+		s.filtered = len(s.calls) + 1
+	}
+	s.Call("load the seccomp filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, Struct(s, prog))
+}
+
 // Exec appends what turns the child into the program: a cBPF filter is loaded
 // where one is given, in the layout of struct sock_filter[], and execve follows
 // as the very next call. Signals arrive again right before. The path must be
@@ -222,12 +241,7 @@ func (s *Script) Exec(path string, argv, env []string, filter []byte) {
 	s.Call("unblock signals", unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK,
 		Struct(s, new(sigset)), 0, unsafe.Sizeof(sigset(0)))
 	if filter != nil {
-		prog := &unix.SockFprog{
-			Len:    uint16(len(filter) / int(unsafe.Sizeof(unix.SockFilter{}))),
-			Filter: (*unix.SockFilter)(unsafe.Pointer(&filter[0])),
-		}
-		s.filtered = true
-		s.Call("load the seccomp filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, Struct(s, prog))
+		s.Filter(filter)
 	}
 	s.Call("execve "+path, unix.SYS_EXECVE, p, a, e)
 }

@@ -36,8 +36,8 @@ type Spec struct {
 	// Init says so; Hold and Listener cannot be had with it.
 	Forker Forker
 
-	// Listener, when not nil, is loaded right before execve. Script.Exec must have
-	// got no filter: that one would decide on how the listener is handed over.
+	// Listener, when not nil, is loaded right before execve. Target must load no
+	// filter: that one would decide on how the listener is handed over.
 	Listener *Listener
 }
 
@@ -143,7 +143,7 @@ func Start(spec *Spec) (*Process, error) {
 		return startCopy(spec)
 	}
 	if spec.Listener != nil {
-		if spec.Target.filtered {
+		if spec.Target.filtered != 0 {
 			return nil, errors.New("spawn: a filter and a listener")
 		}
 		var err error
