@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,13 +38,17 @@ func defaultLimits() limits { return limits{file: 1 << 20, total: 256 << 20} }
 // layouts that fuzzers leave behind:
 //
 //   - plain folders, such as those of libFuzzer;
-//   - output folders of AFL and of tjfuzz (those with a fuzzer_stats or a
-//     fuzzer_setup file): of these, the queue alone;
+//   - output folders of AFL (those with a fuzzer_stats or a fuzzer_setup file),
+//     wherever below dir: of these, queue and crashes. What hangs costs too much.
+//     Beside files named id:..., README.txt is AFL's and no seed;
+//   - state directories of tjfuzz, which have a checkpoint.json: of these, the inputs
+//     in queue, witnesses and crashes. A scenario is more than its input; what else
+//     it is is not known here;
 //   - "go test fuzz v1" files, as in testdata/fuzz: each []byte and string
 //     argument is a seed.
 //
-// Folders whose names begin with a dot are passed over without a word, as is
-// what is no regular file: symbolic links are not followed, except for dir
+// Files and folders whose names begin with a dot are passed over without a word,
+// as is what is no regular file: symbolic links are not followed, except for dir
 // itself. Files of more than 1 MiB, files beyond 256 MiB in all, and what cannot
 // be read or parsed is reported as skipped. When nothing is left, the error is
 // ErrNoSeeds.
@@ -65,11 +70,9 @@ func read(dir string, max limits) ([]Seed, []Skipped, error) {
 		skipped = append(skipped, Skipped{Path: name, Why: fmt.Sprintf(why, args...)})
 	}
 	var total int64
-	outputs := map[string]bool{} // the output folders of fuzzers
+	layouts := map[string]layout{} // of folders
 	err = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
-		// The rest of such a folder is statistics, and inputs that crash the
-		// target or make it hang.
-		wanted := !outputs[path.Dir(name)] || path.Base(name) == "queue"
+		in := layouts[path.Dir(name)]
 		switch {
 		case err != nil && name == ".":
 			return err
@@ -77,12 +80,12 @@ func read(dir string, max limits) ([]Seed, []Skipped, error) {
 			skip(name, "%v", err)
 			return nil
 		case d.IsDir():
-			if name != "." && (strings.HasPrefix(d.Name(), ".") || !wanted) {
+			if name != "." && (strings.HasPrefix(d.Name(), ".") || !in.wants(d)) {
 				return fs.SkipDir
 			}
-			outputs[name] = isOutput(fsys, name)
+			layouts[name] = layoutOf(fsys, name)
 			return nil
-		case !d.Type().IsRegular() || !wanted:
+		case !d.Type().IsRegular() || strings.HasPrefix(d.Name(), ".") || !in.wants(d):
 			return nil
 		}
 		data, err := readFile(fsys, name, max.file)
@@ -127,14 +130,65 @@ func read(dir string, max limits) ([]Seed, []Skipped, error) {
 	return seeds, skipped, nil
 }
 
-// isOutput reports whether a folder is what a fuzzer writes its state to.
-func isOutput(fsys fs.FS, dir string) bool {
-	for _, mark := range []string{"fuzzer_stats", "fuzzer_setup"} {
+// layout says what a folder is to whoever wrote it.
+type layout uint8
+
+const (
+	plain     layout = iota // all files are seeds
+	numbered                // as AFL numbers its files
+	scenarios               // a folder of tjfuzz's
+	output                  // what a fuzzer writes its state to
+)
+
+// layoutOf tells it by what is in the folder.
+func layoutOf(fsys fs.FS, dir string) layout {
+	for _, mark := range []string{"fuzzer_stats", "fuzzer_setup", "checkpoint.json"} {
 		if _, err := fs.Stat(fsys, path.Join(dir, mark)); err == nil {
-			return true
+			return output
 		}
 	}
-	return false
+	entries, _ := fs.ReadDir(fsys, dir) // the walk reads it too, and tells of errors
+	for _, e := range entries {
+		switch {
+		case strings.HasPrefix(e.Name(), "id:"):
+			return numbered
+		case isScenario(fsys, path.Join(dir, e.Name()), e):
+			return scenarios
+		}
+	}
+	return plain
+}
+
+var scenarioName = regexp.MustCompile(`^[0-9a-f]{16}\.json$`)
+
+// isScenario knows the file by its beginning too: a JSON file may have any name.
+func isScenario(fsys fs.FS, name string, e fs.DirEntry) bool {
+	if !e.Type().IsRegular() || !scenarioName.MatchString(e.Name()) {
+		return false
+	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var b [64]byte
+	n, _ := io.ReadFull(f, b[:])
+	text := strings.Join(strings.Fields(string(b[:n])), "")
+	return strings.HasPrefix(text, `{"version":`) && strings.Contains(text, `,"argv":[`)
+}
+
+// wants reports whether something in a folder of layout l can be a seed or hold some.
+func (l layout) wants(e fs.DirEntry) bool {
+	if e.IsDir() {
+		return l != scenarios && (l != output || slices.Contains([]string{"queue", "witnesses", "crashes"}, e.Name()))
+	}
+	switch l {
+	case numbered:
+		return e.Name() != "README.txt"
+	case scenarios:
+		return strings.HasSuffix(e.Name(), ".input")
+	}
+	return l == plain
 }
 
 func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {

@@ -26,7 +26,7 @@ func TestReadKnowsTheLayoutsOfFuzzers(t *testing.T) {
 		{
 			name:  "plain folder",
 			files: map[string]string{"b": "2", "a/c": "1", "a.txt": "0", "empty": "", ".hidden": "h"},
-			want:  []string{".hidden=h", "a.txt=0", "a/c=1", "b=2", "empty="},
+			want:  []string{"a.txt=0", "a/c=1", "b=2", "empty="},
 		},
 		{
 			name: "libFuzzer",
@@ -49,12 +49,44 @@ func TestReadKnowsTheLayoutsOfFuzzers(t *testing.T) {
 				"second/fuzzer_setup":                "x",
 				"second/queue/id:000001,src:000000,": "B",
 			},
-			want: []string{"main/queue/id:000000,orig:a=A", "second/queue/id:000001,src:000000,=B"},
+			want: []string{"main/crashes/id:000000,sig:06=crash", "main/queue/id:000000,orig:a=A", "second/queue/id:000001,src:000000,=B"},
 		},
 		{
 			name:  "AFL, the folder of one instance",
 			files: map[string]string{"fuzzer_stats": "x", "queue/id:000000": "A", "queue/.state/x": "s"},
 			want:  []string{"queue/id:000000=A"},
+		},
+		{
+			name:  "AFL, its folders alone",
+			files: map[string]string{"README.txt": "read me", "id:000000,sig:06": "crash", "id:000001": "B", ".x": "x"},
+			want:  []string{"id:000000,sig:06=crash", "id:000001=B"},
+		},
+		{
+			name:  "a README that is a seed",
+			files: map[string]string{"README.txt": "text", "b": "B"},
+			want:  []string{"README.txt=text", "b=B"},
+		},
+		{
+			name: "tjfuzz",
+			files: map[string]string{
+				"jq/checkpoint.json":                  "{}",
+				"jq/evidence.json":                    "{}",
+				"jq/queue/0123456789abcdef.json":      "{\n  \"version\": 1,\n  \"argv\": [\n    \"jq\"]}",
+				"jq/queue/0123456789abcdef.input":     "A",
+				"jq/queue/0123456789abcdef.files/a":   "file",
+				"jq/crashes/0123456789abcdff.json":    "{\"version\": 2, \"argv\": []}",
+				"jq/crashes/0123456789abcdff.input":   "B",
+				"jq/hangs/0123456789abcdee.json":      "{\"version\": 1, \"argv\": []}",
+				"jq/hangs/0123456789abcdee.input":     "hang",
+				"shared/queue/0123456789abcdfe.json":  "{\"version\": 1, \"argv\": []}",
+				"shared/queue/0123456789abcdfe.input": "C",
+			},
+			want: []string{"jq/crashes/0123456789abcdff.input=B", "jq/queue/0123456789abcdef.input=A", "shared/queue/0123456789abcdfe.input=C"},
+		},
+		{
+			name:  "JSON that has a hash for a name",
+			files: map[string]string{"0123456789abcdef.json": "{\"version\": 1}", "x.input": "y"},
+			want:  []string{"0123456789abcdef.json={\"version\": 1}", "x.input=y"},
 		},
 		{
 			name:  "a folder that is merely called queue",
