@@ -192,6 +192,9 @@ func (c *coordinator) begin(stored []Stored) error {
 			}
 		}
 	}
+	cannot := func(s *Scenario) bool { return !c.o.Can.suffice(s) }
+	c.left = slices.DeleteFunc(c.left, func(d discovery) bool { return cannot(&d.s) })
+	stored = slices.DeleteFunc(stored, func(s Stored) bool { return cannot(&s.Scenario) })
 	c.plan = plan(all, stored, c.before.done)
 	return nil
 }
@@ -204,14 +207,14 @@ func digest(o *Options, all []planned) string {
 		fmt.Fprintln(h, p.phase, p.s.ID())
 	}
 	// None of these types can fail to encode; maps come out sorted.
-	_ = json.NewEncoder(h).Encode([]any{o.Fixed, o.MaxInput, o.Dictionary, o.EnvNames, o.Table, o.Only})
+	_ = json.NewEncoder(h).Encode([]any{o.Fixed, o.MaxInput, o.Dictionary, o.EnvNames, o.Table, o.Only, o.NewMutator != nil})
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // checkpoint reads the checkpoint; there may be none.
 func (s *State) checkpoint() (*checkpoint, error) {
 	path := filepath.Join(s.dir, checkpointName)
-	b, err := readBounded(path)
+	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -302,16 +305,14 @@ func (c *coordinator) goOn(k *checkpoint, stored []Stored) error {
 
 // loadFailures takes over the kinds whose scenario is there.
 func (c *coordinator) loadFailures(kinds map[string]*Failure, f Folder, saved []savedFailure) error {
-	for _, s := range saved {
-		path := c.o.State.Prefix(f, filepath.Base(s.ID)) + ".json"
-		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-			continue
+	stored, err := c.o.State.List(f)
+	if err != nil {
+		return err
+	}
+	for _, k := range saved {
+		if i := slices.IndexFunc(stored, func(s Stored) bool { return s.ID == k.ID }); i >= 0 {
+			kinds[k.Kind] = &Failure{ID: k.ID, Scenario: stored[i].Scenario, Signal: k.Signal, Words: fromWords(k.Words), Count: k.Count}
 		}
-		sc, err := load(path)
-		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		kinds[s.Kind] = &Failure{ID: s.ID, Scenario: sc, Signal: s.Signal, Words: fromWords(s.Words), Count: s.Count}
 	}
 	return nil
 }

@@ -50,6 +50,8 @@ type coordinator struct {
 	before past       // what earlier sessions left
 	asked  asked      // for by the options
 
+	exchanging sync.Mutex // held by who uses o.Share
+
 	mu      sync.Mutex
 	next    int          // index into plan
 	flying  map[int]bool // deliberate runs, by planned.turn, that are being made
@@ -63,6 +65,12 @@ type coordinator struct {
 	books   map[sysno.ID]*record
 	crashes map[string]*Failure
 	hangs   map[string]*Failure
+
+	exchanged time.Time  // when something was shared
+	inbox     []Scenario // of others
+	unshared  error      // why the last exchange failed
+	lastCall  lastCall
+	extra     uint64 // runs that may be made when all is over, on what others have shared
 }
 
 func newCoordinator(o *Options) *coordinator {
@@ -90,6 +98,11 @@ var errStop = errors.New("stopped")
 func (c *coordinator) claim(ctx context.Context, p Phase) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.extra > 0 && c.stop != StopInterrupted && ctx.Err() == nil && (p == PhaseShared || p == PhaseReplay) {
+		c.extra--
+		c.started++
+		return true
+	}
 	if c.stop != StopNone && (c.stop != StopSaturated || p != PhaseReplay) {
 		return false
 	}
@@ -200,7 +213,7 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	case r.Signal != 0 && !j.s.provokes(r.Signal):
 		keep = c.fail(c.crashes, Crashes, j, r.Signal, keep)
 	}
-	if draw && c.stop == StopNone && c.o.Confidence > 0 && c.chance() < c.o.Confidence {
+	if draw && c.stop == StopNone && c.saturated() {
 		c.stop = StopSaturated
 	}
 	return fresh, keep
@@ -318,7 +331,9 @@ func (c *coordinator) keepAll() error {
 			return err
 		}
 	}
-	return errors.Join(c.checkpoint(), c.saveStats(c.snapshot()))
+	err := errors.Join(c.checkpoint(), c.saveStats(c.snapshot()))
+	c.giveLast()
+	return err
 }
 
 func (c *coordinator) ids() []sysno.ID {
@@ -332,7 +347,7 @@ func (c *coordinator) outcome(err error) *Outcome {
 		out.Stop = StopNone
 	}
 	kept := make(map[string]bool)
-	out.LostBefore = c.before.lost
+	out.LostBefore, out.Unshared = c.before.lost, c.unshared
 	for _, id := range c.before.aside {
 		if c.books[id] == nil {
 			out.Observations = append(out.Observations, trace.Observation{ID: id})

@@ -42,6 +42,7 @@ type Options struct {
 	Bases []Scenario // the command lines that the user gave; Stdin 0 means: try every kind, other values are kept until mutation
 	Fixed int        // leading words of every argv that are never changed; 0 means 1, the program
 
+	Imported   []Scenario // of other sessions, as Import finds them: tried before the seeds, for their first words those of Bases
 	Seeds      []Seed
 	Table      mutate.Table
 	Dictionary mutate.Dictionary
@@ -77,6 +78,7 @@ type Options struct {
 	Aside func() ([]sysno.ID, trace.Lost)
 
 	State    *State           // where scenarios are kept; nil keeps nothing
+	Share    *Share           // with other sessions, every few seconds; it needs State, and makes the outcome depend on the clock
 	Progress func(Stats)      // never called concurrently: after new syscalls, four times a second, and at the end
 	Now      func() time.Time // nil means time.Now
 }
@@ -143,6 +145,7 @@ type Outcome struct {
 	Observations []trace.Observation // sorted by ID; Witness.ID is empty when Options.State was nil, and where no run has shown it
 	Found        []Found             // for each observation that a run has shown, in the order of the runs
 	LostBefore   trace.Lost          // by the sessions that this one went on from
+	Unshared     error               // why the last exchange on Options.Share failed, nil when it did not
 	Unstable     []sysno.ID          // sorted: witness not confirmed by 3 of 5 replays
 	Witnesses    []Stored            // sorted by ID, without duplicates
 	Crashes      []Failure           // sorted by ID
@@ -214,6 +217,9 @@ func (o *Options) fill() error {
 	}
 	if o.NewExecutor == nil || len(o.Bases) == 0 {
 		return errors.New("no executor or no command line")
+	}
+	if o.Share != nil && o.State == nil {
+		return errors.New("a share without a state directory")
 	}
 	for _, b := range o.Bases {
 		if b.Stdin == StdinInvalid {

@@ -13,16 +13,17 @@ type Phase uint8
 const (
 	PhaseInvalid Phase = iota
 	PhaseBase          // the user's command line as given, with empty input
-	PhaseStored        // what an earlier run left in the state directory
+	PhaseStored        // what an earlier session left in its state directory
 	PhaseSeeds         // each seed
 	PhaseOptions       // each known option and sub-command
 	PhaseExplore       // random draws; the only runs that the statistics count
 	PhaseReplay        // a scenario again, or a smaller one, to confirm and minimize
+	PhaseShared        // what another session has found meanwhile
 )
 
 // String is the phase as a word for progress lines.
 func (p Phase) String() string {
-	return [...]string{"invalid", "base", "stored", "seeds", "options", "explore", "replay"}[p]
+	return [...]string{"invalid", "base", "stored", "seeds", "options", "explore", "replay", "shared"}[p]
 }
 
 // templates are the ways in which a base scenario can be given an input: by its
@@ -56,7 +57,7 @@ func templates(base Scenario, fixed int) []Scenario {
 type planned struct {
 	s     Scenario
 	phase Phase
-	turn  int // counted from 1 over the deliberate runs; 0 for a stored scenario
+	turn  int // counted from 1 over the deliberate runs; 0 for a scenario of this state directory
 }
 
 // plan puts the stored scenarios after the base: no scenario twice, and none of the
@@ -103,6 +104,11 @@ func deliberate(o *Options) []planned {
 				s.Stdin = k
 			}
 			add(PhaseBase, s)
+		}
+	}
+	for _, s := range o.Imported {
+		if s, ok := o.adopt(s); ok {
+			add(PhaseStored, s)
 		}
 	}
 	for _, base := range o.Bases {

@@ -8,7 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/internal/atomicfile"
 )
@@ -99,32 +100,48 @@ func (s *State) Scenarios() ([]Stored, error) { return s.List(Witnesses) }
 // interrupted write are ignored; a scenario that cannot be read or whose content
 // does not match its name is an error that names the file.
 func (s *State) List(f Folder) ([]Stored, error) {
-	dir := filepath.Join(s.dir, string(f))
-	entries, err := os.ReadDir(dir) // sorted by name
+	var out []Stored
+	err := s.each(f, func(id string, read func() (Scenario, error)) error {
+		sc, err := read()
+		if err != nil {
+			return fmt.Errorf("%s.json: %w", s.Prefix(f, id), err)
+		}
+		out = append(out, Stored{ID: id, Scenario: sc})
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read state: %w", err)
 	}
-	var out []Stored
+	return out, nil
+}
+
+// each calls visit for the scenarios of a folder in the order of their IDs, with a
+// function that reads the scenario. It returns the first error of visit.
+func (s *State) each(f Folder, visit func(id string, read func() (Scenario, error)) error) error {
+	// A root, for what is imported or shared may have links that lead elsewhere.
+	root, err := os.OpenRoot(filepath.Join(s.dir, string(f)))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	entries, err := fs.ReadDir(root.FS(), ".") // sorted by name
+	if err != nil {
+		return err
+	}
 	for _, e := range entries {
 		m := scenarioName.FindStringSubmatch(e.Name())
 		if m == nil {
 			continue
 		}
-		path := filepath.Join(dir, e.Name())
-		sc, err := load(path)
-		if err != nil {
-			return nil, fmt.Errorf("read state: %s: %w", path, err)
+		if err := visit(m[1], func() (Scenario, error) { return load(root, m[1]) }); err != nil {
+			return err
 		}
-		if id := sc.ID(); id != m[1] {
-			return nil, fmt.Errorf("read state: %s: content has the id %s; the file, its .input or its .files was changed", path, id)
-		}
-		out = append(out, Stored{ID: m[1], Scenario: sc})
 	}
-	return out, nil
+	return nil
 }
 
-func load(path string) (Scenario, error) {
-	b, err := readBounded(path)
+func load(root *os.Root, id string) (Scenario, error) {
+	b, err := readBounded(root, id+".json")
 	if err != nil {
 		return Scenario{}, err
 	}
@@ -132,26 +149,33 @@ func load(path string) (Scenario, error) {
 	if err != nil {
 		return Scenario{}, err
 	}
-	prefix := strings.TrimSuffix(path, ".json")
 	if sc.usesInput() {
-		if sc.Input, err = readBounded(prefix + ".input"); err != nil {
+		if sc.Input, err = readBounded(root, id+".input"); err != nil {
 			return Scenario{}, err
 		}
 	}
 	for i := range sc.Files {
-		if sc.Files[i].Data, err = readBounded(filepath.Join(prefix+".files", sc.Files[i].Name)); err != nil {
+		if sc.Files[i].Data, err = readBounded(root, filepath.Join(id+".files", sc.Files[i].Name)); err != nil {
 			return Scenario{}, err
 		}
+	}
+	if is := sc.ID(); is != id {
+		return Scenario{}, fmt.Errorf("content has the id %s; the file, its .input or its .files was changed", is)
 	}
 	return sc, nil
 }
 
-func readBounded(path string) ([]byte, error) {
-	f, err := os.Open(path)
+// readBounded reads a regular file. Others may have put a FIFO there, which must not
+// block.
+func readBounded(root *os.Root, name string) ([]byte, error) {
+	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, errors.Join(errors.New("no regular file"), err)
+	}
 	b, err := io.ReadAll(io.LimitReader(f, maxStored+1))
 	if err != nil {
 		return nil, err

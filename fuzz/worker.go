@@ -38,20 +38,32 @@ func (w *worker) work(ctx context.Context, i int) (err error) {
 			err = w.pursue(ctx, d)
 			continue
 		}
-		j := w.c.choose(w.rng, &w.plug)
+		w.c.exchange()
+		j, ok := w.c.received()
+		if !ok {
+			j = w.c.choose(w.rng, &w.plug)
+		}
 		if w.plug.err != nil {
 			return nil // close returns it
 		}
-		var r *Result
-		var fresh []sysno.ID
-		if r, fresh, err = w.run(ctx, &j); err == nil && len(fresh) > 0 {
-			err = w.pursue(ctx, discovery{j.s, fresh, r.TimedOut})
-		}
+		err = w.explore(ctx, &j)
+	}
+	if err == errStop && i == 0 {
+		err = w.lastMinute(ctx)
 	}
 	if err == errStop {
 		err = nil
 	}
 	return err
+}
+
+// explore makes a run and pursues what it discovers.
+func (w *worker) explore(ctx context.Context, j *job) error {
+	r, fresh, err := w.run(ctx, j)
+	if err != nil || len(fresh) == 0 {
+		return err
+	}
+	return w.pursue(ctx, discovery{j.s, fresh, r.TimedOut})
 }
 
 // run makes one run and books it. The error is errStop when no run may be made

@@ -37,6 +37,8 @@ type learnOptions struct {
 	confidence float64
 	only       []string
 	resume     bool
+	sync       string
+	instance   string
 	quiet      bool
 	asJSON     bool
 }
@@ -76,7 +78,7 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
 	f := c.Flags()
 	f.SetInterspersed(false)
 	f.StringVarP(&o.output, "output", "o", "", "write the profile to this `file`, - for standard output (default PROGRAM.seccomp.json)")
-	f.StringVar(&o.seeds, "seeds", "", "use the files in this `directory` as seeds instead of the built-in ones")
+	f.StringVar(&o.seeds, "seeds", "", "use the files in this `directory` as seeds instead of the built-in ones; it may be the output of afl-fuzz, libFuzzer, go test -fuzz or tjfuzz")
 	o.inputFlags.add(f)
 	f.DurationVar(&o.duration, "duration", 5*time.Minute, "stop after this `time` at the latest; 0 for no limit")
 	f.Uint64Var(&o.execs, "execs", 0, "stop after this `number` of runs; 0 for no limit")
@@ -85,6 +87,8 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
 	f.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "this `number` of runs at a time")
 	f.StringSliceVar(&o.only, "only", nil, "vary nothing but these `parts`, to measure what each is worth: "+strings.Join(fuzz.Dimensions(), ", "))
 	f.BoolVar(&o.resume, "resume", false, "go on from a finished session's scenarios instead of starting anew")
+	f.StringVar(&o.sync, "sync", "", "share what is found with the other sessions on this program that use the same `directory`, on any machine")
+	f.StringVar(&o.instance, "instance", "", "the `name` of this session in the directory of --sync (default: host and process)")
 	f.BoolVar(&o.quiet, "quiet", false, "show errors and warnings only")
 	f.BoolVar(&o.asJSON, "json", false, "write the result as JSON to standard output")
 	return c
@@ -113,6 +117,9 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if o.output == "-" && o.asJSON {
 		return usage(c, errors.New("--json and -o - both write to standard output"))
 	}
+	if o.instance != "" && o.sync == "" {
+		return usage(c, errors.New("--instance is of use with --sync only"))
+	}
 	s, err := newSession(args, o.runFlags)
 	if err != nil {
 		return err
@@ -121,7 +128,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if err != nil {
 		return err
 	}
-	pack, skipped, err := o.readSeeds(filepath.Base(s.path))
+	pack, imported, skipped, err := o.readSeeds(filepath.Base(s.path))
 	if err != nil {
 		return err
 	}
@@ -140,7 +147,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 		return err
 	}
 	for _, s := range skipped {
-		v.warn("%v", s)
+		v.warn("%s", s)
 	}
 	rec, err := s.runs.backend.open(recording{slots: o.jobs, details: details{program: s.path, sites: true}})
 	if err != nil {
@@ -151,6 +158,10 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 		return err
 	}
 	state, err := openState(v, s.runs.state, o.resume)
+	if err != nil {
+		return err
+	}
+	share, err := o.share()
 	if err != nil {
 		return err
 	}
@@ -170,15 +181,19 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	for i, r := range ranked {
 		seeds[i] = fuzz.Seed{Name: r.Name, Data: r.Data}
 	}
+	if len(imported) > 0 {
+		v.say("trying %d scenarios of other sessions from %s", len(imported), o.seeds)
+	}
 	v.say("learning %s: %d options, %d sub-commands, %d seeds, %d jobs, seed %d", args[0],
 		len(found.Table.Options), len(found.Table.Commands), len(seeds), o.jobs, o.seed)
 
 	progress := newProgress(v)
 	outcome, err := fuzz.Run(ctx, fuzz.Options{
-		Bases: []fuzz.Scenario{s.base()}, Seeds: seeds,
+		Bases: []fuzz.Scenario{s.base()}, Imported: imported, Seeds: seeds,
 		Table: found.Table, Dictionary: found.Dictionary, EnvNames: found.EnvNames, Can: s.can,
 		Workers: o.jobs, Seed: o.seed, Execs: o.execs, Duration: o.duration, Confidence: o.confidence,
-		Only: o.only, Fixed: s.fixed, State: state, Progress: progress.show, Settled: rec.settle,
+		Only: o.only, Fixed: s.fixed, Progress: progress.show, Settled: rec.settle,
+		State: state, Share: share, Evidence: evidenceOf(target, s.runs.backend),
 		Aside:      func() ([]sysno.ID, trace.Lost) { return rec.Seen(), rec.Lost() },
 		NewMutator: inputs.mutators(ctx),
 		NewExecutor: func(worker int) (fuzz.Executor, error) {
@@ -197,6 +212,9 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	progress.end()
 	if err != nil {
 		return runError(err, args[0])
+	}
+	if outcome.Unshared != nil {
+		v.warn("not all was shared: %v", outcome.Unshared)
 	}
 	if outcome.Stop == fuzz.StopInterrupted {
 		return hinted(errors.New("interrupted; no profile was written"), "the same command goes on where this one stopped")
@@ -233,19 +251,50 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	return nil
 }
 
-// readSeeds reads --seeds, or picks from the built-in pack by the target's name.
-func (o *learnOptions) readSeeds(program string) (seeds []corpora.Seed, skipped []corpora.Skipped, err error) {
+// readSeeds reads --seeds, or picks from the built-in pack by the target's name. What
+// sessions have stored there is imported too, as more than its inputs.
+func (o *learnOptions) readSeeds(program string) (seeds []corpora.Seed, imported []fuzz.Scenario, skipped []string, err error) {
 	if o.seeds == "" {
-		return corpora.For(program), nil, nil
+		return corpora.For(program), nil, nil, nil
 	}
-	seeds, skipped, err = corpora.Read(o.seeds)
-	switch {
-	case errors.Is(err, corpora.ErrNoSeeds):
-		return nil, nil, hinted(err, "put sample inputs there, or leave --seeds out to use the built-in ones")
-	case err != nil:
-		return nil, nil, hinted(err, "--seeds takes a directory of sample inputs")
+	seeds, others, err := corpora.Read(o.seeds)
+	if err != nil && !errors.Is(err, corpora.ErrNoSeeds) {
+		return nil, nil, nil, hinted(err, "--seeds takes a directory of sample inputs")
 	}
-	return seeds, skipped, nil
+	imported, bad, e := fuzz.Import(o.seeds)
+	if e != nil {
+		return nil, nil, nil, hinted(e, "--seeds takes a directory of sample inputs")
+	}
+	if err != nil && len(imported) == 0 {
+		return nil, nil, nil, hinted(err, "put sample inputs there, or leave --seeds out to use the built-in ones")
+	}
+	for _, s := range others {
+		skipped = append(skipped, fmt.Sprintf("%s: %s; not a seed", s.Path, s.Why))
+	}
+	for _, b := range bad {
+		skipped = append(skipped, b.Error())
+	}
+	return seeds, imported, skipped, nil
+}
+
+// share opens the directory of --sync, nil without one.
+func (o *learnOptions) share() (*fuzz.Share, error) {
+	if o.sync == "" {
+		return nil, nil
+	}
+	name := o.instance
+	if name == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return nil, hinted(err, "name this session with --instance")
+		}
+		name = fmt.Sprintf("%s-%d", host, os.Getpid())
+	}
+	share, err := fuzz.OpenShare(o.sync, name)
+	if err != nil {
+		return nil, hinted(err, "--sync takes a directory that this user can write to, --instance a name without slashes")
+	}
+	return share, nil
 }
 
 // ownState refuses a state directory that holds the evidence on another program.
