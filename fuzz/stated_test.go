@@ -91,7 +91,7 @@ func missing(c *coordinator, x *chancy, r *rand.Rand, draws int) float64 {
 func TestTheStatedChanceHolds(t *testing.T) {
 	trials, draws := 12, 1000
 	if os.Getenv("TJFUZZ_LONG") != "" {
-		trials, draws = 300, 5000
+		trials, draws = 200, 3000
 	}
 	const confidence = 0.02
 	var zipf, steep []behaviour

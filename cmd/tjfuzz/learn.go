@@ -149,7 +149,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	for _, s := range skipped {
 		v.warn("%s", s)
 	}
-	rec, err := s.runs.backend.open(recording{slots: o.jobs, details: details{program: s.path, sites: true}})
+	rec, err := s.runs.backend.open(recording{slots: o.jobs, notice: true, details: details{program: s.path, sites: true}})
 	if err != nil {
 		return err
 	}

@@ -79,6 +79,7 @@ type watcher interface {
 type recording struct {
 	slots  int
 	policy *synth.Policy // programs are to run under it
+	notice bool          // what is new of a call beside its number is told, where that is cheap
 	details
 }
 
@@ -195,6 +196,7 @@ func (b backend) open(what recording) (recorder, error) {
 // byEBPF records with eBPF programs, which see what a filter refuses.
 type byEBPF struct {
 	*rawtp.Recorder
+	recording
 	code []byte
 
 	mu    sync.Mutex
@@ -204,12 +206,12 @@ type byEBPF struct {
 func openEBPF(what recording, code []byte) (recorder, error) {
 	rec, err := rawtp.Open(rawtp.Options{
 		Slots: what.slots, Denials: true,
-		Returns: what.results, Args: what.args, Sites: what.sites, Entry: what.entry(),
+		Returns: what.results || what.notice, Args: what.args || what.notice, Sites: what.sites, Entry: what.entry(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &byEBPF{Recorder: rec, code: code}, nil
+	return &byEBPF{Recorder: rec, recording: what, code: code}, nil
 }
 
 func (r *byEBPF) launcher(slot int) (watcher, error) {
@@ -220,8 +222,11 @@ func (r *byEBPF) launcher(slot int) (watcher, error) {
 	r.mu.Lock()
 	r.slots = append(r.slots, s)
 	r.mu.Unlock()
-	if r.code != nil {
+	switch {
+	case r.code != nil:
 		return ofSlot{s}, nil
+	case r.notice:
+		return noticing{attempts{ofSlot{s}}}, nil
 	}
 	return attempts{ofSlot{s}}, nil
 }
@@ -237,7 +242,17 @@ func (r *byEBPF) describe(t *trace.Trace) error {
 	defer r.mu.Unlock()
 	var launchers [][]trace.Observation
 	for _, s := range r.slots {
-		launchers = append(launchers, s.Observations())
+		observed := s.Observations()
+		for i := range observed { // what was kept to be noticed is not asked for as evidence
+			o := &observed[i]
+			if !r.results {
+				o.Returns.Success, o.Returns.Errnos = false, nil
+			}
+			if !r.args {
+				o.Args = nil
+			}
+		}
+		launchers = append(launchers, observed)
 	}
 	t.Operations = r.Operations()
 	return addDetails(t, launchers)

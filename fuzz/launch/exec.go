@@ -179,6 +179,7 @@ func (e *Exec) serve(ready chan<- error) {
 			} else {
 				r, err = e.run(j.scenario, watch, nil)
 			}
+			signal(r, watch)
 			j.reply <- outcome{r, err}
 		}
 		if e.copies != nil {

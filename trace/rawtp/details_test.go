@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
@@ -189,6 +190,47 @@ func TestReturnsAreSuccessAndErrnos(t *testing.T) {
 				t.Errorf("lost %+v, want nothing", got)
 			}
 		})
+	}
+}
+
+func TestFreshListsEachDetailOnce(t *testing.T) {
+	program := compile(t, "details.c", []string{"-static", "-O1"})
+	r := mustOpen(t, Options{Slots: 2, Returns: true, Args: true})
+	first, second := launcher(t, r, 0), (*Slot)(nil)
+	fresh := func(s *Slot, mode string) map[string]int {
+		s.Begin()
+		run(t, program, mode)
+		n := make(map[string]int)
+		for _, f := range s.Fresh(s.Seen()) {
+			if name := f.ID.String(); name == "socket" || name == "close" || name == "getsid" || name == "i386:close" {
+				n[fmt.Sprintf("%s errno %d argument %d is %#x", name, f.Errno, f.Arg, f.Value)]++
+			}
+		}
+		return n
+	}
+	arguments := map[string]int{
+		"socket errno 0 argument 0 is 0x1": 1, "socket errno 0 argument 1 is 0x2": 1,
+		"socket errno 0 argument 1 is 0x80001": 1, "socket errno 0 argument 2 is 0x0": 1,
+	}
+	returns := map[string]int{"close errno 9 argument 0 is 0x0": 1, "getsid errno 3 argument 0 is 0x0": 1}
+	for _, c := range []struct {
+		mode string
+		want map[string]int
+	}{
+		{"arguments", arguments}, {"arguments", nil}, {"returns", returns}, {"arguments", nil}, {"returns", nil},
+		{"i386", map[string]int{"i386:close errno 9 argument 0 is 0x0": 1}},
+	} {
+		if diff := cmp.Diff(c.want, fresh(first, c.mode), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s: want (-), got (+):\n%s", c.mode, diff)
+		}
+	}
+	// Another slot knows nothing of the first.
+	if err := first.Release(); err != nil {
+		t.Fatal(err)
+	}
+	second = launcher(t, r, 1)
+	if diff := cmp.Diff(arguments, fresh(second, "arguments")); diff != "" {
+		t.Errorf("in another slot: want (-), got (+):\n%s", diff)
 	}
 }
 

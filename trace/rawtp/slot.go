@@ -37,6 +37,7 @@ type Slot struct {
 	attached bool   // by Attach
 	released bool
 	kept     []trace.Observation // from Release on
+	told     *told               // by Fresh; nil before
 }
 
 // Launcher makes the calling OS thread the launcher of a slot, numbered from 0:
