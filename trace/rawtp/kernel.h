@@ -110,7 +110,16 @@ typedef struct {
 
 struct mm_struct {
 	unsigned long start_code;
+	unsigned long end_code;
 	mm_context_t context;
+};
+
+struct sigaction {
+	void *sa_handler;
+};
+
+struct k_sigaction {
+	struct sigaction sa;
 };
 
 struct kernfs_node {
@@ -227,12 +236,14 @@ struct pt_regs {
 	unsigned long di;
 	unsigned long orig_ax;
 	unsigned long ip;
+	unsigned long sp;
 };
 
 #elif defined(__TARGET_ARCH_arm64)
 
 struct user_pt_regs {
 	__u64 regs[31];
+	__u64 sp;
 	__u64 pc;
 };
 

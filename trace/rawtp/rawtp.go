@@ -69,6 +69,10 @@ type Options struct {
 	// does.
 	Returns, Args, Sites bool
 
+	// Crashes keeps where a signal ended a run's processes by their own fault, see Slot.Crash.
+	// It needs what Sites needs.
+	Crashes bool
+
 	// Entry makes the Recorder tell the startup of this program from all else that
 	// the recorded processes do. A process is in its startup from the execve of this
 	// very file until its entry point, and any other is in the main phase; so are
@@ -113,6 +117,7 @@ type Recorder struct {
 	mapped    [][]byte
 	slots     []*recorderSlot
 	details   []*recorderDetail // of each slot; nil where none are kept
+	crashes   []*recorderCrash  // the same
 	session   *recorderSession
 	unread    atomic.Uint64 // failed reads of the table of odd numbers
 	unlisted  atomic.Uint64 // failed reads of the tables of details
@@ -154,9 +159,9 @@ func open(o Options, b bounds) (_ *Recorder, err error) {
 		return nil, err
 	}
 	var noDetails error
-	if o.detailed() {
+	if o.detailed() || o.Crashes {
 		if noDetails = canFindFiles(); noDetails != nil {
-			o.Returns, o.Args, o.Sites = false, false, false
+			o.Returns, o.Args, o.Sites, o.Crashes = false, false, false, false
 		}
 	}
 	var cookie [8]byte
@@ -254,6 +259,13 @@ func (r *Recorder) load(o Options, b bounds) error {
 			delete(spec.Maps, name)
 		}
 	}
+	if o.Crashes {
+		spec.Maps["crashes"].MaxEntries = uint32(o.Slots)
+	} else {
+		delete(spec.Programs, "signal_deliver")
+		delete(spec.Maps, "crashes")
+		delete(spec.Maps, "stacks")
+	}
 	for _, name := range attachPrograms {
 		delete(spec.Programs, name)
 	}
@@ -313,6 +325,15 @@ func (r *Recorder) share(slots int) error {
 		return err
 	}
 	r.session = (*recorderSession)(unsafe.Pointer(&mem[0]))
+	if r.want.Crashes {
+		size = int(unsafe.Sizeof(recorderCrash{}))
+		if mem, err = r.mmap("crashes", slots*size); err != nil {
+			return err
+		}
+		for i := range slots {
+			r.crashes = append(r.crashes, (*recorderCrash)(unsafe.Pointer(&mem[i*size])))
+		}
+	}
 	if !r.want.detailed() {
 		return nil
 	}
@@ -346,7 +367,7 @@ func (r *Recorder) attach() error {
 	}
 	r.links = append(r.links, l)
 	for _, name := range []string{
-		"sched_process_exec", "sched_process_exec_phases", "sched_process_exit", "io_uring_submit",
+		"sched_process_exec", "sched_process_exec_phases", "sched_process_exit", "io_uring_submit", "signal_deliver",
 		"emulate_vsyscall", "emulate_vsyscall_details", "sys_exit", "sys_exit_details", "sys_enter", "sys_enter_details",
 	} {
 		program := r.coll.Programs[name]
@@ -419,7 +440,7 @@ func (r *Recorder) dismantle() error {
 	for _, mem := range r.mapped {
 		errs = append(errs, unix.Munmap(mem))
 	}
-	r.mapped, r.slots, r.details, r.session = nil, nil, nil, nil
+	r.mapped, r.slots, r.details, r.crashes, r.session = nil, nil, nil, nil, nil
 	errs = append(errs, r.attaching.close())
 	r.attaching = nil
 	if r.coll != nil {

@@ -244,6 +244,11 @@ static __always_inline __u64 pointer(struct pt_regs *regs)
 	return BPF_CORE_READ(regs, ip);
 }
 
+static __always_inline __u64 stack_pointer(struct pt_regs *regs)
+{
+	return BPF_CORE_READ(regs, sp);
+}
+
 static __always_inline void arguments(__u64 *args, struct pt_regs *regs, enum abi abi)
 {
 	if (abi == I386) {
@@ -283,6 +288,11 @@ static __always_inline __u32 number(struct pt_regs *regs)
 static __always_inline __u64 pointer(struct pt_regs *regs)
 {
 	return BPF_CORE_READ(regs, user_regs.pc);
+}
+
+static __always_inline __u64 stack_pointer(struct pt_regs *regs)
+{
+	return BPF_CORE_READ(regs, user_regs.sp);
 }
 
 /* regs[0] holds the result by the time of sys_exit. */
@@ -739,6 +749,7 @@ int sched_process_exec(struct bpf_raw_tracepoint_args *ctx)
 
 #include "phase.h"
 #include "uring.h"
+#include "crash.h"
 #include "attach.h"
 
 /*

@@ -28,6 +28,15 @@ type recorderChoices struct {
 	Bits [1728][8]uint8
 }
 
+type recorderCrash struct {
+	_      structs.HostLayout
+	Gen    uint64
+	Caller uint64
+	Signal uint32
+	Pad    uint32
+	Site   recorderSite
+}
+
 type recorderDenial struct {
 	_    structs.HostLayout
 	Args [6]uint64
@@ -184,6 +193,11 @@ type recorderSlot struct {
 	All      recorderSet
 }
 
+type recorderStack struct {
+	_     structs.HostLayout
+	Words [64]uint64
+}
+
 type recorderStrings struct {
 	_    structs.HostLayout
 	Args [1728][2]uint8
@@ -209,6 +223,7 @@ type recorderValue struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	recorderMapChoiceArgs              = "choice_args"
+	recorderMapCrashes                 = "crashes"
 	recorderMapDenials                 = "denials"
 	recorderMapDetails                 = "details"
 	recorderMapDrafts                  = "drafts"
@@ -221,6 +236,7 @@ const (
 	recorderMapSessions                = "sessions"
 	recorderMapSites                   = "sites"
 	recorderMapSlots                   = "slots"
+	recorderMapStacks                  = "stacks"
 	recorderMapStringArgs              = "string_args"
 	recorderMapValues                  = "values"
 	recorderMapWanted                  = "wanted"
@@ -240,6 +256,7 @@ const (
 	recorderProgSchedProcessExec       = "sched_process_exec"
 	recorderProgSchedProcessExecPhases = "sched_process_exec_phases"
 	recorderProgSchedProcessExit       = "sched_process_exit"
+	recorderProgSignalDeliver          = "signal_deliver"
 	recorderProgSysEnter               = "sys_enter"
 	recorderProgSysEnterDetails        = "sys_enter_details"
 	recorderProgSysExit                = "sys_exit"
@@ -305,6 +322,7 @@ type recorderProgramSpecs struct {
 	SchedProcessExec       *ebpf.ProgramSpec `ebpf:"sched_process_exec"`
 	SchedProcessExecPhases *ebpf.ProgramSpec `ebpf:"sched_process_exec_phases"`
 	SchedProcessExit       *ebpf.ProgramSpec `ebpf:"sched_process_exit"`
+	SignalDeliver          *ebpf.ProgramSpec `ebpf:"signal_deliver"`
 	SysEnter               *ebpf.ProgramSpec `ebpf:"sys_enter"`
 	SysEnterDetails        *ebpf.ProgramSpec `ebpf:"sys_enter_details"`
 	SysExit                *ebpf.ProgramSpec `ebpf:"sys_exit"`
@@ -317,6 +335,7 @@ type recorderProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type recorderMapSpecs struct {
 	ChoiceArgs *ebpf.MapSpec `ebpf:"choice_args"`
+	Crashes    *ebpf.MapSpec `ebpf:"crashes"`
 	Denials    *ebpf.MapSpec `ebpf:"denials"`
 	Details    *ebpf.MapSpec `ebpf:"details"`
 	Drafts     *ebpf.MapSpec `ebpf:"drafts"`
@@ -329,6 +348,7 @@ type recorderMapSpecs struct {
 	Sessions   *ebpf.MapSpec `ebpf:"sessions"`
 	Sites      *ebpf.MapSpec `ebpf:"sites"`
 	Slots      *ebpf.MapSpec `ebpf:"slots"`
+	Stacks     *ebpf.MapSpec `ebpf:"stacks"`
 	StringArgs *ebpf.MapSpec `ebpf:"string_args"`
 	Values     *ebpf.MapSpec `ebpf:"values"`
 	Wanted     *ebpf.MapSpec `ebpf:"wanted"`
@@ -361,6 +381,7 @@ func (o *recorderObjects) Close() error {
 // It can be passed to loadRecorderObjects or ebpf.CollectionSpec.LoadAndAssign.
 type recorderMaps struct {
 	ChoiceArgs *ebpf.Map `ebpf:"choice_args"`
+	Crashes    *ebpf.Map `ebpf:"crashes"`
 	Denials    *ebpf.Map `ebpf:"denials"`
 	Details    *ebpf.Map `ebpf:"details"`
 	Drafts     *ebpf.Map `ebpf:"drafts"`
@@ -373,6 +394,7 @@ type recorderMaps struct {
 	Sessions   *ebpf.Map `ebpf:"sessions"`
 	Sites      *ebpf.Map `ebpf:"sites"`
 	Slots      *ebpf.Map `ebpf:"slots"`
+	Stacks     *ebpf.Map `ebpf:"stacks"`
 	StringArgs *ebpf.Map `ebpf:"string_args"`
 	Values     *ebpf.Map `ebpf:"values"`
 	Wanted     *ebpf.Map `ebpf:"wanted"`
@@ -381,6 +403,7 @@ type recorderMaps struct {
 func (m *recorderMaps) Close() error {
 	return _RecorderClose(
 		m.ChoiceArgs,
+		m.Crashes,
 		m.Denials,
 		m.Details,
 		m.Drafts,
@@ -393,6 +416,7 @@ func (m *recorderMaps) Close() error {
 		m.Sessions,
 		m.Sites,
 		m.Slots,
+		m.Stacks,
 		m.StringArgs,
 		m.Values,
 		m.Wanted,
@@ -425,6 +449,7 @@ type recorderPrograms struct {
 	SchedProcessExec       *ebpf.Program `ebpf:"sched_process_exec"`
 	SchedProcessExecPhases *ebpf.Program `ebpf:"sched_process_exec_phases"`
 	SchedProcessExit       *ebpf.Program `ebpf:"sched_process_exit"`
+	SignalDeliver          *ebpf.Program `ebpf:"signal_deliver"`
 	SysEnter               *ebpf.Program `ebpf:"sys_enter"`
 	SysEnterDetails        *ebpf.Program `ebpf:"sys_enter_details"`
 	SysExit                *ebpf.Program `ebpf:"sys_exit"`
@@ -450,6 +475,7 @@ func (p *recorderPrograms) Close() error {
 		p.SchedProcessExec,
 		p.SchedProcessExecPhases,
 		p.SchedProcessExit,
+		p.SignalDeliver,
 		p.SysEnter,
 		p.SysEnterDetails,
 		p.SysExit,

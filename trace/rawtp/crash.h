@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * Where a signal ends a program by its own fault: the instruction, and, since many a
+ * program ends in abort(3) or in memcpy(3), the caller in its own code. Most code has no
+ * frame pointers, so that is the innermost word on the stack that could be a return
+ * address there: maybe one that was left over, but the same one for the same bug.
+ */
+#ifndef RAWTP_CRASH_H
+#define RAWTP_CRASH_H
+
+/* ILL, TRAP, ABRT, BUS, FPE, SEGV, SYS: bits by number, alike on both architectures */
+#define FAULTS (1U << 4 | 1U << 5 | 1U << 6 | 1U << 7 | 1U << 8 | 1U << 11 | 1U << 31)
+#define STACK_WORDS 64
+#define STACK_PARTS 8 /* of so many words each are looked at */
+
+/* Shared with user space. Written by the run of which it is, generation last. */
+struct crash {
+	__u64 gen;
+	__u64 caller; /* from where the program's code begins, 0 for none */
+	__u32 signal;
+	__u32 pad;
+	struct site site;
+};
+
+struct stack {
+	__u64 words[STACK_WORDS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, struct crash);
+} crashes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct stack);
+} stacks SEC(".maps");
+
+static __always_inline __u64 find_caller(struct task_struct *task, __u64 sp)
+{
+	__u64 from = BPF_CORE_READ(task, mm, start_code), to = BPF_CORE_READ(task, mm, end_code);
+	__u32 zero = 0, part, i;
+	struct stack *stack = bpf_map_lookup_elem(&stacks, &zero);
+
+	if (!stack)
+		return 0;
+	for (part = 0; part < STACK_PARTS; part++) {
+		if (bpf_probe_read_user(stack, sizeof(*stack), (void *)(sp + part * sizeof(*stack))))
+			return 0;
+		for (i = 0; i < STACK_WORDS; i++) {
+			if (stack->words[i] > from && stack->words[i] < to)
+				return stack->words[i] - from;
+		}
+	}
+	return 0;
+}
+
+SEC("raw_tracepoint/signal_deliver")
+int signal_deliver(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct k_sigaction *action = (void *)ctx->args[2];
+	struct mark *mark = mark_of(task);
+	__u32 signal = ctx->args[0], number;
+	struct site site = {};
+	struct pt_regs *regs;
+	struct crash *crash;
+	struct slot *slot;
+
+	if (!mark || mark->state != ARMED || signal > 31 || !(FAULTS >> signal & 1))
+		return 0;
+	if (BPF_CORE_READ(action, sa.sa_handler)) /* the program sees to it itself */
+		return 0;
+	number = mark->slot;
+	slot = bpf_map_lookup_elem(&slots, &number);
+	crash = bpf_map_lookup_elem(&crashes, &number);
+	if (!slot || !crash || slot->gen != mark->gen)
+		return 0;
+	regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	site.ip = pointer(regs);
+	if (!find_site(ctx, &site))
+		return 0;
+	crash->caller = find_caller(task, stack_pointer(regs));
+	crash->signal = signal;
+	crash->site = site;
+	crash->gen = mark->gen;
+	return 0;
+}
+
+#endif
