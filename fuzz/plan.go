@@ -181,7 +181,7 @@ func probes(o *Options, base Scenario, add func(Scenario)) {
 	}
 	for i := range o.Table.Options {
 		opt := &o.Table.Options[i]
-		values := opt.Values
+		values := opt.Likely()
 		switch {
 		case opt.Arity == mutate.NoValue:
 			values = []string{""}

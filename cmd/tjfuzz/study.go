@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -79,7 +80,7 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 		return mine.Found{}, nil, fmt.Errorf("read the program: %w", err)
 	}
 	defer f.Close()
-	found, err := mine.Program(f, help)
+	found, err := mine.Program(f, help, manPage(s.text))
 	if err != nil {
 		return mine.Found{}, nil, err
 	}
@@ -90,7 +91,8 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 		if err != nil {
 			return mine.Found{}, nil, err
 		}
-		if options := mine.Help(text).Options; len(options) > 0 {
+		page := manPage(s.text + "-" + command)
+		if options := mine.Help(text).Merge(mine.Man(page)).Options; len(options) > 0 {
 			found.Table.Sub[command] = options
 		}
 	}
@@ -101,8 +103,19 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	for _, f := range formats {
 		found.Dictionary = append(found.Dictionary, corpora.Dictionary(f)...)
 	}
-	found.Table.Texts = texts(seeds)
+	found.Table = found.Table.Merge(mutate.Table{Texts: texts(seeds)})
 	return found, seeds, err
+}
+
+// manPage is the source of the manual page of a program, or nothing. It is one source of
+// guesses among several, so a page that cannot be read is none.
+func manPage(program string) []byte {
+	name := filepath.Base(program)
+	page, err := mine.ManPage(os.DirFS("/usr/share/man"), strings.TrimSuffix(name, filepath.Ext(name)))
+	if err != nil {
+		return nil
+	}
+	return page
 }
 
 // texts are the small seeds that could stand on a command line, and their lines:

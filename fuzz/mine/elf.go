@@ -139,6 +139,11 @@ func Getopt(r io.ReaderAt) ([]mutate.Option, error) {
 			}
 			for ; ok && len(out) < maxOptions; first, ok = entry(at) {
 				out = append(out, first)
+				// val is the letter of the short option, where flag does not say that it is stored.
+				_, stored := fix[s.Addr+uint64(at)+16]
+				if flag, val := binary.LittleEndian.Uint64(data[at+16:]), data[at+24:at+28]; flag == 0 && !stored && letter(val) {
+					out = append(out, mutate.Option{Name: "-" + string(val[:1]), Arity: first.Arity})
+				}
 				at += optionSize
 			}
 		}
@@ -168,6 +173,12 @@ func relatives(f *elf.File) (map[uint64]uint64, error) {
 	return fix, nil
 }
 
+// letter reports whether the number is the code of an ASCII letter or digit.
+func letter(val []byte) bool {
+	c := val[0]
+	return val[1] == 0 && val[2] == 0 && val[3] == 0 && ('a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9')
+}
+
 func cString(b []byte) string {
 	b = b[:min(len(b), 64)]
 	if n := bytes.IndexByte(b, 0); n >= 0 {
@@ -194,9 +205,9 @@ type Found struct {
 	Dictionary mutate.Dictionary // sorted
 }
 
-// Program puts together what the file of a program and the text that it prints
-// for --help suggest; the text may be empty.
-func Program(file io.ReaderAt, help []byte) (Found, error) {
+// Program puts together what the file of a program, the text that it prints for
+// --help and the source of its manual page suggest; both texts may be empty.
+func Program(file io.ReaderAt, help, page []byte) (Found, error) {
 	strs, err := Strings(file)
 	if err != nil {
 		return Found{}, err
@@ -206,7 +217,7 @@ func Program(file io.ReaderAt, help []byte) (Found, error) {
 		return Found{}, err
 	}
 	f := Guess(strs)
-	f.Table = f.Table.Merge(Help(help)).Merge(mutate.Table{Options: long})
+	f.Table = f.Table.Merge(Help(help)).Merge(Man(page)).Merge(mutate.Table{Options: long})
 	return f, nil
 }
 
@@ -229,7 +240,7 @@ func Guess(strs []string) Found {
 			if o, ok := spelled(s); ok {
 				options = append(options, o)
 			}
-		case strings.Contains(s, ":") && getoptString(s):
+		case strings.ContainsAny(s[:1], "+:") && len(s) < 64 && getoptString(s), strings.Contains(s, ":") && getoptString(s):
 			options = append(options, shorts(s)...)
 		case environment(s):
 			f.EnvNames = append(f.EnvNames, s)
@@ -263,10 +274,10 @@ func spelled(s string) (mutate.Option, bool) {
 
 // getoptString reports whether s looks like the third argument of getopt(3): at
 // least four bytes of letters, none twice, each with up to two colons. The
-// caller has seen a colon; without one it could be any word.
+// caller has seen a colon, or a leading plus sign; without one it could be any word.
 func getoptString(s string) bool {
 	s = strings.TrimLeft(s, "+-:")
-	if len(s) < 4 || !strings.Contains(s, ":") {
+	if len(s) < 4 {
 		return false
 	}
 	for i := 0; i < len(s); {

@@ -24,15 +24,24 @@ var (
 	// one spelling: -x, --long, -long, -?
 	spelling = regexp.MustCompile(`^(--?[A-Za-z0-9?#@][A-Za-z0-9_.+-]*|--?[?#@])`)
 	// a value that follows a spelling: =WHEN [=WHEN] [WHEN] <file> {a,b} FILE :0
-	joinedValue   = regexp.MustCompile(`^\[?=(<[^>]*>|\{[^}]*\}|\[[^\]]*\]|[^\s,\]]+)\]?`)
+	joinedValue   = regexp.MustCompile(`^\[?=(<[^>]*>|\{[^}]*\}|\[[^\]]*\]|'[^']*'|[^\s,\]]+)\]?`)
 	optionalValue = regexp.MustCompile(`^\s?\[([A-Za-z<{][^\]]*)\]`)
-	spacedValue   = regexp.MustCompile(`^ (<[^>]*>|\{[^}]*\}|[A-Z][A-Z0-9_.:|-]*(?:=\w+)?|\w+)(:|\s|,|\]|\)|\.\.\.|$)`)
+	spacedValue   = regexp.MustCompile(`^ (<[^>]*>(?:\[?=<[^>]*>\]?)?|\{[^}]*\}|[A-Z][A-Z0-9_.:|-]*(?:=\w+)?|\w+)(:|\s|,|\]|\)|\.\.\.|$)`)
+	severalValues = regexp.MustCompile(`^ ([a-z]\w*) [a-z]\w*( [a-z]\w*)?(\s\s|$)`) // jq's --arg a v
+	glued         = regexp.MustCompile(`^(-[A-Z])([a-z]{3,})$`)                     // perl's -Idirectory
+	bundle        = regexp.MustCompile(`^-[A-Za-z0-9]{3,}$`)
+	usageValue    = regexp.MustCompile(`^ ([A-Za-z][A-Za-z0-9_.:-]*)\s*(\]|\.\.\.)`)
+	operand       = regexp.MustCompile(`^([a-z]+)=([A-Z]+)\s\s`)
 	apart         = regexp.MustCompile(`^(\s\s|\s?:| or -|$)`)
 	between       = regexp.MustCompile(`^(,\s*|\s*\|\s*|\s+or\s+|/|\s+)`)
-	quoted        = regexp.MustCompile("['\"`‘“]([A-Za-z0-9][A-Za-z0-9_.-]*)['\"’”]")
-	usageOption   = regexp.MustCompile(`[\[\s|(](--?[A-Za-z0-9?][A-Za-z0-9_.+-]*)(\[?=(<[^>]*>|\{[^}]*\}|[^\s\]|)]+))?`)
-	commandWord   = regexp.MustCompile(`^[a-z][a-z0-9]*([_-][a-z0-9]+)*$`)
-	columns       = regexp.MustCompile(`\s{2,}|\t`)
+	// always, never, or auto   none (-U), size (-S), time (-t)   across -x, commas -m   [possible values: a, b]
+	enumeration  = regexp.MustCompile(`(?:^\s*(?:[A-Z_]+ (?:is|are|can be) )?|[:\[(]\s*|\b[Oo]ne of\s+|\bvalues? (?:are|is)\s+|\b(?:may|can|must) be\s+(?:one of\s+)?)((?:[a-z0-9][\w.+-]*(?:\s+\([^)]*\)|\s+-\w)?(?:,\s+or\s+|,\s*|\s*\|\s*|\s+or\s+)){2,}[a-z0-9][\w.+-]*)`)
+	enumerator   = regexp.MustCompile(`(?:^|,|\||\sor\s)\s*(?:or\s+)?([a-z0-9][\w.+-]*)`)
+	defaultValue = regexp.MustCompile(`\b[Dd]efaults?(?: value)?(?: is|:| to|=)?:?\s+["'\x60‘“]?([A-Za-z0-9/][\w./:+-]*?)["'\x60’”]?\s*(?:[)\].,;]|$)`)
+	quoted       = regexp.MustCompile("['\"`‘“]([A-Za-z0-9][A-Za-z0-9_.-]*)['\"’”]")
+	usageOption  = regexp.MustCompile(`[\[\s|(](--?[A-Za-z0-9?][A-Za-z0-9_.+-]*)(\[?=(<[^>]*>|\{[^}]*\}|[^\s\]|)]+))?`)
+	commandWord  = regexp.MustCompile(`^[a-z][a-z0-9]*([_-][a-z0-9]+)*$`)
+	columns      = regexp.MustCompile(`\s{2,}|\t`)
 )
 
 // Help reads the text that a program prints for --help into a table. It knows
@@ -47,12 +56,13 @@ func Help(text []byte) mutate.Table {
 	if len(p.options) > maxOptions {
 		p.options = p.options[:maxOptions]
 	}
-	return mutate.Table{Options: p.options, Commands: p.commands}.Merge(mutate.Table{})
+	return mutate.Table{Options: p.options, Commands: p.commands, Texts: p.operands}.Merge(mutate.Table{})
 }
 
 type helpParser struct {
 	options  []mutate.Option
 	commands []string
+	operands []string // of the form name=value
 
 	open      []mutate.Option // the spellings of the entry that the current paragraph describes
 	paragraph string          // its description so far
@@ -77,6 +87,11 @@ func (p *helpParser) line(line string) {
 		p.usage(text)
 		return
 	}
+	if m := operand.FindStringSubmatch(text); m != nil && indented && len(p.operands) < maxOptions {
+		p.endOption()
+		p.operands = append(p.operands, operands(m[1], m[2])...)
+		return
+	}
 	if p.open != nil && indented {
 		p.paragraph += " " + text
 		return
@@ -95,10 +110,36 @@ func (p *helpParser) line(line string) {
 	}
 }
 
+// operands are what dd(1) takes: "bs=BYTES", with values of that kind.
+func operands(name, kind string) []string {
+	o := mutate.Option{Arity: mutate.NeedsValue, Kind: kind}
+	out := []string{name + "=" + mutate.Input}
+	for _, v := range o.Likely() {
+		out = append(out, name+"="+v)
+	}
+	return out
+}
+
+// argument is what an option takes.
+type argument struct {
+	arity  mutate.Arity
+	values []string
+	kind   string // its name in the text
+	apart  bool
+}
+
+func (a argument) option(name string) mutate.Option {
+	o := mutate.Option{Name: name, Arity: a.arity, Values: a.values, Apart: a.apart && strings.HasPrefix(name, "--")}
+	if a.arity != mutate.NoValue && len(a.values) == 0 {
+		o.Kind = a.kind
+	}
+	return o
+}
+
 // entry reads "-w, --width=COLS   set the width".
 func (p *helpParser) entry(text string) {
 	rest := text
-	arity, values := mutate.NoValue, []string(nil)
+	arg := argument{arity: mutate.NoValue}
 	for {
 		name := spelling.FindString(rest)
 		if name == "" {
@@ -107,8 +148,11 @@ func (p *helpParser) entry(text string) {
 		name = strings.TrimRight(name, ".")
 		rest = rest[len(name):]
 		p.open = append(p.open, mutate.Option{Name: name})
-		if a, v, n := value(rest); n > 0 {
-			arity, values, rest = a, append(values, v...), rest[n:]
+		if a, n := value(rest); n > 0 {
+			if len(a.values) == 0 {
+				a.values = arg.values
+			}
+			arg, rest = a, rest[n:]
 		}
 		gap := between.FindString(rest)
 		if gap == "" || !strings.HasPrefix(rest[len(gap):], "-") {
@@ -117,32 +161,51 @@ func (p *helpParser) entry(text string) {
 		rest = rest[len(gap):]
 	}
 	for i := range p.open {
-		p.open[i].Arity, p.open[i].Values = arity, values
+		p.open[i] = arg.option(p.open[i].Name)
+	}
+	if m := glued.FindStringSubmatch(text[:len(text)-len(rest)]); m != nil && arg.arity == mutate.NoValue {
+		p.options = append(p.options, mutate.Option{Name: m[1], Arity: mutate.MayHaveValue, Kind: m[2]})
 	}
 	p.paragraph = rest
 }
 
 // value reads what follows a spelling. n is its length, 0 for no value.
-func value(s string) (arity mutate.Arity, values []string, n int) {
+func value(s string) (a argument, n int) {
+	if s == "=" || strings.HasPrefix(s, "=,") || strings.HasPrefix(s, "= ") { // systemd's --lines=
+		return argument{arity: mutate.NeedsValue}, 1
+	}
 	if m := joinedValue.FindStringSubmatch(s); m != nil {
-		arity = mutate.NeedsValue
+		a = argument{arity: mutate.NeedsValue, values: enumerated(m[1]), kind: placeholder(m[1])}
 		if s[0] == '[' {
-			arity = mutate.MayHaveValue
+			a.arity = mutate.MayHaveValue
 		}
-		return arity, enumerated(m[1]), len(m[0])
+		switch v := strings.TrimRight(strings.Trim(m[1], "'\""), ":"); {
+		case v == "true" || v == "false": // kubectl's --watch=false: a flag with its default
+			a.arity, a.values = mutate.MayHaveValue, []string{"true", "false"}
+		case strings.HasPrefix(m[1], "'") && v != "":
+			a.values = cleanValues([]string{v})
+		}
+		return a, len(m[0])
 	}
 	if m := optionalValue.FindStringSubmatch(s); m != nil {
-		return mutate.MayHaveValue, enumerated(m[1]), len(m[0])
+		return argument{arity: mutate.MayHaveValue, values: enumerated(m[1]), kind: placeholder(m[1])}, len(m[0])
+	}
+	if m := severalValues.FindStringSubmatch(s); m != nil {
+		// The table knows one value; the others are operands that follow by chance.
+		return argument{arity: mutate.NeedsValue, kind: m[1], apart: true}, len(m[0]) - len(m[3])
 	}
 	if m := spacedValue.FindStringSubmatch(s); m != nil {
 		// A lower-case word is a value only where the description stands apart from it.
-		placeholder := strings.ContainsAny(m[1][:1], "<{") || m[1] == strings.ToUpper(m[1]) || strings.Contains(m[1], "=")
-		if placeholder || apart.MatchString(s[1+len(m[1]):]) {
-			return mutate.NeedsValue, enumerated(m[1]), 1 + len(m[1])
+		named := strings.ContainsAny(m[1][:1], "<{") || m[1] == strings.ToUpper(m[1]) || strings.Contains(m[1], "=")
+		if named || apart.MatchString(s[1+len(m[1]):]) {
+			return argument{mutate.NeedsValue, enumerated(m[1]), placeholder(m[1]), true}, 1 + len(m[1])
 		}
 	}
-	return mutate.NoValue, nil, 0
+	return argument{arity: mutate.NoValue}, 0
 }
+
+// placeholder is a name for a value without its brackets.
+func placeholder(s string) string { return strings.Trim(s, "{}<>[]()='\".:") }
 
 // enumerated reads {a,b}, a|b and <a|b>.
 func enumerated(s string) []string {
@@ -162,39 +225,78 @@ func cleanValues(in []string) []string {
 	var out []string
 	for _, v := range in {
 		v = strings.TrimSpace(v)
-		if v != "" && !slices.Contains(out, v) && len(out) < maxValues {
+		if v != "" && !strings.ContainsAny(v, "[]<>() ") && v[0] != ':' && !slices.Contains(out, v) && len(out) < maxValues {
 			out = append(out, v)
 		}
 	}
 	return out
 }
 
-// endOption files the open entry. Two quoted words or more in the description of
-// an option that takes a value are its values: "WHEN is 'always' or 'never'".
+// endOption files the open entry. What its description enumerates are the values of
+// an option that takes one: two quoted words or more, "WHEN is 'always' or 'never'",
+// else a list, "none (-U), size (-S), time (-t)"; else what it names as the default.
 func (p *helpParser) endOption() {
 	var words []string
 	for _, m := range quoted.FindAllStringSubmatch(p.paragraph, -1) {
 		words = append(words, m[1])
 	}
-	words = cleanValues(words)
+	if words = cleanValues(words); len(words) < 2 {
+		words = listed(p.paragraph)
+	}
+	if m := defaultValue.FindStringSubmatch(p.paragraph); m != nil && len(words) == 0 {
+		words = []string{m[1]}
+	}
 	for _, o := range p.open {
-		if o.Arity > mutate.NoValue && len(o.Values) == 0 && len(words) >= 2 {
-			o.Values = words
+		if o.Arity > mutate.NoValue && len(o.Values) == 0 && len(words) > 0 {
+			o.Values, o.Kind = words, ""
 		}
 		p.options = append(p.options, o)
 	}
 	p.open, p.paragraph = nil, ""
 }
 
-// usage reads "usage: git [-v | --version] [-C <path>] [--exec-path[=<path>]]".
+// listed are the words of an enumeration in a description.
+func listed(text string) []string {
+	m := enumeration.FindStringSubmatch(text)
+	if m == nil {
+		return nil
+	}
+	var out []string
+	for _, w := range enumerator.FindAllStringSubmatch(m[1], -1) {
+		out = append(out, w[1])
+	}
+	return cleanValues(out)
+}
+
+// usage reads "usage: git [-v | --version] [-C <path>] [--exec-path[=<path>]]" and
+// "ssh [-46AaC] [-b bind_address]".
 func (p *helpParser) usage(text string) {
 	for _, m := range usageOption.FindAllStringSubmatchIndex(text, -1) {
-		o := mutate.Option{Name: text[m[2]:m[3]], Arity: mutate.NoValue}
-		if a, v, n := value(text[m[3]:]); n > 0 {
-			o.Arity, o.Values = a, v
+		name, rest := text[m[2]:m[3]], text[m[3]:]
+		a, n := value(rest)
+		if v := usageValue.FindStringSubmatch(rest); n == 0 && v != nil {
+			a, n = argument{mutate.NeedsValue, nil, v[1], true}, len(v[0])
 		}
-		p.options = append(p.options, o)
+		if n == 0 && m[3] < len(text) && strings.ContainsRune("]|", rune(text[m[3]])) {
+			p.options = append(p.options, bundled(name)...)
+		}
+		p.options = append(p.options, a.option(name))
 	}
+}
+
+// bundled are the short options in "-46AaC". A word such as "-noout" is not a bundle:
+// it has one case, and no order.
+func bundled(name string) []mutate.Option {
+	letters := strings.TrimPrefix(name, "-")
+	mixed := strings.ToLower(letters) != letters && strings.ToUpper(letters) != letters || strings.ContainsAny(letters, "0123456789")
+	if !bundle.MatchString(name) || !mixed && !slices.IsSorted([]byte(letters)) {
+		return nil
+	}
+	var out []mutate.Option
+	for i := range letters {
+		out = append(out, mutate.Option{Name: "-" + letters[i:i+1], Arity: mutate.NoValue})
+	}
+	return out
 }
 
 // command reads "clone   Clone a repository" or a row of a table of names.

@@ -47,7 +47,7 @@ options:
   -o FILE, --out FILE   where to
 `, "--help; --level V{low,high}; --out V; -h; -o V"},
 		{"go flags", "Usage of tool:\n  -addr string\n    \tlisten on (default \":80\")\n  -v\tverbose\n", "-addr V; -v"},
-		{"jq", "      --indent n            use n spaces for indentation;\n  -n, --null-input          use `null` as the single input value;\n      --arg name value      set $name to the string value;\n", "--arg; --indent V; --null-input; -n"},
+		{"jq", "      --indent n            use n spaces for indentation;\n  -n, --null-input          use `null` as the single input value;\n      --arg name value      set $name to the string value;\n", "--arg V; --indent V; --null-input; -n"},
 		{"xmllint", "\t--maxmem nbbytes : limits memory allocation\n\t--huge : remove any internal limits\n\t--output file or -o file: save to a given file\n", "--huge; --maxmem V; --output V; -o V"},
 		{"openssl options", " -in infile          Input file\n -noout              No output\n", "-in V; -noout"},
 		{"alternatives", "  -m, --mode=fast|slow   how\n  --level <low|mid>  how much\n", "--level V{low,mid}; --mode V{fast,slow}; -m V{fast,slow}"},
@@ -95,14 +95,14 @@ func FuzzHelp(f *testing.F) {
 }
 
 func TestGuessSortsStrings(t *testing.T) {
-	got := Guess([]string{"--verbose", "--level=", "-q", "hvo:f::", "abcd", "a:b", "FOO_BAR", "LD_PRELOAD", "EINVAL", "%s: error", "token", "token", "two words", "no_caps"})
-	if want := "--level V; --verbose; -f[V]; -h; -o V; -q; -v"; show(got.Table) != want {
+	got := Guess([]string{"--verbose", "--level=", "-q", "hvo:f::", "+pxwk", "abcd", "a:b", "FOO_BAR", "LD_PRELOAD", "EINVAL", "%s: error", "token", "token", "two words", "no_caps"})
+	if want := "--level V; --verbose; -f[V]; -h; -k; -o V; -p; -q; -v; -w; -x"; show(got.Table) != want {
 		t.Errorf("options: got %s, want %s", show(got.Table), want)
 	}
 	if want := []string{"FOO_BAR"}; !slices.Equal(got.EnvNames, want) {
 		t.Errorf("environment: got %q, want %q", got.EnvNames, want)
 	}
-	if got, want := fmt.Sprintf("%s", got.Dictionary), "[--level= --verbose -q EINVAL FOO_BAR LD_PRELOAD a:b abcd hvo:f:: no_caps token]"; got != want {
+	if got, want := fmt.Sprintf("%s", got.Dictionary), "[+pxwk --level= --verbose -q EINVAL FOO_BAR LD_PRELOAD a:b abcd hvo:f:: no_caps token]"; got != want {
 		t.Errorf("tokens: got %s, want %s", got, want)
 	}
 }
@@ -110,8 +110,9 @@ func TestGuessSortsStrings(t *testing.T) {
 const getoptProgram = `
 #include <getopt.h>
 #include <stdlib.h>
+static int stored;
 static const struct option longs[] = {
-	{"alpha", no_argument, 0, 'a'}, {"beta-max", required_argument, 0, 'b'}, {"gamma", optional_argument, 0, 'g'}, {0, 0, 0, 0}};
+	{"alpha", no_argument, 0, 'a'}, {"beta-max", required_argument, 0, 'b'}, {"gamma", optional_argument, 0, 'g'}, {"delta", required_argument, 0, 'd'}, {"stored", no_argument, &stored, 's'}, {0, 0, 0, 0}};
 int main(int argc, char **argv) {
 	while (getopt_long(argc, argv, "ab:g::", longs, 0) != -1) ;
 	return getenv("SOME_SETTING") != 0;
@@ -133,15 +134,18 @@ func TestProgramFindsTheGetoptTableOfABinary(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer file.Close()
-			got, err := Program(file, []byte("  -z  from the help\n"))
+			got, err := Program(file, []byte("  -z  from the help\n"), []byte(".TP\n.BI \\-y \" value\"\nFrom the page.\n"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			table := "; " + show(got.Table) + ";"
-			for _, want := range []string{"--alpha", "--beta-max V", "--gamma[V]", "-a", "-b V", "-g[V]", "-z"} {
+			for _, want := range []string{"--alpha", "--beta-max V", "--gamma[V]", "-a", "-b V", "-g[V]", "-z", "-y V", "-d V"} {
 				if !strings.Contains(table, "; "+want+";") {
 					t.Errorf("no %q in %s", want, table)
 				}
+			}
+			if strings.Contains(table, "; -s;") {
+				t.Errorf("-s, which stands for a number that is stored, in %s", table)
 			}
 			if !slices.Contains(got.EnvNames, "SOME_SETTING") {
 				t.Errorf("no SOME_SETTING in %q", got.EnvNames)
@@ -151,11 +155,11 @@ func TestProgramFindsTheGetoptTableOfABinary(t *testing.T) {
 }
 
 func TestProgramReadsScriptsAndRefusesBrokenELF(t *testing.T) {
-	got, err := Program(bytes.NewReader([]byte("#!/bin/sh\ncase $1 in\n--dry-run) echo $MY_DIR;;\nesac\n")), nil)
+	got, err := Program(bytes.NewReader([]byte("#!/bin/sh\ncase $1 in\n--dry-run) echo $MY_DIR;;\nesac\n")), nil, nil)
 	if err != nil || show(got.Table) != "--dry-run" || !slices.Equal(got.EnvNames, []string{"MY_DIR"}) {
 		t.Errorf("script: %s, %q, %v", show(got.Table), got.EnvNames, err)
 	}
-	if got, err := Program(bytes.NewReader([]byte("\x7fELF and then nothing of the kind")), nil); err == nil {
+	if got, err := Program(bytes.NewReader([]byte("\x7fELF and then nothing of the kind")), nil, nil); err == nil {
 		t.Errorf("broken ELF file accepted: %+v", got)
 	}
 }

@@ -27,6 +27,8 @@ type Option struct {
 	Name   string // with its dashes: "-x", "--color", "-name"
 	Arity  Arity
 	Values []string // values that the target is known to accept, possibly none
+	Kind   string   // what the target calls the value: "FILE", "num"; may be empty
+	Apart  bool     // the value of a long option stands in the next word, not behind "="
 }
 
 // Table is what is known about the command line of a target.
@@ -79,6 +81,9 @@ func (o *Option) knowledge() int {
 	if o.Arity > NoValue {
 		k++
 	}
+	if o.Kind != "" {
+		k++
+	}
 	return k
 }
 
@@ -88,6 +93,8 @@ func (o *Option) Words(value string) []string {
 	switch {
 	case o.Arity == NoValue:
 		return []string{o.Name}
+	case o.Arity == NeedsValue && o.Apart:
+		return []string{o.Name, value}
 	case strings.HasPrefix(o.Name, "--"):
 		return []string{o.Name + "=" + value}
 	case o.Arity == MayHaveValue:

@@ -112,7 +112,7 @@ func (m *argv) addOption() bool {
 		return m.addOperand()
 	}
 	o := &options[m.r.IntN(len(options))]
-	words := o.Words(m.t.Value(m.r, o.Values))
+	words := o.Words(m.t.Value(m.r, o.Likely()))
 	if m.r.IntN(16) == 0 {
 		words = []string{o.Name}
 		if o.Arity == NoValue {
@@ -146,7 +146,7 @@ func (m *argv) addConflict() bool {
 		m.insert(m.place(first), o.Name, opposite)
 		return true
 	}
-	m.insert(m.place(first), slices.Concat(o.Words(m.t.Value(m.r, o.Values)), o.Words(m.t.Value(m.r, o.Values)))...)
+	m.insert(m.place(first), slices.Concat(o.Words(m.t.Value(m.r, o.Likely())), o.Words(m.t.Value(m.r, o.Likely())))...)
 	return true
 }
 
@@ -183,7 +183,7 @@ func (m *argv) addJoined() bool {
 	}
 	o := one(m.r, last)
 	words := []string{word + o.Name[1:]}
-	switch value := m.t.Value(m.r, o.Values); {
+	switch value := m.t.Value(m.r, o.Likely()); {
 	case o.Arity == NoValue:
 	case o.Arity == NeedsValue && m.r.IntN(2) == 0:
 		words = append(words, value)
@@ -217,7 +217,7 @@ func (m *argv) addGeneral() bool {
 		return false
 	}
 	o := one(m.r, m.t.Options)
-	m.insert(0, o.Words(m.t.Value(m.r, o.Values))...)
+	m.insert(0, o.Words(m.t.Value(m.r, o.Likely()))...)
 	return true
 }
 
@@ -247,7 +247,7 @@ func (m *argv) pickWhere(f func(string) bool) int {
 func (m *argv) known(name string) []string {
 	for _, o := range m.t.For(m.w) {
 		if o.Name == name {
-			return o.Values
+			return o.Likely()
 		}
 	}
 	return nil
