@@ -174,6 +174,7 @@ func (b *bench) fill(ctx context.Context, a *archive, r *recipe, out *tableRow) 
 		return err
 	}
 	out.missed, out.answered = out.watched.missed(policy)
+	b.say("%s: missed %d of %d syscalls in %d invocations", r.name, len(out.missed), len(out.watched.calls), out.watched.invocations)
 	return nil
 }
 
