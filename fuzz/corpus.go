@@ -332,6 +332,11 @@ func (c *corpus) begin(r *rand.Rand) Scenario {
 		if seed.heavy() && r.IntN(8) != 0 {
 			seed = &c.o.Seeds[0]
 		}
+		if s.usesFile() && seed.File != "" && r.IntN(2) == 0 {
+			if s, ok := named(s, seed); ok {
+				return s
+			}
+		}
 		s.Input = seed.Data
 	}
 	return s

@@ -38,7 +38,10 @@ func (d *draft) mutate(r *rand.Rand, o *Options, p *plugin) Scenario {
 	if d.dims[dimStreams] {
 		drawStreams(r, &s, o.Can)
 	}
-	if d.dims[dimBytes] {
+	if i := s.operand(); d.dims[dimBytes] && i >= 0 && (!s.usesInput() || r.IntN(4) == 0) {
+		s.Files = slices.Clone(s.Files)
+		s.Files[i].Data = change(s.Files[i].Data)
+	} else if d.dims[dimBytes] {
 		if !s.usesInput() {
 			s.Stdin = StdinFile + StdinKind(r.IntN(2))
 		}

@@ -24,6 +24,7 @@ import (
 // Seed is an input to start from.
 type Seed struct {
 	Name string
+	File string // what a file with such data is usually called, for targets that look at it; may be empty
 	Data []byte
 }
 

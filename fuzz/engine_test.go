@@ -136,7 +136,7 @@ func options(t testing.TB, x synthetic) Options {
 	return Options{
 		Can:   all,
 		Bases: []Scenario{{Argv: target()}},
-		Seeds: []Seed{{"one", []byte("plain text 12\xde")}, {"two", []byte(strings.Repeat("abc ", 20) + "<seed-two/>")}},
+		Seeds: []Seed{{Name: "one", Data: []byte("plain text 12\xde")}, {Name: "two", Data: []byte(strings.Repeat("abc ", 20) + "<seed-two/>")}},
 		Table: mutate.Table{
 			Options: []mutate.Option{
 				{Name: "--listen", Arity: mutate.NoValue}, {Name: "--sleep", Arity: mutate.NoValue}, {Name: "--when", Arity: mutate.NeedsValue, Values: []string{"dawn", "dusk"}},
@@ -502,7 +502,7 @@ func TestARunResumesFromItsState(t *testing.T) {
 }
 
 func TestThePlanRunsTheUsersCommandLineFirst(t *testing.T) {
-	seeds := []Seed{{"s", []byte("seed")}}
+	seeds := []Seed{{Name: "s", Data: []byte("seed")}}
 	cases := []struct {
 		name string
 		base Scenario

@@ -117,6 +117,9 @@ func deliberate(o *Options) []planned {
 			for _, s := range ways {
 				s.Input = seed.Data
 				add(PhaseSeeds, s)
+				if s, ok := named(s, &seed); ok {
+					add(PhaseSeeds, s)
+				}
 			}
 		}
 	}
@@ -191,6 +194,14 @@ func probes(o *Options, base Scenario, add func(Scenario)) {
 		try(alone, opt.Words(values[0]))
 		for _, v := range values {
 			everyWay(opt.Words(v)...)
+		}
+		if len(light) > 0 {
+			liked := &light[i%min(favoured, len(light))]
+			for _, s := range ways {
+				if s, ok := named(s, liked); ok {
+					try(s, opt.Words(values[0]))
+				}
+			}
 		}
 		for _, name := range o.Table.Names {
 			if opt.Arity == mutate.NoValue {

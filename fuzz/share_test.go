@@ -17,7 +17,7 @@ import (
 // member is a session on a share that is the only one to have a seed.
 func member(t *testing.T, share, state string, seed int) (Options, error) {
 	o := options(t, synthetic{})
-	o.Seeds = []Seed{{"its own", fmt.Appendf(nil, "secret %d", seed)}}
+	o.Seeds = []Seed{{Name: "its own", Data: fmt.Appendf(nil, "secret %d", seed)}}
 	o.Execs, o.Seed = 300, uint64(seed)
 	o.NewExecutor = func(int) (Executor, error) { return &keeper{synthetic{t: t}}, nil }
 	var err, err2 error

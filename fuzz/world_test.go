@@ -219,7 +219,7 @@ func TestACommandSaysWhatTheWorldIs(t *testing.T) {
 }
 
 func TestEveryTellingWorldIsTried(t *testing.T) {
-	o := Options{Fixed: 1, Bases: []Scenario{{Argv: []string{"x"}}}, Seeds: []Seed{{"s", []byte("seed")}}, Can: all}
+	o := Options{Fixed: 1, Bases: []Scenario{{Argv: []string{"x"}}}, Seeds: []Seed{{Name: "s", Data: []byte("seed")}}, Can: all}
 	tried := map[string]bool{}
 	for _, p := range deliberate(&o) {
 		if p.s.Stdin > StdinPipe {

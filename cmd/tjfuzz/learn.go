@@ -179,7 +179,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	}
 	seeds := make([]fuzz.Seed, len(ranked))
 	for i, r := range ranked {
-		seeds[i] = fuzz.Seed{Name: r.Name, Data: r.Data}
+		seeds[i] = fuzz.Seed{Name: r.Name, File: corpora.FileName(r.Format), Data: r.Data}
 	}
 	if len(imported) > 0 {
 		v.say("trying %d scenarios of other sessions from %s", len(imported), o.seeds)

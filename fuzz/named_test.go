@@ -1,0 +1,79 @@
+package fuzz
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+)
+
+// picky takes files by their names only: it decompresses what is called .gz, and fails on
+// one of them that is damaged.
+type picky struct{}
+
+func (picky) Run(_ context.Context, s *Scenario) (*Result, error) {
+	r := &Result{Seen: []sysno.ID{id(0)}}
+	for _, f := range s.Files {
+		if !strings.HasSuffix(f.Name, ".gz") || !slices.Contains(s.Argv[1:], f.Name) {
+			continue
+		}
+		if bytes.Equal(f.Data, []byte("compressed")) {
+			r.Seen = append(r.Seen, id(1))
+			if slices.Contains(s.Argv, "-a") {
+				r.Seen = append(r.Seen, id(2))
+			}
+		} else {
+			r.Seen = append(r.Seen, id(3))
+		}
+	}
+	return r, nil
+}
+
+func (picky) Close() error { return nil }
+
+func TestSeedsAreGivenUnderTheirNamesToo(t *testing.T) {
+	o := options(t, synthetic{})
+	o.Seeds = []Seed{{Name: "plain", Data: []byte("text")}, {Name: "gzip", File: "input.gz", Data: []byte("compressed")}}
+	o.NewExecutor = func(int) (Executor, error) { return picky{}, nil }
+	o.Execs = 2000
+	out := run(t, o)
+	phases := map[uint32]Phase{}
+	for _, f := range out.Found {
+		phases[f.ID.NR] = f.Phase
+	}
+	for nr, want := range map[uint32]Phase{1: PhaseSeeds, 2: PhaseOptions, 3: PhaseExplore} {
+		if got := phases[nr]; got != want {
+			t.Errorf("syscall %d was found in phase %v, want %v", nr, got, want)
+		}
+	}
+}
+
+func TestNamedReplacesTheInputAndNothingElse(t *testing.T) {
+	seed := Seed{Name: "gzip", File: "input.gz", Data: []byte("z")}
+	s := Scenario{Argv: target("-k", "@@"), Stdin: StdinPipe, Input: []byte("x"), Files: []File{{Name: "file"}, {Name: "input.gz", Data: []byte("old")}}}
+	before := s.ID()
+	got, ok := named(s, &seed)
+	want := Scenario{Argv: target("-k", "input.gz"), Stdin: StdinNull, Files: []File{{Name: "file"}, {Name: "input.gz", Data: []byte("z")}}}
+	if !ok || got.ID() != want.ID() {
+		t.Errorf("got %+v, %v; want %+v", got, ok, want)
+	}
+	if s.ID() != before {
+		t.Error("the scenario that was given has changed")
+	}
+	for _, c := range []struct {
+		why  string
+		s    Scenario
+		seed Seed
+	}{
+		{"no name", s, Seed{Data: []byte("z")}},
+		{"no word for the input", Scenario{Argv: target("-k"), Stdin: StdinPipe}, seed},
+		{"a word that only contains it", Scenario{Argv: target("--file=@@"), Stdin: StdinPipe}, seed},
+	} {
+		if _, ok := named(c.s, &c.seed); ok {
+			t.Errorf("%s: named all the same", c.why)
+		}
+	}
+}
