@@ -11,6 +11,7 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/forkserver"
+	"github.com/tjfuzz/tjfuzz/internal/image"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
 
@@ -31,6 +32,7 @@ type servers struct {
 	watch   Rejoiner // nil: nothing is recorded
 	classes map[[sha256.Size]byte]*class
 	clock   int
+	main    int64 // how far main() is from the entry point, 0 where that is not known
 }
 
 const (
@@ -47,6 +49,7 @@ type rung int
 
 const (
 	atInput rung = iota
+	atMain
 	atEntry
 	nowhere
 )
@@ -85,6 +88,7 @@ func newServers(e *Exec, watch Watcher) *servers {
 		return nil
 	}
 	v := &servers{e: e, classes: map[[sha256.Size]byte]*class{}}
+	v.main, _ = elsewhere(func() (int64, error) { return mainOf(e.opts.Program) })
 	if watch != nil {
 		var ok bool
 		if v.watch, ok = watch.(Rejoiner); !ok {
@@ -227,6 +231,9 @@ func (v *servers) start(c *class, s *fuzz.Scenario) {
 }
 
 func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
+	if c.rung == atMain && v.main == 0 {
+		return errors.New("where main begins is not known, or is the entry point")
+	}
 	made := &server{}
 	if v.e.cage != nil {
 		if made.world, err = v.e.cage.NewLastingWorld(); err != nil {
@@ -247,8 +254,11 @@ func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
 		Program: v.e.opts.Program, Argv: st.argv, Env: st.env,
 		Timeout: max(v.e.opts.Timeout, time.Second),
 	}
-	if c.rung == atInput {
+	switch c.rung {
+	case atInput:
 		o.Input = inputName
+	case atMain:
+		o.Main = v.main
 	}
 	spec := st.place.Server()
 	st.streams.install(&spec.Target)
@@ -273,6 +283,20 @@ func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
 	}
 	c.server = made
 	return nil
+}
+
+// mainOf is how far main() is from the entry point of a program, in the file and so in
+// memory: both are code.
+func mainOf(program string) (int64, error) {
+	_, entry, err := image.Entry(program)
+	if err != nil {
+		return 0, err
+	}
+	_, main, err := image.Main(program)
+	if err != nil {
+		return 0, err
+	}
+	return int64(main - entry), nil
 }
 
 // elsewhere calls a function on a thread that is not in the cage's lobby.

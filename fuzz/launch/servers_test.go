@@ -79,24 +79,24 @@ type command struct {
 }
 
 var commands = []command{
-	{"true", []string{"true"}, nil, atEntry, false, false},
-	{"exit code", []string{"sh", "-c", "exit 7"}, nil, atEntry, false, false},
-	{"signal", []string{"sh", "-c", "kill -SEGV $$"}, nil, atEntry, false, false},
-	{"abort", []string{"sh", "-c", "kill -ABRT $$"}, nil, atEntry, false, false},
-	{"pids", []string{"sh", "-c", "echo $$ $PPID"}, nil, atEntry, false, false},
-	{"a child", []string{"sh", "-c", "cat | wc -c"}, []string{"", "abc"}, atEntry, false, false},
+	{"true", []string{"true"}, nil, atMain, false, false},
+	{"exit code", []string{"sh", "-c", "exit 7"}, nil, atMain, false, false},
+	{"signal", []string{"sh", "-c", "kill -SEGV $$"}, nil, atMain, false, false},
+	{"abort", []string{"sh", "-c", "kill -ABRT $$"}, nil, atMain, false, false},
+	{"pids", []string{"sh", "-c", "echo $$ $PPID"}, nil, atMain, false, false},
+	{"a child", []string{"sh", "-c", "cat | wc -c"}, []string{"", "abc"}, atMain, false, false},
 	{"one that is left behind", []string{"sh", "-c", "sleep 86397 & exit 4"}, nil, nowhere, true, false},
 	{"cat", []string{"cat", "@@", "-"}, []string{"one", "two\n", ""}, atInput, false, false},
-	{"writes", []string{"sh", "-c", "ls; echo x >file; cat file $1", "sh", "@@"}, []string{"one", "two"}, atEntry, false, true},
+	{"writes", []string{"sh", "-c", "ls; echo x >file; cat file $1", "sh", "@@"}, []string{"one", "two"}, atMain, false, true},
 	{"sort", []string{"sort"}, []string{"b\na\n", "c\n", ""}, atInput, false, false},
-	{"grep", []string{"grep", "-n", "a", "@@"}, []string{"b\na\n", "c\n"}, atEntry, false, false},
+	{"grep", []string{"grep", "-n", "a", "@@"}, []string{"b\na\n", "c\n"}, atMain, false, false},
 	{"sed", []string{"sed", "s/a/b/"}, []string{"b\na\n", "c\n"}, atInput, false, false},
 	{"gzip", []string{"gzip", "-dc"}, []string{"x", "\x1f\x8b\b\x00\x00\x00\x00\x00\x00\x03\xab\x00\x00\x83\x16\xdc\x8c\x01\x00\x00\x00"}, atInput, false, false},
 	{"tar", []string{"tar", "-tf", "@@"}, []string{"x", strings.Repeat("\x00", 10240)}, atInput, false, false},
-	{"descriptors", []string{"ls", "/proc/self/fd"}, nil, atEntry, false, false},
-	{"blocked signals", []string{"grep", "-E", "^(Sig(Pnd|Blk|Ign|Cgt)|Cap.*|NoNewPrivs|Seccomp):", "/proc/self/status"}, nil, atEntry, false, false},
-	{"environment", []string{"env"}, nil, atEntry, false, false},
-	{"working directory", []string{"pwd"}, nil, atEntry, false, false},
+	{"descriptors", []string{"ls", "/proc/self/fd"}, nil, atMain, false, false},
+	{"blocked signals", []string{"grep", "-E", "^(Sig(Pnd|Blk|Ign|Cgt)|Cap.*|NoNewPrivs|Seccomp):", "/proc/self/status"}, nil, atMain, false, false},
+	{"environment", []string{"env"}, nil, atMain, false, false},
+	{"working directory", []string{"pwd"}, nil, atMain, false, false},
 	{"jq", []string{"jq", "-c", ".a"}, []string{"{\"a\":[1]}", "{", "3"}, atInput, false, false},
 	{"file", []string{"file", "-"}, []string{"#!/bin/sh", "\x7fELF", ""}, atInput, false, false},
 	{"xmllint", []string{"xmllint", "@@"}, []string{"<a/>", "<"}, atInput, false, false},
@@ -137,7 +137,7 @@ func copies(t *testing.T, r *rawtp.Recorder, caged bool) {
 	}
 	dynamic, static := build(t, victimC, "-pie", "-fPIE"), build(t, victimC, "-static")
 	for _, mode := range []string{"abort", "trap", "ids", "raise", "thread", "fork", "stack"} {
-		c := command{argv: []string{"victim", mode}, inputs: []string{"a", "b"}, rung: atEntry, racy: mode == "thread"}
+		c := command{argv: []string{"victim", mode}, inputs: []string{"a", "b"}, rung: atMain, racy: mode == "thread"}
 		if mode == "stack" {
 			c.rung = atInput
 		}

@@ -69,7 +69,7 @@ var table = []row{
 	{pkg: "fuzz/external"},
 	{pkg: "fuzz/cage", own: []string{"internal/spawn"}},
 	{pkg: "fuzz/launch/forkserver", own: []string{"internal/spawn"}},
-	{pkg: "fuzz/launch", own: []string{"fuzz", "fuzz/cage", "fuzz/launch/forkserver", "internal/spawn", "internal/sysno"}},
+	{pkg: "fuzz/launch", own: []string{"fuzz", "fuzz/cage", "fuzz/launch/forkserver", "internal/image", "internal/spawn", "internal/sysno"}},
 
 	{pkg: "enforce/filter", own: []string{"synth", "internal/sysno"}, foreign: []string{libseccomp, cgo}},
 	{pkg: "enforce", own: []string{"synth", "internal/spawn", "internal/sysno"}},

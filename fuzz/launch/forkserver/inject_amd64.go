@@ -44,7 +44,7 @@ const (
 // tracee is a stopped process. All of its methods are called on the thread that traces it.
 type tracee struct{ pid int }
 
-var errEnded = errors.New("the program ended before its entry point")
+var errEnded = errors.New("the program ended before copies begin")
 
 // next waits until the process stops, and returns the signal.
 func (t tracee) next() (unix.Signal, error) {
@@ -184,6 +184,11 @@ func (s *Server) infiltrate(o *Options, numbered bool) error {
 	}
 	if err := t.runTo(auxv[atEntry]); err != nil {
 		return err
+	}
+	if o.Input == "" && o.Main != 0 {
+		if err := t.runTo(auxv[atEntry] + uint64(o.Main)); err != nil {
+			return err
+		}
 	}
 	if o.Input != "" {
 		if err := t.runToInput(o.Input, o.Leave); err != nil {

@@ -1,7 +1,7 @@
 // Package forkserver decides how an unmodified program is run again without being
 // loaded again: a process executes it once and is stopped where it is about to use its
-// input, or at the program's entry point, where the dynamic linker has done its work;
-// there a stub takes its place, which makes a copy for each run. A copy carries out what internal/spawn would do
+// input, where main() begins, or at the program's entry point, where the dynamic linker
+// has done its work; there a stub takes its place, which makes a copy for each run. A copy carries out what internal/spawn would do
 // between clone and execve, and goes on as the program. The package knows neither
 // scenarios nor who records. Its main hazard is a copy that is not what execve would
 // have made: what a process has and a copy does not get is a reason not to serve.
@@ -45,6 +45,10 @@ type Options struct {
 	// its input: standard input, or a file of this name. Before, it must do nothing but look
 	// around and read, and what it reads, as the environment, must be the same in all runs.
 	Input string
+
+	// Main, where it is not 0 and there is no Input, makes copies begin that far from the
+	// entry point of the file, where main() begins: what runs before main is done once.
+	Main int64
 
 	Timeout time.Duration // for the start, in which the program's libraries may do what they like
 	Leave   *Call         // made by the server where copies begin, before all else that is not the program's
