@@ -93,8 +93,8 @@ func (g *group) unified(name string, l Limits) {
 // cpuTime is what all processes of the group have ever used.
 func (g *group) cpuTime() time.Duration {
 	var buf [256]byte
-	n, _ := g.used.ReadAt(buf[:], 0)
-	text, unit := string(buf[:n]), time.Nanosecond
+	n, _ := unix.Pread(int(g.used.Fd()), buf[:], 0) // ReadAt would look for the end, too
+	text, unit := string(buf[:max(0, n)]), time.Nanosecond
 	if _, rest, ok := strings.Cut(text, "usage_usec "); ok { // v2
 		text, unit = rest, time.Microsecond
 	}

@@ -43,6 +43,7 @@ type Options struct {
 	// they do what the program does after execve. It has no effect with a Filter, where
 	// the Watcher is no Rejoiner, and in a Cage without a Watcher or of an ordinary user.
 	ForkServer bool
+	Highest    Rung // where copies begin at the latest
 
 	// Watch is called on the thread that starts all targets; nil records nothing.
 	Watch func() (Watcher, error)
@@ -51,16 +52,17 @@ type Options struct {
 // Exec is the executor that runs every scenario by execve. It is a
 // [fuzz.Executor]; its methods may not be called concurrently.
 type Exec struct {
-	opts   Options
-	jobs   chan job
-	done   chan struct{}
-	cancel int // eventfd that ends the wait for a run
-	cage   *cage.Cage
-	room   string   // where the directories of runs without a cage are made
-	copies *servers // nil: all runs are by execve
-	warn   []string
-	can    fuzz.Abilities
-	output []byte
+	opts      Options
+	jobs      chan job
+	done      chan struct{}
+	cancel    int  // eventfd that ends the wait for a run
+	cancelled bool // it has done so
+	cage      *cage.Cage
+	room      string   // where the directories of runs without a cage are made
+	copies    *servers // nil: all runs are by execve
+	warn      []string
+	can       fuzz.Abilities
+	output    []byte
 }
 
 type job struct {
@@ -109,18 +111,41 @@ func (e *Exec) Can() fuzz.Abilities { return e.can }
 // last run, cut at 1 MiB.
 func (e *Exec) Output() []byte { return e.output }
 
+// Copies is how many runs so far were copies, by where those began. It may not be
+// called during a run.
+func (e *Exec) Copies() map[Rung]int {
+	made := map[Rung]int{}
+	if e.copies != nil {
+		for r, n := range e.copies.made {
+			if n > 0 {
+				made[Rung(r)] = n
+			}
+		}
+	}
+	return made
+}
+
 // Run runs one scenario.
 func (e *Exec) Run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	var word [8]byte
-	_, _ = unix.Read(e.cancel, word[:]) // of an earlier context
-	stop := context.AfterFunc(ctx, func() { _, _ = unix.Write(e.cancel, []byte{1, 0, 0, 0, 0, 0, 0, 0}) })
+	if e.cancelled {
+		var word [8]byte
+		_, _ = unix.Read(e.cancel, word[:]) // of an earlier context
+		e.cancelled = false
+	}
+	told := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(told)
+		_, _ = unix.Write(e.cancel, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	})
 	reply := make(chan outcome, 1)
 	e.jobs <- job{ctx, s, reply}
 	out := <-reply
 	if !stop() {
+		<-told
+		e.cancelled = true
 		return nil, ctx.Err()
 	}
 	return out.result, out.err
@@ -165,13 +190,13 @@ func (e *Exec) serve(ready chan<- error) {
 		if e.opts.Watch != nil {
 			watch, err = e.opts.Watch()
 		}
+		if err == nil && e.opts.ForkServer {
+			e.copies = newServers(e, watch)
+		}
 		return err
 	}()
 	ready <- err
 	if err == nil {
-		if e.opts.ForkServer {
-			e.copies = newServers(e, watch)
-		}
 		for j := range e.jobs {
 			var r *fuzz.Result
 			if e.copies != nil {
@@ -205,9 +230,8 @@ type stage struct {
 	faults  []byte // a filter, nil where nothing is made to fail
 }
 
-// stage prepares a run, in a place of its own or in a lasting world, to which some of the
-// scenario's files are to be written.
-func (e *Exec) stage(s *fuzz.Scenario, world *cage.World, files []fuzz.File) (_ *stage, err error) {
+// stage prepares a run, in a place of its own or in a lasting world.
+func (e *Exec) stage(s *fuzz.Scenario, world *cage.World) (_ *stage, err error) {
 	st := &stage{env: environ(e.opts.Env, s.Env)}
 	defer func() {
 		if err != nil {
@@ -228,18 +252,25 @@ func (e *Exec) stage(s *fuzz.Scenario, world *cage.World, files []fuzz.File) (_ 
 	if st.faults, err = faultFilter(s); err != nil {
 		return nil, err
 	}
-	if st.argv, st.fifo, err = furnish(st.place, s, files); err != nil {
+	if st.argv, st.fifo, err = furnish(st.place, s); err != nil {
 		return nil, err
-	}
-	if world != nil { // what has changed so far is not the run's doing
-		if _, err := world.Changed(); err != nil {
-			return nil, err
-		}
 	}
 	if st.streams, err = openStreams(s); err != nil {
 		return nil, err
 	}
 	return st, nil
+}
+
+// restage prepares a run in the world of a server, which has the scenario's files already.
+func (e *Exec) restage(from *server, s *fuzz.Scenario) (*stage, error) {
+	if err := from.rewrite(s.Input); err != nil {
+		return nil, err
+	}
+	streams, err := openStreams(s)
+	if err != nil {
+		return nil, err
+	}
+	return &stage{place: from.world, lasts: true, streams: streams}, nil
 }
 
 func (st *stage) close() {
@@ -256,12 +287,13 @@ func (st *stage) close() {
 
 // run runs a scenario by execve, or as a copy that a server makes.
 func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result, error) {
-	var world *cage.World
-	files := s.Files
+	var st *stage
+	var err error
 	if from != nil && from.world != nil {
-		world, files = from.world, nil // it has them already
+		st, err = e.restage(from, s)
+	} else {
+		st, err = e.stage(s, nil)
 	}
-	st, err := e.stage(s, world, files)
 	if err != nil {
 		return nil, err
 	}
@@ -288,6 +320,11 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 			return nil, err
 		}
 	}
+	counted := e.cage != nil && e.cage.CPUTime() != nil
+	var before time.Duration
+	if from != nil && !counted {
+		before = spawn.UsedBy(from.Pid())
+	}
 	began := time.Now()
 	p, err := spawn.Start(spec)
 	if err != nil {
@@ -299,8 +336,9 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 			p.Kill()
 		}
 	}
-	limits := spawn.Limits{Timeout: e.opts.Timeout, Grace: e.opts.Grace, Cancel: e.cancel, Used: p.CPUTime, FromStart: true}
-	if e.cage != nil && e.cage.CPUTime() != nil {
+	limits := spawn.Limits{Timeout: e.opts.Timeout, Grace: e.opts.Grace, Cancel: e.cancel, FromStart: true}
+	limits.Used = func() time.Duration { return p.CPUTime() - before }
+	if counted {
 		limits.Used, limits.FromStart = e.cage.CPUTime(), false
 	}
 	end, err := p.Wait(limits)
@@ -320,7 +358,7 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 	default:
 		r.ExitCode = end.ExitStatus()
 	}
-	if e.cage != nil && world == nil && (watch == nil || slices.ContainsFunc(r.Seen, Leaves)) {
+	if e.cage != nil && !st.lasts && (watch == nil || slices.ContainsFunc(r.Seen, Leaves)) {
 		e.cage.Used()
 	}
 	e.output = st.streams.finish()

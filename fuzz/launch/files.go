@@ -14,34 +14,48 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 )
 
-// furnish makes files and the scenario's input, and puts its path into argv. What is returned
-// beside that, if anything, delivers the input, and is to be closed after the run.
-func furnish(p place, s *fuzz.Scenario, files []fuzz.File) ([]string, *fifo, error) {
+// furnish makes the scenario's files and puts their paths into argv. What is returned
+// beside them, if anything, delivers the input, and is to be closed after the run.
+func furnish(p place, s *fuzz.Scenario) ([]string, *fifo, error) {
 	argv := slices.Clone(s.Argv)
 	path := filepath.Join(p.Dir(), inputName)
 	if s.World.Input == fuzz.FileFIFO {
 		path = p.Pipe(inputName).Seen
 	}
-	named := false
 	for i, a := range argv {
-		if strings.Contains(a, "@@") {
-			argv[i] = strings.ReplaceAll(a, "@@", path)
-			named = true
-		}
+		argv[i] = strings.ReplaceAll(a, "@@", path)
 	}
-	for _, f := range files {
+	for _, f := range s.Files {
 		if err := makeFile(p, f); err != nil {
 			return nil, nil, err
 		}
 	}
 	switch {
-	case !named:
+	case !named(s):
 		return argv, nil, nil
 	case s.World.Input == fuzz.FileFIFO:
 		f, err := newFIFO(p.Pipe(inputName), s.Input)
 		return argv, f, err
 	}
 	return argv, nil, makeFile(p, fuzz.File{Name: inputName, Data: s.Input, Kind: s.World.Input})
+}
+
+// named reports whether an argument names the input.
+func named(s *fuzz.Scenario) bool {
+	return slices.ContainsFunc(s.Argv, func(a string) bool { return strings.Contains(a, "@@") })
+}
+
+// openAt opens a regular file for writing.
+func openAt(p place, name string) (*os.File, error) {
+	at, err := p.File(name)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.Openat(at.Dir, at.Path, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", name, err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
 }
 
 // makeFile makes a file of any kind.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -32,7 +33,8 @@ type servers struct {
 	watch   Rejoiner // nil: nothing is recorded
 	classes map[[sha256.Size]byte]*class
 	clock   int
-	main    int64 // how far main() is from the entry point, 0 where that is not known
+	made    [nowhere]int // copies
+	main    int64        // how far main() is from the entry point, 0 where that is not known
 }
 
 const (
@@ -44,18 +46,19 @@ const (
 	worth      = 4    // copies that a server makes at least, for another one to be started
 )
 
-// rung is where copies begin: the later the faster, and the more can be wrong.
-type rung int
+// Rung is where copies begin: the later the faster, and the more can be wrong.
+type Rung int
 
+// The rungs, the highest first.
 const (
-	atInput rung = iota
-	atMain
-	atEntry
+	AtInput Rung = iota // where the program is about to use its input
+	AtMain              // where main() begins
+	AtEntry             // at the entry point of the file
 	nowhere
 )
 
 type class struct {
-	rung    rung
+	rung    Rung
 	server  *server
 	refused error // why it is not on the rung above
 	startup []sysno.ID
@@ -72,11 +75,34 @@ type server struct {
 	world  *cage.World // nil without a cage
 	limits limits
 	traits traits
+
+	input *os.File // in the world, nil where the program has no such file
+	size  int      // its size
+}
+
+// rewrite gives the next run its input, in the file that the last one had.
+func (s *server) rewrite(input []byte) error {
+	if s.input != nil {
+		if _, err := s.input.WriteAt(input, 0); err != nil {
+			return fmt.Errorf("write the input: %w", err)
+		}
+		if len(input) < s.size {
+			if err := s.input.Truncate(int64(len(input))); err != nil {
+				return fmt.Errorf("write the input: %w", err)
+			}
+		}
+		s.size = len(input)
+	}
+	_, err := s.world.Changed() // which was not the run's doing
+	return err
 }
 
 func (s *server) close() {
 	_ = s.Close()
 	s.traits.close()
+	if s.input != nil {
+		s.input.Close()
+	}
 	if s.world != nil {
 		s.world.Close()
 	}
@@ -122,6 +148,9 @@ func (v *servers) run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, erro
 		return v.exec(c, s)
 	}
 	r, err := v.e.run(s, v.watcher(), c.server)
+	if err == nil && c.server.Ended() && !r.TimedOut && !r.Left {
+		err = errors.New("the fork server was killed") // not by us, and nobody knows how the run would have ended
+	}
 	if err == nil && c.server.spoilt(r.Seen) || ctx.Err() != nil {
 		v.drop(c)
 	}
@@ -134,6 +163,7 @@ func (v *servers) run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, erro
 	}
 	r.Seen = union(r.Seen, c.startup)
 	c.copies++
+	v.made[c.rung]++
 	if c.copies > checked && c.copies&(c.copies-1) != 0 && len(union(r.Seen, c.known)) == len(c.known) {
 		return r, nil
 	}
@@ -194,7 +224,7 @@ func (v *servers) class(s *fuzz.Scenario) *class {
 				}
 			}
 		}
-		c = &class{}
+		c = &class{rung: v.e.opts.Highest}
 		v.classes[key] = c
 	}
 	return c
@@ -231,7 +261,7 @@ func (v *servers) start(c *class, s *fuzz.Scenario) {
 }
 
 func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
-	if c.rung == atMain && v.main == 0 {
+	if c.rung == AtMain && v.main == 0 {
 		return errors.New("where main begins is not known, or is the entry point")
 	}
 	made := &server{}
@@ -245,7 +275,7 @@ func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
 			made.world.Close()
 		}
 	}()
-	st, err := v.e.stage(s, made.world, s.Files)
+	st, err := v.e.stage(s, made.world)
 	if err != nil {
 		return err
 	}
@@ -255,9 +285,9 @@ func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
 		Timeout: max(v.e.opts.Timeout, time.Second),
 	}
 	switch c.rung {
-	case atInput:
+	case AtInput:
 		o.Input = inputName
-	case atMain:
+	case AtMain:
 		o.Main = v.main
 	}
 	spec := st.place.Server()
@@ -278,7 +308,12 @@ func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
 	if made.limits, err = limitsOf(made.Pid()); err == nil {
 		made.traits, err = elsewhere(func() (traits, error) { return traitsOf(made.Pid()) })
 	}
+	if err == nil && made.world != nil && named(s) {
+		made.size = len(s.Input)
+		made.input, err = openAt(made.world, inputName)
+	}
 	if err != nil {
+		made.traits.close()
 		return errors.Join(err, made.Close())
 	}
 	c.server = made

@@ -64,9 +64,8 @@ type Process struct {
 	Pid    int // of the init where there is one, else of the target
 	init   bool
 	shared *Report
-	status int           // where the status is read from, with Init
-	before time.Duration // CPU time that the Forker had used when it made the target
-	hold   int           // write end of the pipe that a held child reads from
+	status int // where the status is read from, with Init
+	hold   int // write end of the pipe that a held child reads from
 	spec   *Spec
 	doomed bool // Kill was called and left it to Wait
 
@@ -217,7 +216,6 @@ func startCopy(spec *Spec) (*Process, error) {
 			return nil, err
 		}
 	}
-	p.before = used(p.Pid)
 	var err error
 	p.status, err = spec.Forker.Fork(spec)
 	runtime.KeepAlive(spec)

@@ -86,7 +86,8 @@ func descend(all []task, from int) []task {
 }
 
 // CPUTime is what the child and all that descends from it have used so far, for
-// Limits.Used where nothing better counts it. Each call looks at all processes of the
+// Limits.Used where nothing better counts it. With a Forker that is more than what this
+// run has used, by what UsedBy says of the Forker before. Each call looks at all processes of the
 // machine.
 func (p *Process) CPUTime() time.Duration {
 	all, _ := tasks()
@@ -99,11 +100,11 @@ func (p *Process) CPUTime() time.Duration {
 	for _, t := range descend(all, p.Pid) {
 		sum += t.used
 	}
-	return sum - p.before
+	return sum
 }
 
-// used is what a process and what it has waited for have used.
-func used(pid int) time.Duration {
+// UsedBy is the CPU time that a process and what it has waited for have used.
+func UsedBy(pid int) time.Duration {
 	stat, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	t, _ := parseTask(stat)
 	return t.used
