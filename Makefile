@@ -13,7 +13,7 @@ linking := $(if $(filter static,$(LINK)),$(static))
 stamp   := -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo test test-long bench bench-overhead bench-discovery bench-recall generate release clean
+.PHONY: help setup build demo test test-long bench bench-overhead bench-speed bench-discovery bench-recall generate release clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -35,14 +35,18 @@ test: ## every check and every test; as root, those that need the kernel too
 
 test-long: ## the tests that learn, at full length: 14 programs a minute each, 20,000 runs (half an hour)
 	@scripts/setup build test
-	TJFUZZ_LONG=1 TJFUZZ_LEARN=60s $(GO) test -v -count=1 -timeout 90m ./trace/rawtp ./cmd/tjfuzz ./benchmarks/acceptance
+	TJFUZZ_LONG=1 TJFUZZ_LEARN=60s $(GO) test -v -count=1 -timeout 90m ./trace/rawtp ./fuzz/launch ./cmd/tjfuzz ./benchmarks/acceptance
 
-bench: bench-overhead bench-discovery bench-recall ## all benchmarks (as root; most of a day)
+bench: bench-overhead bench-speed bench-discovery bench-recall ## all benchmarks (as root; most of a day)
 	$(GO) test -run '^$$' -bench . -benchmem -timeout 2h ./...
 
 bench-overhead: ## what recording costs, beside other tools (half an hour)
 	@scripts/setup build test bench
 	$(GO) run ./benchmarks/overhead
+
+bench-speed: ## how often programs are run, beside afl-fuzz (10 minutes)
+	@scripts/setup build test bench
+	$(GO) run ./benchmarks/speed
 
 # 14 programs, four sessions each of up to 5 minutes: DISCOVERY='-programs jq -duration 60s' is shorter.
 bench-discovery: ## what learning finds, when, and by varying what (hours)

@@ -84,6 +84,7 @@ var table = []row{
 		pkg: "benchmarks/recall",
 		own: []string{"benchmarks/learning", "enforce/filter", "internal/sysno", "synth", "synth/format", "trace", "trace/rawtp"},
 	},
+	{pkg: "benchmarks/speed", own: []string{"fuzz", "fuzz/cage", "fuzz/launch", "internal/spawn", "trace", "trace/rawtp"}},
 	{pkg: "benchmarks/targets/gofuzz"},
 	{pkg: "benchmarks/victims"},
 }

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
+)
+
+func TestTableHasEveryRunnerOnEveryTarget(t *testing.T) {
+	testenv.Require(t, testenv.BPF, testenv.Cage)
+	for _, program := range []string{"gcc", "afl-fuzz", "afl-clang-fast"} {
+		testenv.Program(t, program)
+	}
+	var table strings.Builder
+	if err := run(t.Context(), []string{"-rounds", "1", "-window", "200ms", "-targets", "tiny"}, &table, t.Output()); err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for line := range strings.Lines(table.String()) {
+		if strings.Contains(line, "afl-fuzz -n  ") || strings.Contains(line, "afl-fuzz, instrumented  ") || strings.Contains(line, "tjfuzz, ") {
+			if rows++; strings.Count(line, "x") != 1+strings.Count(line, "execve") {
+				t.Errorf("want one ratio in %q", line)
+			}
+		}
+	}
+	if rows != 10 || strings.Contains(table.String(), "failed") {
+		t.Errorf("%d rows, want 10, and nothing that failed:\n%s", rows, &table)
+	}
+}
+
+func TestRatiosAreMediansOverTheRounds(t *testing.T) {
+	tt := &target{rates: map[string][]float64{"a": {10, 40, 90}, "b": {10, 10, 30}, "c": {1}}, failed: map[string]string{}}
+	if got := tt.times("a", "b"); got != 3 {
+		t.Errorf("got %v, want 3", got)
+	}
+	if got := tt.times("a", "c"); got != 0 {
+		t.Errorf("got %v for runners with different rounds, want 0", got)
+	}
+	tt.failed["b"] = "why"
+	if got := tt.times("a", "b"); got != 0 {
+		t.Errorf("got %v for one that failed, want 0", got)
+	}
+}

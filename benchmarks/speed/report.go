@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// barInstrumented is how many times as fast as afl-fuzz with the instrumented program
+// tjfuzz has to be with the plain one.
+const barInstrumented = 0.9
+
+// report is the table.
+func (b *bench) report(command string) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "Runs in a second on one processor, and how many times as many as afl-fuzz -n\n(medians; %s)\n\n", command)
+	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(w, "\t")
+	for _, t := range b.targets {
+		fmt.Fprintf(w, "%s\t\t", t.name)
+	}
+	fmt.Fprintln(w)
+	for _, r := range b.runners {
+		fmt.Fprintf(w, "%s\t", r.name)
+		for _, t := range b.targets {
+			rate, ratio := "-", ""
+			if rates := t.rates[r.name]; len(rates) > 0 && t.failed[r.name] == "" {
+				rate = fmt.Sprintf("%.0f", median(rates))
+				if x := t.times(r.name, dumb); x > 0 {
+					ratio = fmt.Sprintf("%.2fx", x)
+				}
+			}
+			fmt.Fprintf(w, "%s\t%s\t", rate, ratio)
+		}
+		fmt.Fprintln(w)
+	}
+	w.Flush()
+	fmt.Fprintln(&out)
+	for _, t := range b.targets {
+		for _, caged := range []bool{false, true} {
+			where, best := "without a cage", ""
+			if caged {
+				where = "in the cage"
+			}
+			for _, r := range b.runners {
+				if strings.HasPrefix(r.name, "tjfuzz") && strings.HasSuffix(r.name, ", cage") == caged && median(t.rates[r.name]) > median(t.rates[best]) {
+					best = r.name
+				}
+			}
+			for _, bar := range []struct {
+				than string
+				x    float64
+			}{{dumb, t.bar}, {instrumented, barInstrumented}} {
+				if x := t.times(best, bar.than); x > 0 && bar.x > 0 {
+					verdict := "missed"
+					if x >= bar.x {
+						verdict = "met"
+					}
+					fmt.Fprintf(&out, "%s %s: %.2fx of %s, bar %gx: %s\n", t.name, where, x, bar.than, bar.x, verdict)
+				}
+			}
+		}
+		for _, r := range b.runners {
+			if why := t.failed[r.name]; why != "" {
+				fmt.Fprintf(&out, "failed: %s, %s: %s\n", r.name, t.name, why)
+			}
+		}
+	}
+	return out.String()
+}
+
+// times is how many times as fast as another a runner was, by the rounds; 0 where that is
+// not known.
+func (t *target) times(name, than string) float64 {
+	a, b := t.rates[name], t.rates[than]
+	if len(a) != len(b) || t.failed[name] != "" || t.failed[than] != "" {
+		return 0
+	}
+	var ratios []float64
+	for i := range a {
+		ratios = append(ratios, a[i]/b[i])
+	}
+	return median(ratios)
+}
+
+func median(all []float64) float64 {
+	if len(all) == 0 {
+		return 0
+	}
+	all = slices.Sorted(slices.Values(all))
+	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
+}

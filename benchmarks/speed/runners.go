@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/cage"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch"
+	"github.com/tjfuzz/tjfuzz/internal/spawn"
+	"github.com/tjfuzz/tjfuzz/trace"
+	"github.com/tjfuzz/tjfuzz/trace/rawtp"
+)
+
+//go:embed testdata/tiny.c
+var tinyC []byte
+
+type bench struct {
+	dir     string
+	window  time.Duration
+	targets []*target
+	runners []runner
+}
+
+// target is a program that reads a file.
+type target struct {
+	name         string
+	program      string
+	instrumented string // the same with AFL's instrumentation, or empty
+	args         []string
+	seeds        []string
+	bar          float64 // how many times as fast as afl-fuzz -n tjfuzz has to be
+
+	rates  map[string][]float64 // by runner, in the order of the rounds
+	failed map[string]string
+}
+
+// runner runs a target again and again.
+type runner struct {
+	name         string
+	instrumented bool // needs the instrumented program
+	rate         func(context.Context, *bench, *target) (float64, error)
+}
+
+const (
+	dumb         = "afl-fuzz -n"
+	instrumented = "afl-fuzz, instrumented"
+)
+
+func (b *bench) prepare(ctx context.Context, targets, runners *regexp.Regexp) error {
+	for _, t := range []*target{
+		{name: "tiny", args: []string{"@@"}, seeds: []string{"abc", "FUxx"}, bar: 3.5},
+		{name: "xmllint", args: []string{"--nonet", "@@"}, seeds: []string{"<a b=\"c\"><d/>text</a>\n", "<?xml version=\"1.0\"?>\n<x>&lt;</x>\n"}, bar: 5},
+		{name: "jq", args: []string{".", "@@"}, seeds: []string{"{\"a\":[1,true,null]}\n", "[\"b\",2.5e3]\n"}, bar: 15},
+		{name: "file", args: []string{"@@"}, seeds: []string{"#!/bin/sh\n", "\x7fELF\x02\x01\x01"}},
+	} {
+		if !targets.MatchString(t.name) {
+			continue
+		}
+		t.rates, t.failed = map[string][]float64{}, map[string]string{}
+		if t.name == "tiny" {
+			if err := b.build(ctx, t); err != nil {
+				return err
+			}
+		} else if path, err := exec.LookPath(t.name); err != nil {
+			return err
+		} else if t.program, err = filepath.EvalSymlinks(path); err != nil {
+			return err
+		}
+		if err := os.Mkdir(b.path("seeds-"+t.name), 0o755); err != nil {
+			return err
+		}
+		for i, s := range t.seeds {
+			if err := os.WriteFile(filepath.Join(b.path("seeds-"+t.name), strconv.Itoa(i)), []byte(s), 0o644); err != nil {
+				return err
+			}
+		}
+		b.targets = append(b.targets, t)
+	}
+	all := []runner{
+		{name: dumb, rate: afl(false)},
+		{name: instrumented, instrumented: true, rate: afl(true)},
+	}
+	for _, caged := range []bool{false, true} {
+		for _, way := range []struct {
+			name   string
+			server bool
+			rung   launch.Rung
+		}{
+			{"execve", false, 0},
+			{"copies at the entry", true, launch.AtEntry},
+			{"copies at main", true, launch.AtMain},
+			{"copies at the input", true, launch.AtInput},
+		} {
+			name := "tjfuzz, " + way.name
+			if caged {
+				name += ", cage"
+			}
+			all = append(all, runner{name: name, rate: func(ctx context.Context, b *bench, t *target) (float64, error) {
+				return b.executor(ctx, t, launch.Options{ForkServer: way.server, Highest: way.rung}, caged)
+			}})
+		}
+	}
+	for _, r := range all {
+		if runners.MatchString(r.name) {
+			b.runners = append(b.runners, r)
+		}
+	}
+	if len(b.targets) == 0 || len(b.runners) == 0 {
+		return errors.New("nothing to measure")
+	}
+	return nil
+}
+
+// build compiles the tiny program, plain and instrumented.
+func (b *bench) build(ctx context.Context, t *target) error {
+	source := b.path("tiny.c")
+	if err := os.WriteFile(source, tinyC, 0o644); err != nil {
+		return err
+	}
+	t.program = b.path("tiny")
+	if err := output(ctx, nil, "gcc", "-O2", "-o", t.program, source); err != nil {
+		return err
+	}
+	t.instrumented = b.path("tiny-afl")
+	return output(ctx, []string{"AFL_QUIET=1"}, "afl-clang-fast", "-O2", "-o", t.instrumented, source)
+}
+
+func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
+
+// afl is afl-fuzz for as many whole seconds as the window has, and two at least.
+func afl(instrumented bool) func(context.Context, *bench, *target) (float64, error) {
+	return func(ctx context.Context, b *bench, t *target) (float64, error) {
+		program, flags := t.program, []string{"-n"}
+		if instrumented {
+			program, flags = t.instrumented, nil
+		}
+		out := b.path("out")
+		defer os.RemoveAll(out)
+		argv := append([]string{"afl-fuzz"}, flags...)
+		argv = append(argv, "-V", strconv.Itoa(max(2, int(b.window.Seconds()))), "-i", b.path("seeds-"+t.name), "-o", out, "--", program)
+		env := []string{"AFL_NO_UI=1", "AFL_NO_AFFINITY=1", "AFL_SKIP_CPUFREQ=1", "AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1"}
+		if err := output(ctx, env, append(argv, t.args...)...); err != nil {
+			return 0, err
+		}
+		// With -n there are no fuzzer_stats, and no directory of the instance.
+		plot, err := os.ReadFile(filepath.Join(out, "default/plot_data"))
+		if errors.Is(err, os.ErrNotExist) {
+			plot, err = os.ReadFile(filepath.Join(out, "plot_data"))
+		}
+		if err != nil {
+			return 0, err
+		}
+		return lastRate(string(plot))
+	}
+}
+
+// lastRate is the column execs_per_sec of the last line.
+func lastRate(plot string) (float64, error) {
+	lines := strings.Split(strings.TrimSpace(plot), "\n")
+	names, values := strings.Split(lines[0], ", "), strings.Split(lines[len(lines)-1], ", ")
+	i := slices.Index(names, "execs_per_sec")
+	if i < 0 || i >= len(values) || len(lines) < 2 {
+		return 0, fmt.Errorf("plot_data has no execs_per_sec: %q", lines[len(lines)-1])
+	}
+	rate, err := strconv.ParseFloat(values[i], 64)
+	if err == nil && rate <= 0 {
+		err = errors.New("plot_data tells of no runs")
+	}
+	return rate, err
+}
+
+// recorded lets a slot of the recorder watch an executor.
+type recorded struct{ *rawtp.Slot }
+
+func (r recorded) Begin(*spawn.Spec) error {
+	r.Slot.Begin()
+	return nil
+}
+
+func (recorded) Started(*spawn.Process) error { return nil }
+
+// executor is one of tjfuzz's, recorded by eBPF, with a new input for each run.
+func (b *bench) executor(ctx context.Context, t *target, o launch.Options, caged bool) (rate float64, err error) {
+	r, err := rawtp.Open(rawtp.Options{Slots: 1})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	o.Program, o.Env = t.program, os.Environ()
+	o.Watch = func() (launch.Watcher, error) {
+		s, err := r.Launcher(0)
+		return recorded{s}, err
+	}
+	if caged {
+		o.Cage = &cage.Options{Expose: []string{t.program}}
+	}
+	e, err := launch.New(o)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	random := rand.New(rand.NewPCG(1, 2))
+	next := func() error {
+		input := []byte(t.seeds[random.IntN(len(t.seeds))])
+		for range 1 + random.IntN(4) {
+			input[random.IntN(len(input))] = byte(random.Uint32())
+		}
+		res, err := e.Run(ctx, &fuzz.Scenario{Argv: append([]string{t.program}, t.args...), Stdin: fuzz.StdinNull, Input: input})
+		if err == nil && len(res.Seen) == 0 {
+			err = errors.New("nothing was recorded")
+		}
+		return err
+	}
+	const first = 16 // runs in which servers start and copies are compared
+	for range first {
+		if err := next(); err != nil {
+			return 0, err
+		}
+	}
+	before := e.Copies()[o.Highest]
+	runs, began := 0, time.Now()
+	for time.Since(began) < b.window {
+		if err := next(); err != nil {
+			return 0, err
+		}
+		runs++
+	}
+	passed := time.Since(began)
+	if copies := e.Copies()[o.Highest] - before; o.ForkServer && copies < runs*9/10 {
+		return 0, fmt.Errorf("only %d of %d runs were such copies", copies, runs)
+	}
+	if lost := r.Lost(); lost != (trace.Lost{}) {
+		return 0, fmt.Errorf("the recorder lost %+v", lost)
+	}
+	return float64(runs) / passed.Seconds(), nil
+}
