@@ -83,8 +83,39 @@ func (e *edit) resizeWithLength() bool {
 	if !resize[e.r.IntN(len(resize))](&body) {
 		return false
 	}
+	from, to := f.body.from, f.body.to
+	if !e.resize(from, to, body.b) {
+		return false
+	}
 	putWord(f.order, e.b[f.at:], f.size, f.value(len(body.b)))
-	return e.replace(f.body.from, f.body.to, body.b)
+	return true
+}
+
+// resize is replace with the lengths around it: fields before the range that say how
+// much there is up to the end of the input say it again afterwards, three times out of
+// four. A field that cannot say so much is left as it is.
+func (e *edit) resize(from, to int, p []byte) bool {
+	old := append([]byte(nil), e.b[:from]...)
+	end := len(e.b)
+	if !e.replace(from, to, p) {
+		return false
+	}
+	delta := uint64(len(e.b) - end)
+	if delta == 0 || e.r.IntN(4) == 0 {
+		return true
+	}
+	for at := max(0, from-lengthFields); at < from; at++ {
+		for size := 1; size <= 4 && at+size <= from; size *= 2 {
+			for _, order := range [...]binary.ByteOrder{binary.BigEndian, binary.LittleEndian} {
+				// Read from what was: a field of one byte is the end of one of two bytes, too.
+				v := readWord(order, old[at:], size)
+				if fits := v+delta < 1<<(8*size); v == uint64(end-at-size) && fits {
+					putWord(order, e.b[at:], size, v+delta)
+				}
+			}
+		}
+	}
+	return true
 }
 
 // shape is the form of records of a type, a length and a value.
@@ -194,24 +225,25 @@ func (e *edit) follow(s *shape, at int) (found []span, end int) {
 	return found, end
 }
 
-// duplicateRecord puts a copy of a record before a record.
+// duplicateRecord puts a copy of a record before a record. Lengths around it follow.
 func (e *edit) duplicateRecord() bool {
 	_, all := e.records()
 	if all == nil {
 		return false
 	}
 	s := one(e.r, all)
-	return e.insert(one(e.r, all).from, e.b[s.from:s.to])
+	at := one(e.r, all).from
+	return e.resize(at, at, e.b[s.from:s.to])
 }
 
-// dropRecord removes a record.
+// dropRecord removes a record. Lengths around it follow.
 func (e *edit) dropRecord() bool {
 	_, all := e.records()
 	if all == nil {
 		return false
 	}
 	s := one(e.r, all)
-	return e.replace(s.from, s.to, nil)
+	return e.resize(s.from, s.to, nil)
 }
 
 // swapRecords exchanges two records.
@@ -241,7 +273,7 @@ func (e *edit) resizeRecord(f func(value []byte) []byte) bool {
 	if len(e.b)+len(next)-(value.to-value.from) > e.max || uint64(n) >= 1<<(8*s.size) {
 		return false
 	}
-	if !e.replace(value.from, value.to, next) {
+	if !e.resize(value.from, value.to, next) {
 		return false
 	}
 	putWord(s.order, e.b[r.from+s.lengthAt():], s.size, uint64(n))
