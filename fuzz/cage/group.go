@@ -10,16 +10,20 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/internal/claim"
 )
 
 // group is the cgroup that bounds memory and processes. A host has either one
 // tree (v2), into which children are born by descriptor, or a tree for each
 // controller (v1), which threads join and children inherit.
 type group struct {
+	trees    []string
 	dirs     []string
-	roots    []*os.File // "tasks" of the v1 trees' roots, for the way back
-	used     *os.File   // where the kernel counts CPU time, nil where it does not
-	fd       int        // of a v2 group, else 0
+	claims   []*claim.Claim // on dirs
+	roots    []*os.File     // "tasks" of the v1 trees' roots, for the way back
+	used     *os.File       // where the kernel counts CPU time, nil where it does not
+	fd       int            // of a v2 group, else 0
 	warnings []string
 }
 
@@ -38,11 +42,11 @@ func newGroup(l Limits) (*group, error) {
 		{"cpuacct", "", "", ""},
 	} {
 		tree := filepath.Join(cgroups, c.controller)
+		g.trees = append(g.trees, tree)
 		sweep(tree)
 		dir := filepath.Join(tree, name)
-		err := os.Mkdir(dir, 0o755)
+		err := g.make(dir)
 		if err == nil {
-			g.dirs = append(g.dirs, dir)
 			err = g.join(tree, dir)
 		}
 		if err == nil && c.file != "" {
@@ -60,6 +64,16 @@ func newGroup(l Limits) (*group, error) {
 	return g, nil
 }
 
+// make makes a group that nobody sweeps.
+func (g *group) make(dir string) error {
+	_, c, err := claim.Make(func() (string, error) { return dir, os.Mkdir(dir, 0o755) })
+	if err == nil {
+		g.dirs = append(g.dirs, dir)
+		g.claims = append(g.claims, c)
+	}
+	return err
+}
+
 // join moves the calling thread into a v1 group; its children are born there.
 func (g *group) join(tree, dir string) error {
 	root, err := os.OpenFile(filepath.Join(tree, "tasks"), os.O_WRONLY, 0)
@@ -71,14 +85,14 @@ func (g *group) join(tree, dir string) error {
 }
 
 func (g *group) unified(name string, l Limits) {
+	g.trees = []string{cgroups}
 	sweep(cgroups)
 	// Only a group without processes of its own may hand out controllers; the
 	// root is exempt. Elsewhere, as in a container, this may fail.
 	dir := filepath.Join(cgroups, name)
 	_ = write(cgroups, "cgroup.subtree_control", "+memory +pids")
-	err := os.Mkdir(dir, 0o755)
+	err := g.make(dir)
 	if err == nil {
-		g.dirs = []string{dir}
 		err = errors.Join(write(dir, "memory.max", strconv.FormatInt(l.Memory, 10)), write(dir, "pids.max", strconv.Itoa(l.Processes)))
 	}
 	if err == nil {
@@ -115,7 +129,8 @@ func (g *group) leave() error {
 	return errors.Join(errs...)
 }
 
-// remove deletes the group, which nothing may be in any more.
+// remove deletes the group, which nothing may be in any more. It sweeps again, for
+// what was being killed when the group was made is gone by now.
 func (g *group) remove() error {
 	if g.fd != 0 {
 		unix.Close(g.fd)
@@ -125,29 +140,22 @@ func (g *group) remove() error {
 		g.used.Close()
 	}
 	var errs []error
-	for _, dir := range g.dirs {
+	for i, dir := range g.dirs {
 		if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT {
 			errs = append(errs, fmt.Errorf("remove cgroup %s: %w", dir, err))
 		}
+		errs = append(errs, g.claims[i].Release())
 	}
-	g.dirs = nil
+	for _, tree := range g.trees {
+		sweep(tree)
+	}
+	g.dirs, g.claims, g.trees = nil, nil, nil
 	return errors.Join(errs...)
 }
 
-// sweep removes groups of processes that were killed before they could. A group
-// that is in use cannot be removed, so this harms nobody.
-func sweep(tree string) {
-	old, err := filepath.Glob(filepath.Join(tree, "tjfuzz-*-*"))
-	if err != nil {
-		return
-	}
-	for _, dir := range old {
-		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), "tjfuzz-"), "-")
-		if !exists("/proc/" + pid) {
-			_ = unix.Rmdir(dir)
-		}
-	}
-}
+// sweep removes groups of processes that were killed before they could. A group that
+// something is in cannot be removed.
+func sweep(tree string) { claim.Sweep(filepath.Join(tree, "tjfuzz-*-*"), unix.Rmdir) }
 
 func exists(path string) bool {
 	_, err := os.Stat(path)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
+	"github.com/tjfuzz/tjfuzz/internal/claim"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
@@ -58,7 +59,8 @@ type Exec struct {
 	cancel    int  // eventfd that ends the wait for a run
 	cancelled bool // it has done so
 	cage      *cage.Cage
-	room      string   // where the directories of runs without a cage are made
+	room      string // where the directories of runs without a cage are made
+	claim     *claim.Claim
 	copies    *servers // nil: all runs are by execve
 	warn      []string
 	can       fuzz.Abilities
@@ -161,7 +163,7 @@ func (e *Exec) Close() error {
 func (e *Exec) tidy() error {
 	err := unix.Close(e.cancel)
 	if e.room != "" {
-		err = errors.Join(err, os.RemoveAll(e.room))
+		err = errors.Join(err, os.RemoveAll(e.room), e.claim.Release())
 	}
 	if e.cage != nil {
 		err = errors.Join(err, e.cage.Remove())
@@ -183,7 +185,7 @@ func (e *Exec) serve(ready chan<- error) {
 				return err
 			}
 			e.warn = e.cage.Warnings()
-		} else if e.room, err = os.MkdirTemp("", "tjfuzz-run-"); err != nil {
+		} else if e.room, e.claim, err = newRoom(); err != nil {
 			return err
 		}
 		e.can = abilities()

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
+	"github.com/tjfuzz/tjfuzz/internal/claim"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
 )
 
@@ -28,6 +29,13 @@ type place interface {
 // may be made; elsewhere all that descends from the target is looked for.
 type directory struct {
 	path string
+}
+
+// newRoom makes the temporary directory in which an executor makes those of its runs.
+// The rooms of executors that were killed are removed.
+func newRoom() (string, *claim.Claim, error) {
+	claim.Sweep(filepath.Join(os.TempDir(), "tjfuzz-run-*"), os.RemoveAll)
+	return claim.Make(func() (string, error) { return os.MkdirTemp("", "tjfuzz-run-") })
 }
 
 // newDirectory makes the directory of a run, which has the same path in each: the
