@@ -157,10 +157,11 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if err := ownState(s); err != nil {
 		return err
 	}
-	state, err := openState(v, s.runs.state, o.resume)
+	state, unlock, err := openState(v, s.runs.state, o.resume)
 	if err != nil {
 		return err
 	}
+	defer unlock()
 	share, err := o.share()
 	if err != nil {
 		return err
@@ -321,30 +322,38 @@ func evidenceOf(t trace.Target, b backend) string {
 
 // openState opens the state directory. What an interrupted session left there is
 // gone on from; a finished session has its evidence there, and starts anew.
-func openState(v voice, dir string, resume bool) (*fuzz.State, error) {
+func openState(v voice, dir string, resume bool) (_ *fuzz.State, unlock func() error, err error) {
 	state, err := fuzz.OpenState(dir)
 	if err != nil {
-		return nil, hinted(err, "choose another place with --state")
+		return nil, nil, hinted(err, "choose another place with --state")
 	}
+	if unlock, err = state.Lock(); err != nil {
+		return nil, nil, hinted(err, "choose another place with --state; sessions share what they find with --sync")
+	}
+	defer func() {
+		if err != nil {
+			_ = unlock()
+		}
+	}()
 	if err := atomicfile.Writable(filepath.Join(dir, evidenceName)); err != nil {
-		return nil, hinted(fmt.Errorf("the evidence cannot be written: %w", err), "choose another place with --state")
+		return nil, nil, hinted(fmt.Errorf("the evidence cannot be written: %w", err), "choose another place with --state")
 	}
 	finished := exists(filepath.Join(dir, evidenceName))
 	if finished && !resume {
 		if err := state.Clear(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	if finished {
 		// From here on the session counts as unfinished.
-		return state, os.Remove(filepath.Join(dir, evidenceName))
+		return state, unlock, os.Remove(filepath.Join(dir, evidenceName))
 	}
 	if left, err := state.List(fuzz.Queue); err != nil {
-		return nil, hinted(err, "remove the file, or the whole of %s", dir)
+		return nil, nil, hinted(err, "remove the file, or the whole of %s", dir)
 	} else if len(left) > 0 {
 		v.say("going on from %d scenarios that an interrupted session left in %s", len(left), dir)
 	}
-	return state, nil
+	return state, unlock, nil
 }
 
 // complete adds what the recorder saw outside of every run, if anything.
