@@ -192,7 +192,8 @@ func (c *coordinator) begin(stored []Stored) error {
 			}
 		}
 	}
-	cannot := func(s *Scenario) bool { return !c.o.Can.suffice(s) }
+	// What only another executor can run stays known, and waits for one.
+	cannot := func(s *Scenario) bool { return !c.o.Can.Allow(s) }
 	c.left = slices.DeleteFunc(c.left, func(d discovery) bool { return cannot(&d.s) })
 	stored = slices.DeleteFunc(stored, func(s Stored) bool { return cannot(&s.Scenario) })
 	c.plan = plan(all, stored, c.before.done)

@@ -239,6 +239,48 @@ func TestOnlyWhatStillHoldsIsTakenOver(t *testing.T) {
 	}
 }
 
+// teller shows syscall 97 on a terminal.
+type teller struct {
+	synthetic
+	terminals *int
+}
+
+func (x *teller) Run(ctx context.Context, s *Scenario) (*Result, error) {
+	r, err := x.synthetic.Run(ctx, s)
+	if err == nil && s.Stdin == StdinTerminal {
+		*x.terminals++
+		r.Seen = append(r.Seen, id(97))
+	}
+	return r, err
+}
+
+func TestWhatThisExecutorCannotRunStaysKnown(t *testing.T) {
+	state, err := OpenState(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	terminals := 0
+	session := func(execs uint64, can Abilities) *Outcome {
+		o := options(t, synthetic{})
+		o.Execs, o.State, o.Can = execs, state, can
+		o.Imported = []Scenario{{Argv: target(), Stdin: StdinTerminal}}
+		o.NewExecutor = func(int) (Executor, error) { return &teller{synthetic{t: t}, &terminals}, nil }
+		return run(t, o)
+	}
+	session(60, Abilities{Terminal: true})
+	if terminals == 0 {
+		t.Fatal("no run had a terminal")
+	}
+	terminals = 0
+	out := session(50, Abilities{})
+	if !slices.ContainsFunc(out.Observations, func(o trace.Observation) bool { return o.ID == id(97) }) {
+		t.Error("what needs a terminal is forgotten")
+	}
+	if terminals > 0 {
+		t.Errorf("%d runs had terminals, which this executor has not", terminals)
+	}
+}
+
 func TestACheckpointThatCannotBeReadIsAnError(t *testing.T) {
 	dir := t.TempDir()
 	state, err := OpenState(dir)

@@ -22,12 +22,6 @@ func (a Abilities) Allow(s *Scenario) bool {
 	return (a.Terminal || !terminal) && (a.Faults || !faults)
 }
 
-// suffice reports whether a scenario can be carried out. One that another session has
-// stored may need what only that session's executor could do.
-func (a Abilities) suffice(s *Scenario) bool {
-	return a.Terminal || s.Stdin != StdinTerminal && s.World.Stdout != OutputTerminal && s.World.Stderr != OutputTerminal
-}
-
 // stdins are the kinds of standard input to draw from, the most usual more often.
 func (a Abilities) stdins() []StdinKind {
 	kinds := []StdinKind{StdinNull, StdinFile, StdinPipe, StdinNull, StdinFile, StdinPipe, StdinSocket, StdinDirectory, StdinClosed}

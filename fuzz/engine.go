@@ -271,7 +271,6 @@ func (o *Options) stored() ([]Stored, error) {
 		}
 		all = append(all, s...)
 	}
-	all = slices.DeleteFunc(all, func(s Stored) bool { return !o.Can.Allow(&s.Scenario) })
 	for _, s := range all {
 		if !slices.ContainsFunc(o.Bases, func(b Scenario) bool {
 			return len(s.Scenario.Argv) >= o.Fixed && slices.Equal(s.Scenario.Argv[:o.Fixed], b.Argv[:o.Fixed])

@@ -95,5 +95,5 @@ func (o *Options) adopt(s Scenario) (Scenario, bool) {
 		return Scenario{}, false
 	}
 	s.Argv = slices.Concat(o.Bases[0].Argv[:o.Fixed], s.Argv[o.Fixed:])
-	return s, s.Check() == nil && o.Can.suffice(&s)
+	return s, s.Check() == nil && o.Can.Allow(&s)
 }

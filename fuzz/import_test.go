@@ -113,7 +113,7 @@ func TestImportedScenariosAreOfThisTarget(t *testing.T) {
 		{Argv: []string{"target", "@@"}, Stdin: StdinNull, Input: []byte("only here: <seed-two/>")},
 	}
 	o := options(t, synthetic{})
-	o.Seeds, o.Execs, o.Imported = nil, 100, imported
+	o.Seeds, o.Execs, o.Imported, o.Can = nil, 100, imported, Abilities{}
 	out := run(t, o)
 	for _, f := range out.Found {
 		if f.ID == id(40) && f.Phase != PhaseStored {
