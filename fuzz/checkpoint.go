@@ -40,6 +40,7 @@ type past struct {
 	elapsed  time.Duration
 	lost     trace.Lost
 	aside    []sysno.ID
+	shown    []sysno.ID
 	done     int // deliberate runs
 }
 
@@ -286,6 +287,7 @@ func (c *coordinator) goOn(k *checkpoint, stored []Stored) error {
 			c.stats.Singletons++
 		}
 		c.books[id] = rec
+		c.before.shown = append(c.before.shown, id)
 		if rec.pursued {
 			c.corpus.add(*s, rec.hung, []sysno.ID{id}, nil)
 		} else if i := slices.IndexFunc(c.left, func(d discovery) bool { return d.s.ID() == r.Witness }); i >= 0 {

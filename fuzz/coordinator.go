@@ -348,6 +348,7 @@ func (c *coordinator) outcome(err error) *Outcome {
 	}
 	kept := make(map[string]bool)
 	out.LostBefore, out.Unshared = c.before.lost, c.unshared
+	out.Before = slices.SortedFunc(slices.Values(c.before.shown), sysno.ID.Compare)
 	for _, id := range c.before.aside {
 		if c.books[id] == nil {
 			out.Observations = append(out.Observations, trace.Observation{ID: id})

@@ -64,6 +64,22 @@ func addDetails(t *trace.Trace, launchers [][]trace.Observation) error {
 	return nil
 }
 
+// forgetDetails takes from a trace what its recorder knows of these syscalls from some
+// of their runs only, as [trace.Merge] does: to know a part would look like knowing all.
+func forgetDetails(t *trace.Trace, ids []sysno.ID) {
+	for i := range t.Observations {
+		o := &t.Observations[i]
+		if _, found := slices.BinarySearchFunc(ids, o.ID, sysno.ID.Compare); !found {
+			continue
+		}
+		if o.Phases != trace.PhaseStartup|trace.PhaseMain {
+			o.Phases = trace.PhaseUnknown
+		}
+		o.Args, o.Returns = nil, trace.Returns{Refused: o.Returns.Refused}
+		o.MoreSites = o.MoreSites || len(o.Sites) > 0
+	}
+}
+
 // union is what several launchers know of the same target.
 func union(t *trace.Trace, launchers [][]trace.Observation) ([]trace.Observation, error) {
 	parts := make([]*trace.Trace, len(launchers))

@@ -8,9 +8,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
+	"github.com/tjfuzz/tjfuzz/trace"
 )
 
 func TestAnInterruptedLearnWritesNoProfileAndGoesOn(t *testing.T) {
@@ -63,6 +66,23 @@ func TestAnInterruptedLearnWritesNoProfileAndGoesOn(t *testing.T) {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// The recorder of the session that goes on has not seen the runs of the first one.
+func TestWhatWasRecordedOfSomeRunsIsNotSaidOfAll(t *testing.T) {
+	both := trace.PhaseStartup | trace.PhaseMain
+	full := trace.Observation{ID: sysno.ID{Arch: sysno.AMD64, NR: 1}, Runs: 2, Phases: trace.PhaseMain,
+		Returns: trace.Returns{Success: true, Refused: true}, Args: []trace.Arg{{Index: 1}}, Sites: []trace.Site{{Offset: 1}}}
+	other, mixed := full, full
+	other.ID.NR, mixed.ID.NR, mixed.Phases = 2, 3, both
+	got := &trace.Trace{Observations: []trace.Observation{full, other, mixed}}
+	forgetDetails(got, []sysno.ID{full.ID, mixed.ID})
+	less := trace.Observation{ID: full.ID, Runs: 2, Returns: trace.Returns{Refused: true}, Sites: full.Sites, MoreSites: true}
+	most := less
+	most.ID, most.Phases = mixed.ID, both
+	if diff := cmp.Diff([]trace.Observation{less, other, most}, got.Observations); diff != "" {
+		t.Error(diff)
 	}
 }
 

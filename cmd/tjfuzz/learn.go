@@ -228,6 +228,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if err := rec.describe(evidence); err != nil {
 		return fmt.Errorf("describe what was recorded: %w", err)
 	}
+	forgetDetails(evidence, outcome.Before)
 	if err := rec.Close(); err != nil {
 		return fmt.Errorf("close the recorder: %w", err)
 	}
