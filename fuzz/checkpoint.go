@@ -85,9 +85,12 @@ type (
 		Pursued   bool   `json:"pursued,omitempty"`
 	}
 	savedFailure struct {
-		Kind   string `json:"kind"`
+		Kind   word   `json:"kind"`
 		ID     string `json:"id"`
 		Signal int    `json:"signal,omitempty"`
+		Module word   `json:"module,omitempty"`
+		Offset uint64 `json:"offset,omitempty"`
+		Caller uint64 `json:"caller,omitempty"`
 		Words  []word `json:"words,omitempty"`
 		Count  uint64 `json:"count"`
 	}
@@ -158,7 +161,7 @@ func saveFailures(kinds map[string]*Failure) []savedFailure {
 	var out []savedFailure
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 		f := kinds[kind]
-		out = append(out, savedFailure{kind, f.ID, f.Signal, toWords(f.Words), f.Count})
+		out = append(out, savedFailure{word(kind), f.ID, f.Signal, word(f.Place.Module), f.Place.Offset, f.Place.Caller, toWords(f.Words), f.Count})
 	}
 	return out
 }
@@ -314,7 +317,7 @@ func (c *coordinator) loadFailures(kinds map[string]*Failure, f Folder, saved []
 	}
 	for _, k := range saved {
 		if i := slices.IndexFunc(stored, func(s Stored) bool { return s.ID == k.ID }); i >= 0 {
-			kinds[k.Kind] = &Failure{ID: k.ID, Scenario: stored[i].Scenario, Signal: k.Signal, Words: fromWords(k.Words), Count: k.Count}
+			kinds[string(k.Kind)] = &Failure{ID: k.ID, Scenario: stored[i].Scenario, Signal: k.Signal, Place: Place{string(k.Module), k.Offset, k.Caller}, Words: fromWords(k.Words), Count: k.Count}
 		}
 	}
 	return nil

@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -209,37 +207,14 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	}
 	switch {
 	case r.TimedOut:
-		keep = c.fail(c.hangs, Hangs, j, 0, keep)
+		keep = c.fail(c.hangs, Hangs, j, r, keep)
 	case r.Signal != 0 && !j.s.provokes(r.Signal):
-		keep = c.fail(c.crashes, Crashes, j, r.Signal, keep)
+		keep = c.fail(c.crashes, Crashes, j, r, keep)
 	}
 	if draw && c.stop == StopNone && c.saturated() {
 		c.stop = StopSaturated
 	}
 	return fresh, keep
-}
-
-// fail books a crash or a timeout. Two are of one kind when the signal and the
-// options and sub-commands that mutation added are the same.
-func (c *coordinator) fail(kinds map[string]*Failure, f Folder, j *job, signal int, keep []Folder) []Folder {
-	words := slices.DeleteFunc(c.corpus.added(&j.s), func(w string) bool {
-		return !strings.HasPrefix(w, "-") && !slices.Contains(c.o.Table.Commands, w)
-	})
-	key := fmt.Sprintf("%d %q", signal, words)
-	if k := kinds[key]; k != nil {
-		k.Count++
-		return keep
-	}
-	if len(kinds) >= maxFailures {
-		return keep
-	}
-	if f == Crashes {
-		c.stats.LastCrash = c.elapsed()
-	} else {
-		c.stats.LastHang = c.elapsed()
-	}
-	kinds[key] = &Failure{ID: j.s.ID(), Scenario: j.s, Signal: signal, Words: words, Count: 1}
-	return append(keep, f)
 }
 
 func (c *coordinator) chance() float64 {
@@ -331,7 +306,8 @@ func (c *coordinator) keepAll() error {
 			return err
 		}
 	}
-	err := errors.Join(c.checkpoint(), c.saveStats(c.snapshot()))
+	err := errors.Join(c.checkpoint(), c.saveStats(c.snapshot()),
+		c.o.State.note(Crashes, failures(c.crashes)), c.o.State.note(Hangs, failures(c.hangs)))
 	c.giveLast()
 	return err
 }
@@ -373,14 +349,5 @@ func (c *coordinator) outcome(err error) *Outcome {
 	}
 	slices.SortFunc(out.Observations, func(a, b trace.Observation) int { return a.ID.Compare(b.ID) })
 	slices.SortFunc(out.Witnesses, func(a, b Stored) int { return cmp.Compare(a.ID, b.ID) })
-	return out
-}
-
-func failures(kinds map[string]*Failure) []Failure {
-	var out []Failure
-	for _, key := range slices.Sorted(maps.Keys(kinds)) {
-		out = append(out, *kinds[key])
-	}
-	slices.SortStableFunc(out, func(a, b Failure) int { return cmp.Compare(a.ID, b.ID) })
 	return out
 }

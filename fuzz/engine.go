@@ -134,6 +134,7 @@ type Failure struct {
 	ID       string
 	Scenario Scenario
 	Signal   int      // 0 for a timeout
+	Place    Place    // where it crashed, as far as that is known
 	Words    []string // options and sub-commands that mutation had added, sorted
 	Count    uint64   // runs of this kind
 }

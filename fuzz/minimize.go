@@ -77,12 +77,29 @@ func (m *minimizer) world() {
 	}
 }
 
+// shrink drops the half of a list, then quarters and so on: from the end, and nothing
+// before the index from.
+func (m *minimizer) shrink(from int, length func() int, drop func(s *Scenario, from, to int)) {
+	for size := (length() - from + 1) / 2; size > 0 && m.tries > 0; size /= 2 {
+		for to := length(); to > from && m.tries > 0; to -= size {
+			m.try(func(s *Scenario) { drop(s, max(to-size, from), to) })
+		}
+	}
+}
+
+// files tries none, then fewer, then empty ones.
 func (m *minimizer) files() {
 	if len(m.best.Files) > 1 && m.try(func(s *Scenario) { s.Files = nil }) {
 		return
 	}
-	for i := len(m.best.Files) - 1; i >= 0; i-- {
-		m.try(func(s *Scenario) { s.Files = without(s.Files, i, i+1) })
+	m.shrink(0, func() int { return len(m.best.Files) }, func(s *Scenario, from, to int) { s.Files = without(s.Files, from, to) })
+	for i := range m.best.Files {
+		if len(m.best.Files[i].Data) > 0 {
+			m.try(func(s *Scenario) {
+				s.Files = slices.Clone(s.Files)
+				s.Files[i].Data = nil
+			})
+		}
 	}
 }
 
@@ -90,36 +107,30 @@ func (m *minimizer) env() {
 	if len(m.best.Env) > 1 && m.try(func(s *Scenario) { s.Env = nil }) {
 		return
 	}
-	for i := len(m.best.Env) - 1; i >= 0; i-- {
-		m.try(func(s *Scenario) { s.Env = without(s.Env, i, i+1) })
-	}
+	m.shrink(0, func() int { return len(m.best.Env) }, func(s *Scenario, from, to int) { s.Env = without(s.Env, from, to) })
 }
 
-// args tries none, then drops words and pairs of words: an option goes together with its value.
+// args tries none, then fewer words, then to drop pairs: an option goes together with its
+// value.
 func (m *minimizer) args() {
 	if len(m.best.Argv) > m.fixed+1 && m.try(func(s *Scenario) { s.Argv = slices.Clone(s.Argv[:m.fixed]) }) {
 		return
 	}
-	for i := len(m.best.Argv) - 1; i >= m.fixed; i-- {
-		if !m.try(func(s *Scenario) { s.Argv = without(s.Argv, i, i+1) }) && i > m.fixed {
-			if m.try(func(s *Scenario) { s.Argv = without(s.Argv, i-1, i+1) }) {
-				i--
-			}
+	m.shrink(m.fixed, func() int { return len(m.best.Argv) }, func(s *Scenario, from, to int) { s.Argv = without(s.Argv, from, to) })
+	for i := len(m.best.Argv) - 2; i >= m.fixed; i-- {
+		if m.try(func(s *Scenario) { s.Argv = without(s.Argv, i, i+2) }) {
+			i--
 		}
 	}
 }
 
-// input tries none, then drops blocks of half the size again and again.
+// input tries none, then fewer bytes. The front of a file, which is what its format is known
+// by, is tried last.
 func (m *minimizer) input() {
 	if len(m.best.Input) == 0 || m.try(func(s *Scenario) { s.Input = nil }) {
 		return
 	}
-	for size := (len(m.best.Input) + 1) / 2; size > 0 && m.tries > 0; size /= 2 {
-		// From the end: the front of a file is what its format is known by.
-		for to := len(m.best.Input); to > 0 && m.tries > 0; to -= size {
-			m.try(func(s *Scenario) { s.Input = without(s.Input, max(to-size, 0), to) })
-		}
-	}
+	m.shrink(0, func() int { return len(m.best.Input) }, func(s *Scenario, from, to int) { s.Input = without(s.Input, from, to) })
 }
 
 func (m *minimizer) stdin() {

@@ -2,6 +2,7 @@ package fuzz
 
 import (
 	"bytes"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -36,7 +37,9 @@ func TestMinimizeLeavesOnlyWhatIsNeeded(t *testing.T) {
 			Scenario{Argv: []string{"prog", "fixed", "@@"}, Stdin: StdinNull, Input: []byte("<key>")}},
 		{"environment", func(s *Scenario) bool { return slices.Contains(s.Env, "TZ") }, Scenario{Argv: []string{"prog", "fixed"}, Env: []string{"TZ"}, Stdin: StdinNull}},
 		{"file", func(s *Scenario) bool { return len(s.Files) > 0 && s.Files[len(s.Files)-1].Name == "b" },
-			Scenario{Argv: []string{"prog", "fixed"}, Stdin: StdinNull, Files: []File{{Name: "b", Data: []byte("2")}}}},
+			Scenario{Argv: []string{"prog", "fixed"}, Stdin: StdinNull, Files: []File{{Name: "b"}}}},
+		{"data of a file", func(s *Scenario) bool { return len(s.Files) > 0 && string(s.Files[0].Data) == "1" },
+			Scenario{Argv: []string{"prog", "fixed"}, Stdin: StdinNull, Files: []File{{Name: "a", Data: []byte("1")}}}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -72,5 +75,28 @@ func TestMinimizeKeepsToItsTries(t *testing.T) {
 	}
 	if len(got.Input) >= len(s.Input) {
 		t.Error("nothing was removed")
+	}
+}
+
+// Of long lists most goes at once.
+func TestMinimizeHalvesLongLists(t *testing.T) {
+	s := Scenario{Argv: []string{"prog"}, Stdin: StdinNull}
+	for i := range 60 {
+		s.Argv = append(s.Argv, fmt.Sprint("-", i))
+		s.Env = append(s.Env, fmt.Sprintf("V%d=1", i))
+		s.Files = append(s.Files, File{Name: fmt.Sprint("f", i), Data: []byte("data")})
+	}
+	calls := 0
+	got := minimize(s, 1, 1000, func(s *Scenario) bool {
+		calls++
+		return slices.Contains(s.Argv, "-7") && slices.Contains(s.Argv, "-55") && slices.Contains(s.Env, "V31=1") &&
+			slices.ContainsFunc(s.Files, func(f File) bool { return f.Name == "f40" })
+	})
+	want := Scenario{Argv: []string{"prog", "-7", "-55"}, Env: []string{"V31=1"}, Files: []File{{Name: "f40"}}, Stdin: StdinNull}
+	if got.ID() != want.ID() {
+		t.Errorf("got %+v", got)
+	}
+	if calls > 110 {
+		t.Errorf("%d calls", calls)
 	}
 }

@@ -25,7 +25,7 @@ func (picky) Run(_ context.Context, s *Scenario) (*Result, error) {
 			if slices.Contains(s.Argv, "-a") {
 				r.Seen = append(r.Seen, id(2))
 			}
-		} else {
+		} else if len(f.Data) > 0 { // an empty one is what minimization tries
 			r.Seen = append(r.Seen, id(3))
 		}
 	}

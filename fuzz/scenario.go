@@ -61,10 +61,19 @@ type Result struct {
 	Signals  []Signal   // sorted, without duplicates; an executor may leave out those that it has reported before
 	ExitCode int        // valid when Signal is 0 and TimedOut is false
 	Signal   int        // the signal that ended the target, 0 for none
+	Place    Place      // where it was then
 	TimedOut bool       // the run was ended by the time limit
 	Left     bool       // the target ended, but processes that it had started had to be killed
 	Faulted  bool       // something was made to fail that would not have failed: what was seen is of an error path
 	Duration time.Duration
+}
+
+// Place is where in its code a program was when a signal ended it by its own fault, in
+// terms that are the same in all runs. The zero value says that it is not known.
+type Place struct {
+	Module string // name of the file that was mapped there, without directories
+	Offset uint64 // in that file
+	Caller uint64 // the innermost return address within the program's own code, from where that begins; 0 for none
 }
 
 // Clean reports whether the target ended by itself, by exit, and nothing was made to fail.

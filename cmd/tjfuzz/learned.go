@@ -33,7 +33,7 @@ func (p *progress) show(s fuzz.Stats) {
 	line := fmt.Sprintf("%s  %s  %d runs (%.0f/s)  %d syscalls  last new %s ago",
 		s.Elapsed.Round(time.Second), s.Phase, s.Runs, rate(s), s.Syscalls, (s.Elapsed - s.LastNew).Round(time.Second))
 	if s.Chance < 1 {
-		line += "  chance of another < " + percent(s.Chance)
+		line += "  chance that one more needs another < " + percent(s.Chance)
 	}
 	if p.terminal {
 		fmt.Fprintf(p.v.w, "\r\x1b[K%s", line)
@@ -78,12 +78,8 @@ type learned struct {
 func (r *learned) text(v voice, program string) {
 	st := r.outcome.Stats
 	v.say("%d runs in %s (%.0f/s): %s", st.Runs, st.Elapsed.Round(time.Second/10), rate(st), r.outcome.Stop)
-	if n := len(r.outcome.Crashes); n > 0 {
-		v.say("the target crashed in %s; scenarios are in %s/crashes", ways(n), r.state)
-	}
-	if n := len(r.outcome.Hangs); n > 0 {
-		v.say("the target hung in %s; scenarios are in %s/hangs", ways(n), r.state)
-	}
+	r.failures(v, "crashed", fuzz.Crashes, r.outcome.Crashes)
+	r.failures(v, "hung", fuzz.Hangs, r.outcome.Hangs)
 	if st.Left > 0 {
 		v.warn("%d runs left processes behind, which were ended; what a daemon does later is not in the policy", st.Left)
 	}
@@ -110,7 +106,7 @@ func (r *learned) text(v voice, program string) {
 	case st.Draws == 0:
 		v.say("confidence: none, there was no time for random runs; give it more with --duration")
 	case st.Chance < 1:
-		v.say("confidence: the chance that one more such run needs another syscall is below %s (95 %%)", percent(st.Chance))
+		v.say("confidence: chance that one more run needs a syscall that is not in the policy: < %s (95 %%)", percent(st.Chance))
 	default:
 		v.say("confidence: none yet, the last new syscall was found only %d random runs ago; give it more time with --duration", st.Quiet)
 	}
@@ -122,6 +118,18 @@ func (r *learned) text(v voice, program string) {
 			policy = "--policy " + fuzz.Quote(r.profile) + " "
 		}
 		v.say("next: tjfuzz enforce %s-- %s ...", policy, fuzz.Quote(program))
+	}
+}
+
+// failures tells of the first kinds, and where all are.
+func (r *learned) failures(v voice, what string, f fuzz.Folder, all []fuzz.Failure) {
+	if len(all) == 0 {
+		return
+	}
+	const told = 3
+	v.say("the target %s in %s; how to repeat them is in %s/%s", what, ways(len(all)), r.state, f)
+	for _, k := range all[:min(len(all), told)] {
+		v.say("  %s", k.How())
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
 
-// noticing is a watcher that also tells the engine of details of calls that are new: they
-// lead to scenarios that make new calls.
+// noticing is a watcher that also tells the engine of details of calls that are new, which
+// lead to scenarios that make new calls, and where the program crashed.
 type noticing struct{ attempts }
 
 func (n noticing) Signals(of []sysno.ID) []fuzz.Signal {
@@ -30,4 +30,9 @@ func (n noticing) Signals(of []sysno.ID) []fuzz.Signal {
 		signals = append(signals, fuzz.Signal{Kind: kind, Key: hash.Sum64()})
 	}
 	return signals
+}
+
+func (n noticing) Crash(signal int) fuzz.Place {
+	c, _ := n.Slot.Crash(signal)
+	return fuzz.Place{Module: c.Module, Offset: c.Offset, Caller: c.Caller}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -11,15 +12,15 @@ import (
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
 )
 
-// noticed is an executor of ls whose runs a recorder sees.
-func noticed(t testing.TB, notice bool) *launch.Exec {
+// noticed is an executor of a program whose runs a recorder sees.
+func noticed(t testing.TB, program string, notice bool) *launch.Exec {
 	testenv.Require(t, testenv.BPF)
 	rec, err := backendEBPF.open(recording{slots: 1, notice: notice, details: details{sites: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { rec.Close() })
-	e, err := launch.New(launch.Options{Program: "/bin/ls", ForkServer: true, Watch: func() (launch.Watcher, error) { return rec.launcher(0) }})
+	e, err := launch.New(launch.Options{Program: program, ForkServer: true, Watch: func() (launch.Watcher, error) { return rec.launcher(0) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +29,7 @@ func noticed(t testing.TB, notice bool) *launch.Exec {
 }
 
 func TestARunTellsOfValuesAndErrnosOnce(t *testing.T) {
-	e := noticed(t, true)
+	e := noticed(t, "/bin/ls", true)
 	kinds := func(words ...string) []fuzz.SignalKind {
 		r, err := e.Run(t.Context(), &fuzz.Scenario{Argv: append([]string{"ls"}, words...), Stdin: fuzz.StdinNull})
 		if err != nil {
@@ -54,6 +55,30 @@ func TestARunTellsOfValuesAndErrnosOnce(t *testing.T) {
 	}
 }
 
+func TestARunTellsWhereItCrashed(t *testing.T) {
+	e := noticed(t, "/bin/sh", true)
+	crash := func(script string) *fuzz.Result {
+		r, err := e.Run(t.Context(), &fuzz.Scenario{Argv: []string{"sh", "-c", script}, Stdin: fuzz.StdinNull})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	first := crash("kill -SEGV $$")
+	if first.Signal != int(unix.SIGSEGV) || !strings.HasPrefix(first.Place.Module, "libc") || first.Place.Offset == 0 || first.Place.Caller == 0 {
+		t.Errorf("got %+v, want a place in kill, called by sh", first)
+	}
+	if again := crash("kill -SEGV $$; # again"); again.Place != first.Place {
+		t.Errorf("in %+v, then in %+v", first.Place, again.Place)
+	}
+	if r := crash("kill -TERM $$"); r.Signal != int(unix.SIGTERM) || r.Place != (fuzz.Place{}) {
+		t.Errorf("ended from outside: %+v", r)
+	}
+	if r := crash("exit 1"); r.Signal != 0 || r.Place != (fuzz.Place{}) {
+		t.Errorf("did not crash: %+v", r)
+	}
+}
+
 // BenchmarkNoticing tells the processor time, which others on the machine change less than
 // the time that passes.
 func BenchmarkNoticing(b *testing.B) {
@@ -69,7 +94,7 @@ func BenchmarkNoticing(b *testing.B) {
 	}
 	for name, notice := range map[string]bool{"without": false, "with": true} {
 		b.Run(name, func(b *testing.B) {
-			e := noticed(b, notice)
+			e := noticed(b, "/bin/ls", notice)
 			s := &fuzz.Scenario{Argv: []string{"ls", "-l", "/"}, Stdin: fuzz.StdinNull}
 			began := used()
 			for b.Loop() {

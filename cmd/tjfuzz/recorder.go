@@ -206,7 +206,7 @@ type byEBPF struct {
 func openEBPF(what recording, code []byte) (recorder, error) {
 	rec, err := rawtp.Open(rawtp.Options{
 		Slots: what.slots, Denials: true,
-		Returns: what.results || what.notice, Args: what.args || what.notice, Sites: what.sites, Entry: what.entry(),
+		Returns: what.results || what.notice, Args: what.args || what.notice, Sites: what.sites, Crashes: what.notice, Entry: what.entry(),
 	})
 	if err != nil {
 		return nil, err

@@ -357,6 +357,7 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 		r.Signal = int(unix.SIGKILL)
 	case end.Signaled():
 		r.Signal = int(end.Signal())
+		r.Place = placeOf(watch, r.Signal)
 	default:
 		r.ExitCode = end.ExitStatus()
 	}

@@ -14,6 +14,21 @@ type Signaler interface {
 	Signals(of []sysno.ID) []fuzz.Signal // what was not there when it was asked before
 }
 
+// Crasher is a Watcher that knows where the program of the run was when a signal ended it
+// by its own fault; the zero Place where it does not.
+type Crasher interface {
+	Watcher
+	Crash(signal int) fuzz.Place
+}
+
+// placeOf is where a run was that ended by a signal.
+func placeOf(watch Watcher, signal int) fuzz.Place {
+	if c, ok := watch.(Crasher); ok {
+		return c.Crash(signal)
+	}
+	return fuzz.Place{}
+}
+
 // signal adds to a result what a watcher knows beside the syscalls. It is asked once for
 // all processes that a scenario took: what an execution showed that a copy was compared
 // with belongs to the scenario too.

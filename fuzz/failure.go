@@ -1,0 +1,100 @@
+package fuzz
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/tjfuzz/tjfuzz/internal/atomicfile"
+)
+
+// fail books a crash or a timeout. Two crashes are of one kind when they are by the same
+// signal in the same place. Where that is not known, and for timeouts, the options
+// and sub-commands that mutation added stand for it.
+func (c *coordinator) fail(kinds map[string]*Failure, f Folder, j *job, r *Result, keep []Folder) []Folder {
+	words := slices.DeleteFunc(c.corpus.added(&j.s), func(w string) bool {
+		return !strings.HasPrefix(w, "-") && !slices.Contains(c.o.Table.Commands, w)
+	})
+	kind := Failure{ID: j.s.ID(), Scenario: j.s, Words: words, Count: 1}
+	if f == Crashes {
+		kind.Signal, kind.Place = r.Signal, r.Place
+	}
+	key := fmt.Sprintf("%d %q", kind.Signal, words)
+	if kind.Place != (Place{}) {
+		key = kind.How()
+	}
+	if k := kinds[key]; k != nil {
+		k.Count++
+		return keep
+	}
+	if len(kinds) >= maxFailures {
+		return keep
+	}
+	if f == Crashes {
+		c.stats.LastCrash = c.elapsed()
+	} else {
+		c.stats.LastHang = c.elapsed()
+	}
+	kinds[key] = &kind
+	return append(keep, f)
+}
+
+// How tells of a failure what makes it a kind of its own.
+func (f *Failure) How() string {
+	how := "no end in time"
+	if f.Signal != 0 {
+		how = syscall.Signal(f.Signal).String()
+	}
+	switch p := f.Place; {
+	case p == (Place{}) && len(f.Words) > 0:
+		return how + " with " + strings.Join(f.Words, " ")
+	case p == (Place{}):
+		return how
+	case p.Caller != 0:
+		how += fmt.Sprintf(" at %s+%#x, in a call from %#x of the program's code", cmp.Or(p.Module, "?"), p.Offset, p.Caller)
+	default:
+		how += fmt.Sprintf(" at %s+%#x", cmp.Or(p.Module, "?"), p.Offset)
+	}
+	return how
+}
+
+func failures(kinds map[string]*Failure) []Failure {
+	var out []Failure
+	for _, key := range slices.Sorted(maps.Keys(kinds)) {
+		out = append(out, *kinds[key])
+	}
+	slices.SortStableFunc(out, func(a, b Failure) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}
+
+// notesName is that of AFL's, which readers of such folders skip.
+const notesName = "README.txt"
+
+// note writes for people how each kind of failure is repeated.
+func (s *State) note(f Folder, all []Failure) error {
+	path := filepath.Join(s.dir, string(f), notesName)
+	if len(all) == 0 {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("write notes on %s: %w", f, err)
+		}
+		return nil
+	}
+	var out strings.Builder
+	out.WriteString("A scenario for each kind of failure that was seen. The commands repeat them without tjfuzz,\n" +
+		"so without its cage, in the directory where it was started.\n")
+	for i := range all {
+		k := &all[i]
+		fmt.Fprintf(&out, "\n%s: %s (%d runs)\n  %s\n", k.ID, k.How(), k.Count, k.Scenario.Command(s.Prefix(f, k.ID)))
+	}
+	if err := atomicfile.Write(path, []byte(out.String())); err != nil {
+		return fmt.Errorf("write notes on %s: %w", f, err)
+	}
+	return nil
+}
