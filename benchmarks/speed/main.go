@@ -71,7 +71,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	var (
 		rounds  = flags.Int("rounds", 5, "`number` of times that everything is measured")
-		window  = flags.Duration("window", 3*time.Second, "how long each runner runs each target in a round")
+		window  = flags.Duration("window", 5*time.Second, "how long each runner runs each target in a round")
 		targets = flags.String("targets", "", "only the targets that match this `pattern`")
 		runners = flags.String("runners", "", "only the runners that match this `pattern`")
 	)

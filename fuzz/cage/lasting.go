@@ -13,7 +13,7 @@ import (
 // A lasting world is one for several runs, which are copies of a process that lives in
 // it, its server (package forkserver). It lasts as long as no run has left anything:
 // whoever makes the runs asks Changed after each, and makes a new world when it says
-// so. What else a run can leave takes calls that change another process, or sockets
+// so. What else a run can leave takes calls that change another process, or keys, sockets
 // and ipc; who sees the calls must look for them.
 //
 // The server is confined as a target is, and can do one thing more, which does nobody
@@ -87,10 +87,10 @@ func (w *World) Server() *spawn.Spec {
 	return s
 }
 
-// Copy is how a copy of the server starts.
+// Copy is how a copy of the server starts, whose limits and keyring it has.
 func (w *World) Copy() *spawn.Spec {
 	s := &spawn.Spec{Namespaces: unix.CLONE_NEWPID}
-	w.cage.newSession(&s.Target)
+	s.Target.Call("setsid", unix.SYS_SETSID)
 	drop(&s.Target, unix.CAP_CHECKPOINT_RESTORE)
 	permit(&s.Target, kept)
 	return s

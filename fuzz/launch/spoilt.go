@@ -31,11 +31,12 @@ func (s *server) spoilt(seen []sysno.ID) bool {
 }
 
 // disturbs reports whether a call can change another process of the same user in a way
-// that its children inherit. What ptrace(2) guards is out of reach, since a server
+// that its children inherit, or the keyring that all copies have. What ptrace(2) guards is out of reach, since a server
 // has a capability that its copies have not.
 func disturbs(id sysno.ID) bool {
 	switch name, _ := id.Name(); name {
-	case "setpriority", "ioprio_set", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler":
+	case "setpriority", "ioprio_set", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler",
+		"add_key", "keyctl", "request_key":
 		return true
 	}
 	return false

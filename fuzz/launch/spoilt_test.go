@@ -73,7 +73,7 @@ func TestCopiesDoNotSeeEachOther(t *testing.T) {
 		echo $$ $PPID $(sh -c 'echo $$')
 		for d in / /tmp /tmp/work /run /dev/shm /etc /var/tmp /root /dev/pts; do ls -A $d; done
 		stat -c '%n %a %u:%g %F' / /tmp /tmp/work /run /dev/shm /etc /etc/passwd given /proc/1
-		cat given /etc/passwd; ipcs -a | wc -l
+		cat given /etc/passwd; cut -d' ' -f2- /proc/keys | grep -c tjfuzz; ipcs -a | wc -l
 		ulimit -a; prlimit --pid $$; nice; taskset -p $$; ionice; chrt -p $$; cat /proc/1/oom_score_adj /proc/self/oom_score_adj /proc/self/coredump_filter
 		grep -E '^(Cpus_allowed|Sig(Blk|Ign|Cgt)|Cap|Threads)' /proc/self/status; df --output=iused,used /tmp; env`
 	served(t, e, do)
@@ -87,7 +87,8 @@ func TestCopiesDoNotSeeEachOther(t *testing.T) {
 		"echo 500 >/proc/1/oom_score_adj", "echo 0 >/proc/1/coredump_filter",
 		"ipcmk -M 1; ipcmk -Q", "kill -9 1; kill -TERM 1; kill -CHLD 1", "kill -STOP 1 $PPID; kill -9 -1",
 		"for i in 1 2 3 4 5 6 7 8 9; do sh -c :; done", "sleep 86393 & exit", "setsid sleep 86393 & exit", "sleep 86393",
-		"(sleep 0.01 &) ; exit 3", "head -c 30000000 /dev/zero >/tmp/full", "cat /dev/ptmx & kill $!", "ulimit -n 5; ulimit -f 1",
+		"(sleep 0.01 &) ; exit 3", "head -c 30000000 /dev/zero >/tmp/full", "cat /dev/ptmx & kill $!", `perl -e 'my ($t, $n, $k) = ("user", "tjfuzz", "x"); syscall(248, $t, $n, $k, 1, -3)'`, // add_key to the session keyring
+		"ulimit -n 5; ulimit -f 1",
 	} {
 		t.Run(spoil, func(t *testing.T) {
 			served(t, e, do)

@@ -170,14 +170,21 @@ func (s *Server) Spec(spec *spawn.Spec) *spawn.Spec {
 	fds := descriptors(spec)
 	w := &r.World
 	w.Call("receive descriptors", unix.SYS_RECVMSG, passFD, s.at+messageAt, 0)
+	received := make([]int, len(fds))
 	lowest := 2
 	for i := range fds {
 		for lowest++; slices.Contains(s.inherited, lowest); lowest++ {
 		}
-		w.Call("dup3", unix.SYS_DUP3, uintptr(lowest), uintptr(transit+i), 0)
+		received[i] = lowest
+	}
+	if slices.ContainsFunc(fds, func(fd int) bool { return fd <= lowest }) { // or one would take another's place
+		for i, fd := range received {
+			received[i] = transit + i
+			w.Call("dup3", unix.SYS_DUP3, uintptr(fd), uintptr(received[i]), 0)
+		}
 	}
 	for i, fd := range fds {
-		w.Call("dup3", unix.SYS_DUP3, uintptr(transit+i), uintptr(fd), unix.O_CLOEXEC)
+		w.Call("dup3", unix.SYS_DUP3, uintptr(received[i]), uintptr(fd), unix.O_CLOEXEC)
 	}
 	w.Append(&spec.World)
 	r.Target.Append(spec.Target.BeforeExec())
