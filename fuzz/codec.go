@@ -32,6 +32,9 @@ type scenarioFile struct {
 	FileKinds []string `json:"file_kinds,omitempty"` // as many as Files
 	Faults    []string `json:"faults,omitempty"`
 	Kernel    string   `json:"kernel,omitempty"`
+	Limits    []string `json:"limits,omitempty"`
+	User      string   `json:"user,omitempty"`
+	Signal    string   `json:"signal,omitempty"`
 }
 
 // word is a string of any bytes: as JSON a string where it is UTF-8, else {"base64": "..."}.
@@ -159,6 +162,15 @@ func (f *scenarioFile) encodeWorld(s *Scenario) {
 	if w := &s.World; w.Kernel != KernelHost {
 		f.Kernel = w.Kernel.String()
 	}
+	for _, l := range s.World.Limits {
+		f.Limits = append(f.Limits, l.String())
+	}
+	if w := &s.World; w.User != UserSame {
+		f.User = w.User.String()
+	}
+	if w := &s.World; w.Interruption != (Interruption{}) {
+		f.Signal = w.Interruption.String()
+	}
 }
 
 // decodeWorld is the strict inverse: what is as usual is not said, so that equal
@@ -175,6 +187,21 @@ func (f *scenarioFile) decodeWorld(s *Scenario) (err error) {
 	}
 	if s.World.Kernel, err = varied(f.Kernel, kernels); err != nil {
 		return fmt.Errorf("kernel: %w", err)
+	}
+	if s.World.User, err = varied(f.User, users); err != nil {
+		return fmt.Errorf("user: %w", err)
+	}
+	if f.Signal != "" {
+		if s.World.Interruption, err = parseInterruption(f.Signal); err != nil {
+			return err
+		}
+	}
+	for _, word := range f.Limits {
+		l, err := parseLimit(word)
+		if err != nil {
+			return err
+		}
+		s.World.Limits = append(s.World.Limits, l)
 	}
 	for _, word := range f.Faults {
 		fault, err := ParseFault(word)

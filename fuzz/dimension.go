@@ -18,13 +18,14 @@ const (
 	dimStreams
 	dimFiles
 	dimFaults
+	dimProcess
 	dimensions
 )
 
 // dimensionNames are what users call the dimensions.
 var dimensionNames = [dimensions]string{
 	dimBytes: "bytes", dimArgv: "argv", dimEnv: "env", dimStreams: "streams", dimFiles: "files",
-	dimFaults: "faults",
+	dimFaults: "faults", dimProcess: "process",
 }
 
 // Dimensions are the parts of a scenario that mutation changes, by name.

@@ -48,7 +48,7 @@ func (d *draft) mutate(r *rand.Rand, o *Options, p *plugin) Scenario {
 		s.Input = change(s.Input)
 	}
 	if d.dims[dimFiles] && r.IntN(3) == 0 {
-		drawFileKind(r, &s)
+		drawFileKind(r, &s, o.Can)
 	} else if d.dims[dimFiles] {
 		name := extraNames[r.IntN(len(extraNames))]
 		s.Files = slices.DeleteFunc(slices.Clone(s.Files), func(f File) bool { return f.Name == name })
@@ -60,6 +60,9 @@ func (d *draft) mutate(r *rand.Rand, o *Options, p *plugin) Scenario {
 		if len(s.Argv) < maxWords && r.IntN(2) == 0 {
 			s.Argv = slices.Concat(s.Argv, []string{name})
 		}
+	}
+	if d.dims[dimProcess] {
+		drawProcess(r, &s, o.Can)
 	}
 	if d.dims[dimFaults] {
 		drawFaults(r, &s, d.faults)

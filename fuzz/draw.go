@@ -3,6 +3,9 @@ package fuzz
 import (
 	"math/rand/v2"
 	"slices"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
@@ -12,14 +15,16 @@ import (
 type Abilities struct {
 	Terminal bool // streams that are terminals
 	Faults   bool // make syscalls fail, and do without those of newer kernels
+	User     bool // be another user
 }
 
-// Allow reports whether an executor can carry out a scenario.
+// Allow reports whether a scenario can be carried out. One that another session has
+// stored may need what only that session's executor could do.
 func (a Abilities) Allow(s *Scenario) bool {
 	w := &s.World
 	terminal := s.Stdin == StdinTerminal || w.Stdout == OutputTerminal || w.Stderr == OutputTerminal
 	faults := len(w.Faults) > 0 || w.Kernel != KernelHost
-	return (a.Terminal || !terminal) && (a.Faults || !faults)
+	return (a.Terminal || !terminal) && (a.Faults || !faults) && (a.User || w.User == UserSame)
 }
 
 // stdins are the kinds of standard input to draw from, the most usual more often.
@@ -65,17 +70,26 @@ func inputKinds() []FileKind {
 	return []FileKind{FileMissing, FileDirectory, FileFIFO, FileSocket, FileUnreadable, FileReadOnly, FileSparse, FileSymlink, FileLoop, FileDangling}
 }
 
-// drawFileKind changes what one file is: that of the input half of the time.
-func drawFileKind(r *rand.Rand, s *Scenario) {
+// drawFileKind changes what one file is: that of the input half of the time. What mode
+// bits forbid, they forbid root only as another user.
+func drawFileKind(r *rand.Rand, s *Scenario, can Abilities) {
+	change := drawKind(r, s)
+	if (change == FileUnreadable || change == FileReadOnly) && can.User {
+		s.World.User = UserNobody
+	}
+}
+
+// drawKind returns what kind the changed file is now.
+func drawKind(r *rand.Rand, s *Scenario) FileKind {
 	if s.usesFile() && (len(s.Files) == 0 || r.IntN(2) == 0) {
 		s.World.Input = FileRegular
 		if r.IntN(4) != 0 {
 			s.World.Input = one(r, inputKinds())
 		}
-		return
+		return s.World.Input
 	}
 	if len(s.Files) == 0 {
-		return
+		return FileRegular
 	}
 	s.Files = slices.Clone(s.Files)
 	f := &s.Files[r.IntN(len(s.Files))]
@@ -84,6 +98,30 @@ func drawFileKind(r *rand.Rand, s *Scenario) {
 	}
 	if !f.Kind.holds() {
 		f.Data = nil
+	}
+	return f.Kind
+}
+
+// drawProcess changes a limit, the user, or the signal that comes.
+func drawProcess(r *rand.Rand, s *Scenario, can Abilities) {
+	switch n := r.IntN(8); {
+	case n < 3:
+		l := one(r, limits)
+		kept := slices.DeleteFunc(slices.Clone(s.World.Limits), func(o Limit) bool { return o.Resource == l.Resource })
+		if len(kept) == len(s.World.Limits) || r.IntN(2) == 0 { // else it is gone
+			kept = append(kept, l)
+		}
+		slices.SortFunc(kept, func(a, b Limit) int { return int(a.Resource) - int(b.Resource) })
+		s.World.Limits = kept
+	case n == 3 && can.User:
+		s.World.User = User(r.IntN(int(users)))
+	case r.IntN(4) == 0:
+		s.World.Interruption = Interruption{}
+	default:
+		s.World.Interruption = Interruption{one(r, signals), MomentRead + Moment(r.IntN(2))}
+		if s.World.Interruption.Moment == MomentRead {
+			s.Stdin = StdinPipe
+		}
 	}
 }
 
@@ -153,6 +191,22 @@ func surroundings(o *Options, base *Scenario, ways []Scenario, seed func() []byt
 	if i := slices.IndexFunc(ways, func(s Scenario) bool { return s.usesFile() }); i >= 0 && o.varies(dimFiles) {
 		for _, k := range inputKinds() {
 			try(ways[i], func(s *Scenario) { s.World.Input = k })
+			if (k == FileUnreadable || k == FileReadOnly) && o.Can.User {
+				try(ways[i], func(s *Scenario) { s.World.Input, s.World.User = k, UserNobody })
+			}
+		}
+	}
+	if o.varies(dimProcess) {
+		for _, l := range []Limit{{ResourceFiles, 4}, {ResourceMemory, 64 << 20}, {ResourceFile, 0}, {ResourceStack, 256 << 10}} {
+			try(way, func(s *Scenario) { s.World.Limits = []Limit{l} })
+		}
+		if o.Can.User {
+			try(way, func(s *Scenario) { s.World.User = UserNobody })
+		}
+		for _, sig := range []syscall.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGTERM, unix.SIGUSR1, unix.SIGWINCH, unix.SIGCHLD} {
+			for m := MomentRead; m < moments; m++ {
+				try(way, func(s *Scenario) { s.World.Interruption = Interruption{sig, m} })
+			}
 		}
 	}
 	if o.Can.Faults && o.varies(dimFaults) {
@@ -186,6 +240,9 @@ func (s *Scenario) settle() {
 	}
 	if !s.usesInput() {
 		s.Input = nil
+	}
+	if s.World.Interruption.Moment == MomentRead && !s.interruptible() {
+		s.World.Interruption = Interruption{}
 	}
 }
 

@@ -68,6 +68,11 @@ func (m *minimizer) world() {
 	for i := len(w.Faults) - 1; i >= 0; i-- {
 		m.try(func(s *Scenario) { s.World.Faults = without(s.World.Faults, i, i+1) })
 	}
+	for i := len(w.Limits) - 1; i >= 0; i-- {
+		m.try(func(s *Scenario) { s.World.Limits = without(s.World.Limits, i, i+1) })
+	}
+	usual(w.User != UserSame, func(s *Scenario) { s.World.User = UserSame })
+	usual(w.Interruption != (Interruption{}), func(s *Scenario) { s.World.Interruption = Interruption{} })
 	usual(w.Kernel != KernelHost, func(s *Scenario) { s.World.Kernel = KernelHost })
 	for i := range m.best.Files {
 		usual(m.best.Files[i].Kind != FileRegular, func(s *Scenario) {

@@ -37,6 +37,15 @@ func (s *Scenario) Command(prefix string) string {
 			}
 		}
 	}
+	if s.World.User == UserNobody {
+		words = append(words, "setpriv", fmt.Sprintf("--reuid=%d", NobodyID), fmt.Sprintf("--regid=%d", NobodyID), "--clear-groups")
+	}
+	if len(s.World.Limits) > 0 {
+		words = append(words, "prlimit")
+		for _, l := range s.World.Limits {
+			words = append(words, "--"+l.String())
+		}
+	}
 	if len(s.Files) > 0 && strings.Contains(program, "/") && !filepath.IsAbs(program) {
 		words = append(words, `"$OLDPWD"/`+Quote(program))
 	} else {
@@ -125,6 +134,12 @@ func (s *Scenario) notes() []string {
 	}
 	for _, f := range w.Faults {
 		add("%v failing with %s", f.ID, unix.ErrnoName(f.Errno))
+	}
+	switch w.Interruption.Moment {
+	case MomentRead:
+		add("%s when it reads", unix.SignalName(w.Interruption.Signal))
+	case MomentLimit:
+		add("%s when its time is up", unix.SignalName(w.Interruption.Signal))
 	}
 	if w.Kernel != KernelHost {
 		add("the syscalls of Linux %v only", w.Kernel)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
@@ -22,7 +23,8 @@ var samples = []Scenario{
 	{Argv: []string{"x"}, Stdin: StdinPipe, Input: []byte{}},
 	{Argv: []string{"x", "a"}, Stdin: StdinNull, Files: []File{{Name: "a", Data: []byte("1")}, {Name: "d/e", Data: []byte{}}}},
 	{Argv: []string{"x", "@@"}, Stdin: StdinClosed, Input: []byte("1"), Files: []File{{Name: "a", Data: []byte{}, Kind: FileLoop}},
-		World: World{Stdout: OutputBusy, Stderr: OutputPipe, Input: FileSparse, Kernel: Kernel4_18, Faults: []Fault{fault("write:EIO")}}},
+		World: World{Stdout: OutputBusy, Stderr: OutputPipe, Input: FileSparse, Kernel: Kernel4_18, Faults: []Fault{fault("write:EIO")},
+			Limits: []Limit{{ResourceLocked, 0}}, User: UserNobody, Interruption: Interruption{syscall.SIGUSR1, MomentLimit}}},
 }
 
 func TestAStateGivesBackWhatWasStored(t *testing.T) {

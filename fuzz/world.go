@@ -13,6 +13,9 @@ type World struct {
 	Input          FileKind // of the file that @@ stands for
 	Faults         []Fault  // sorted by syscall
 	Kernel         Kernel
+	Limits         []Limit // sorted by resource
+	User           User
+	Interruption   Interruption
 }
 
 // OutputKind says what standard output or standard error is. The zero value is the usual.
@@ -125,6 +128,15 @@ func (s *Scenario) world() []string {
 	if w.Kernel != KernelHost {
 		add("kernel", w.Kernel.String())
 	}
+	for _, l := range w.Limits {
+		add("limit", l.String())
+	}
+	if w.User != UserSame {
+		add("user", w.User.String())
+	}
+	if w.Interruption != (Interruption{}) {
+		add("signal", w.Interruption.String())
+	}
 	return out
 }
 
@@ -151,17 +163,7 @@ func (s *Scenario) checkWorld() error {
 	if w.Kernel >= kernels {
 		return errors.New("an unknown kernel")
 	}
-	return checkFaults(w.Faults)
-}
-
-const sigpipe = 13 // on all ABIs that have tables
-
-// provokes reports whether a signal that ends the target is what the scenario brings
-// about, and no crash. Such a run is not clean: it does not show what the program would
-// have done next.
-func (s *Scenario) provokes(signal int) bool {
-	w := &s.World
-	return signal == sigpipe && (w.Stdout == OutputBroken || w.Stderr == OutputBroken)
+	return errors.Join(checkFaults(w.Faults), s.checkProcess())
 }
 
 // plainFiles returns copies of the files that have no kind but the usual.

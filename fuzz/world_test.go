@@ -12,13 +12,15 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // all is an executor's abilities where it can do everything.
-var all = Abilities{Terminal: true, Faults: true}
+var all = Abilities{Terminal: true, Faults: true, User: true}
 
 // worlds are scenarios that vary everything that can be varied, a name each.
 func worlds() map[string]Scenario {
@@ -54,6 +56,17 @@ func worlds() map[string]Scenario {
 	for _, of := range possible() {
 		for _, f := range of {
 			add("fault "+f.String(), func(s *Scenario) { s.World.Faults = []Fault{f} })
+		}
+	}
+	for _, l := range limits {
+		add("limit "+l.String(), func(s *Scenario) { s.World.Limits = []Limit{l} })
+	}
+	add("two limits", func(s *Scenario) { s.World.Limits = []Limit{{ResourceFiles, 4}, {ResourceFile, 0}} })
+	add("user nobody", func(s *Scenario) { s.World.User = UserNobody })
+	for _, sig := range signals {
+		for m := MomentRead; m < moments; m++ {
+			i := Interruption{sig, m}
+			add("signal "+i.String(), func(s *Scenario) { s.Stdin, s.World.Interruption = StdinPipe, i })
 		}
 	}
 	add("two faults", func(s *Scenario) { s.World.Faults = []Fault{fault("read:EIO"), fault("openat:EMFILE")} })
@@ -126,7 +139,8 @@ func everything() Scenario {
 		Argv: []string{"x", "@@"}, Stdin: StdinTerminal, Input: []byte("in"),
 		Files: []File{{Name: "a", Data: []byte("1")}, {Name: "b", Kind: FileFIFO}},
 		World: World{Stdout: OutputBroken, Stderr: OutputClosed, Input: FileSymlink, Kernel: Kernel5_4,
-			Faults: []Fault{fault("read:EIO"), fault("statx:ENOSYS")}},
+			Faults: []Fault{fault("read:EIO"), fault("statx:ENOSYS")}, Limits: []Limit{{ResourceFiles, 4}, {ResourceFile, 0}},
+			User: UserNobody, Interruption: Interruption{unix.SIGHUP, MomentLimit}},
 	}
 }
 
@@ -162,6 +176,14 @@ func TestAWorldThatCannotBeIsRefused(t *testing.T) {
 		{`"stdin":"null","files":["a"],"file_kinds":["regular"]`, "all files are regular, which is not said"},
 		{`"stdin":"null","files":["a"],"file_kinds":["fifo","fifo"]`, "2 kinds for 1 files"},
 		{`"stdin":"null","files":["a"],"file_kinds":["missing"]`, `file "a" is of an unknown kind`},
+		{`"stdin":"null","user":"same"`, `"same" is the usual, which is not said`},
+		{`"stdin":"null","limits":["nofile"]`, `"nofile" is no limit; one is as in nofile=4`},
+		{`"stdin":"null","limits":["nofile=04"]`, `"nofile=04" is no limit`},
+		{`"stdin":"null","limits":["cpu=1"]`, `"cpu=1" is no limit`},
+		{`"stdin":"null","limits":["as=1","nofile=4"]`, "limits are not sorted, or two are of one resource"},
+		{`"stdin":"null","limits":["as=9223372036854775808"]`, "an unknown limit"},
+		{`"stdin":"null","signal":"SIGSTOP@limit"`, `"SIGSTOP@limit" is no interruption; one is as in SIGHUP@read`},
+		{`"stdin":"null","signal":"SIGHUP@never"`, `"SIGHUP@never" is no interruption`},
 		{`"stdin":"null","kernel":"host"`, `"host" is the usual, which is not said`},
 		{`"stdin":"null","kernel":"5.5"`, `kernel: "5.5" is unknown`},
 		{`"stdin":"null","faults":["read"]`, `"read" is no fault; one is a syscall and an error, as in openat:EMFILE`},
@@ -181,6 +203,10 @@ func TestAWorldThatCannotBeIsRefused(t *testing.T) {
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Stdout: outputKinds}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Input: FileFIFO}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Kernel: kernels}},
+		{Argv: []string{"x"}, Stdin: StdinNull, World: World{User: users}},
+		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Limits: []Limit{{}}}},
+		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Interruption: Interruption{Moment: MomentRead}}},
+		{Argv: []string{"x"}, Stdin: StdinFile, Input: []byte("12"), World: World{Interruption: Interruption{unix.SIGHUP, MomentRead}}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Faults: []Fault{{}}}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Faults: []Fault{{ID: sysno.ID{Arch: sysno.I386, NR: 3}, Errno: 1}}}},
 		{Argv: []string{"x"}, Stdin: StdinNull, Files: []File{{Name: "a", Kind: fileKinds}}},
@@ -207,6 +233,10 @@ func TestACommandSaysWhatTheWorldIs(t *testing.T) {
 			"x < /dev/null # with a terminal as standard output, a full pipe that does not block as standard error"},
 		{Scenario{Argv: []string{"x", "@@"}, Stdin: StdinNull, World: World{Input: FileLoop}}, "x p.input < /dev/null # with the input file a symbolic link to itself"},
 		{Scenario{Stdin: StdinNull, World: World{Kernel: Kernel3_10, Faults: []Fault{fault("openat:EMFILE")}}}, "x < /dev/null # with openat failing with EMFILE, the syscalls of Linux 3.10 only"},
+		{Scenario{Stdin: StdinNull, Env: []string{"A=1"}, World: World{User: UserNobody, Limits: []Limit{{ResourceFiles, 4}, {ResourceFile, 0}}}},
+			"env A=1 setpriv --reuid=65534 --regid=65534 --clear-groups prlimit --nofile=4 --fsize=0 x < /dev/null"},
+		{Scenario{Stdin: StdinPipe, Input: []byte("ab"), World: World{Interruption: Interruption{unix.SIGHUP, MomentRead}}}, "cat p.input | x # with SIGHUP when it reads"},
+		{Scenario{Stdin: StdinNull, World: World{Interruption: Interruption{unix.SIGTERM, MomentLimit}}}, "x < /dev/null # with SIGTERM when its time is up"},
 		{Scenario{Stdin: StdinNull, Files: []File{{Name: "a\nb", Kind: FileFIFO}}}, `(cd p.files && x < /dev/null) # with "a\nb" a FIFO`},
 	} {
 		if tt.s.Argv == nil {
@@ -241,6 +271,7 @@ func TestEveryTellingWorldIsTried(t *testing.T) {
 	for _, k := range inputKinds() {
 		want = append(want, "input="+k.String())
 	}
+	want = append(want, "limit=nofile=4", "user=nobody", "signal=SIGTERM@read", "signal=SIGHUP@limit")
 	for _, f := range telling() {
 		want = append(want, "fault="+f.String())
 	}
@@ -276,7 +307,13 @@ func TestDrawsReachEveryWorld(t *testing.T) {
 				drawn[w]++
 			}
 		}
-		want := []string{"file a=fifo", "file a=sparse", "fault=read:EIO", "fault=getcwd:ENOENT", "fault=socket:EMFILE", "kernel=5.10", "kernel=3.10"}
+		want := []string{"file a=fifo", "file a=sparse", "fault=read:EIO", "fault=getcwd:ENOENT", "kernel=5.10", "kernel=3.10", "user=nobody"}
+		for _, l := range limits {
+			want = append(want, "limit="+l.String())
+		}
+		for _, sig := range signals {
+			want = append(want, "signal="+Interruption{sig, MomentLimit}.String())
+		}
 		for k := StdinNull; k < stdinKinds; k++ {
 			want = append(want, "stdin="+k.String())
 		}
@@ -290,13 +327,24 @@ func TestDrawsReachEveryWorld(t *testing.T) {
 		}
 		for _, w := range want {
 			possible := (can.Terminal || !strings.HasSuffix(w, "=terminal")) &&
+				(can.User || w != "user=nobody") &&
 				(can.Faults || !strings.HasPrefix(w, "fault=") && !strings.HasPrefix(w, "kernel="))
 			if n := drawn[w]; possible != (n > 0) {
 				t.Errorf("%+v: %s was drawn %d times", can, w, n)
 			}
 		}
-		if can.Faults && drawn["fault=read:EIO"] < 5*drawn["fault=socket:EMFILE"] {
-			t.Errorf("a fault of what was seen was drawn %d times, of what was not %d times", drawn["fault=read:EIO"], drawn["fault=socket:EMFILE"])
+		ofTarget, others := 0, 0
+		for w, n := range drawn {
+			switch name, isFault := strings.CutPrefix(w, "fault="); {
+			case !isFault:
+			case strings.HasPrefix(name, "read:") || strings.HasPrefix(name, "getcwd:"):
+				ofTarget += n
+			default:
+				others += n
+			}
+		}
+		if can.Faults && (others == 0 || ofTarget < 4*others) {
+			t.Errorf("faults of what was seen were drawn %d times, of what was not %d times", ofTarget, others)
 		}
 	}
 }
@@ -321,6 +369,9 @@ func needs() []func(*Scenario) bool {
 		func(s *Scenario) bool { return s.World.Stderr == OutputClosed },
 		func(s *Scenario) bool { return s.World.Input == FileSymlink },
 		func(s *Scenario) bool { return s.World.Kernel == Kernel5_4 },
+		func(s *Scenario) bool { return s.World.User == UserNobody },
+		func(s *Scenario) bool { return s.World.Interruption.Signal == unix.SIGHUP },
+		func(s *Scenario) bool { return slices.Contains(s.World.Limits, Limit{ResourceFile, 0}) },
 		func(s *Scenario) bool { return slices.Contains(s.World.Faults, fault("read:EIO")) },
 		func(s *Scenario) bool { return slices.Contains(s.World.Faults, fault("statx:ENOSYS")) },
 		func(s *Scenario) bool { return len(s.Files) > 0 && s.Files[len(s.Files)-1].Kind == FileFIFO },
@@ -367,7 +418,7 @@ func TestAnOldKernelHasWhatARunBeginsWith(t *testing.T) {
 }
 
 func TestNamesOfKindsAreDistinct(t *testing.T) {
-	for _, names := range [][]string{stdinNames[1:], outputNames[:], fileNames[:]} {
+	for _, names := range [][]string{stdinNames[1:], outputNames[:], fileNames[:], resourceNames[1:]} {
 		seen := map[string]bool{}
 		for _, n := range names {
 			if n == "" || seen[n] {
@@ -388,6 +439,11 @@ func TestAProvokedEndIsNoCrash(t *testing.T) {
 		{World{Stderr: OutputBroken}, 13, 0},
 		{World{Stdout: OutputBroken}, 11, 1},
 		{World{}, 13, 1},
+		{World{Interruption: Interruption{unix.SIGHUP, MomentLimit}}, 1, 0},
+		{World{Interruption: Interruption{unix.SIGHUP, MomentLimit}}, 2, 1},
+		{World{Limits: []Limit{{ResourceFile, 0}}}, int(unix.SIGXFSZ), 0},
+		{World{Limits: []Limit{{ResourceMemory, 1 << 20}}}, 11, 0},
+		{World{Limits: []Limit{{ResourceFiles, 4}}}, 11, 1},
 	} {
 		o := Options{Bases: []Scenario{{Argv: []string{"x"}}}, Now: time.Now}
 		c := &coordinator{o: &o, corpus: newCorpus(&o, nil), books: map[sysno.ID]*record{}, crashes: map[string]*Failure{}, hangs: map[string]*Failure{}}

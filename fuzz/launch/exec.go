@@ -94,6 +94,11 @@ func New(o Options) (*Exec, error) {
 		return nil, fmt.Errorf("make an eventfd: %w", err)
 	}
 	e := &Exec{opts: o, jobs: make(chan job), done: make(chan struct{}), cancel: cancel}
+	dir := ""
+	if o.Cage != nil {
+		dir = o.Cage.Dir
+	}
+	e.can.User = canBeNobody(o.Program, dir)
 	ready := make(chan error)
 	go e.serve(ready)
 	if err := <-ready; err != nil {
@@ -188,7 +193,12 @@ func (e *Exec) serve(ready chan<- error) {
 		} else if e.room, e.claim, err = newRoom(); err != nil {
 			return err
 		}
-		e.can = abilities()
+		if e.room != "" && e.can.User { // whose files are below it
+			if err := os.Chmod(e.room, 0o711); err != nil {
+				return err
+			}
+		}
+		e.can.Terminal, e.can.Faults = canHaveTerminals(), canFault()
 		if e.opts.Watch != nil {
 			watch, err = e.opts.Watch()
 		}
@@ -230,6 +240,7 @@ type stage struct {
 	streams *streams
 	fifo    *fifo  // nil where the input is none
 	faults  []byte // a filter, nil where nothing is made to fail
+	bell    *bell  // nil where no signal comes when the time is up
 }
 
 // stage prepares a run, in a place of its own or in a lasting world.
@@ -253,6 +264,11 @@ func (e *Exec) stage(s *fuzz.Scenario, world *cage.World) (_ *stage, err error) 
 	}
 	if st.faults, err = faultFilter(s); err != nil {
 		return nil, err
+	}
+	if s.World.Interruption.Moment == fuzz.MomentLimit {
+		if st.bell, err = newBell(); err != nil {
+			return nil, err
+		}
 	}
 	if st.argv, st.fifo, err = furnish(st.place, s); err != nil {
 		return nil, err
@@ -281,6 +297,9 @@ func (st *stage) close() {
 	}
 	if st.fifo != nil {
 		st.fifo.close()
+	}
+	if st.bell != nil {
+		st.bell.close()
 	}
 	if st.place != nil && !st.lasts {
 		st.place.Close()
@@ -311,6 +330,10 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 		if e.opts.Filter != nil || st.faults != nil {
 			spec.Target.NoNewPrivs()
 		}
+		if st.bell != nil {
+			st.bell.hang(&spec.Target, s.World.Interruption.Signal)
+		}
+		become(&spec.Target, &s.World)
 		if st.faults != nil {
 			spec.Target.Filter(st.faults)
 		}
@@ -342,6 +365,9 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 	limits.Used = func() time.Duration { return p.CPUTime() - before }
 	if counted {
 		limits.Used, limits.FromStart = e.cage.CPUTime(), false
+	}
+	if st.bell != nil {
+		limits.Nudge = st.bell.ring
 	}
 	end, err := p.Wait(limits)
 	r := &fuzz.Result{TimedOut: end.TimedOut, Left: end.Left, Faulted: len(s.World.Faults) > 0, Duration: time.Since(began)}

@@ -30,13 +30,8 @@ func faultFilter(s *fuzz.Scenario) ([]byte, error) {
 	if len(refusals) == 0 {
 		return nil, nil
 	}
-	var audit uint32
-	switch runtime.GOARCH {
-	case "amd64":
-		audit = unix.AUDIT_ARCH_X86_64
-	case "arm64":
-		audit = unix.AUDIT_ARCH_AARCH64
-	default:
+	audit := map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}[runtime.GOARCH]
+	if !canFault() {
 		return nil, fmt.Errorf("make syscalls fail: not on %s", runtime.GOARCH)
 	}
 	prog := program{}
@@ -57,6 +52,9 @@ func faultFilter(s *fuzz.Scenario) ([]byte, error) {
 	}
 	return unsafe.Slice((*byte)(unsafe.Pointer(&prog[0])), len(prog)*int(unsafe.Sizeof(prog[0]))), nil
 }
+
+// canFault reports whether faultFilter knows this machine.
+func canFault() bool { return runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64" }
 
 // spare allows those calls without which no dynamic program starts; in the loader of
 // glibc, their arguments are telling. An older kernel lacks none of these syscalls.

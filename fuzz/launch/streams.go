@@ -12,12 +12,12 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
-	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
 
 // streams are the three standard descriptors of a run.
 type streams struct {
 	of     [3]*os.File // what the target gets, nil for a closed one, and for a directory of its own
+	alarm  *alarm      // nil where no signal comes with a read
 	here   bool        // standard input is the target's working directory
 	ours   []*os.File  // what is ours and has to be open until the target has ended
 	output *os.File    // what the target has written
@@ -27,6 +27,13 @@ type streams struct {
 	readers sync.WaitGroup // of what the target writes to pipes and terminals
 	read    []*os.File     // what they read from
 	mu      sync.Mutex     // of output, for them
+}
+
+// alarm is the signal that comes when something was read from the other end of a pipe.
+// The descriptor is open until the target has read it all.
+type alarm struct {
+	fd     int
+	signal unix.Signal
 }
 
 // openStreams makes the streams of a scenario. On an error nothing is left open.
@@ -62,6 +69,9 @@ func (st *streams) install(target *spawn.Script) {
 	}
 	if st.here {
 		target.Call("open the working directory", unix.SYS_OPENAT, ^uintptr(99), target.String("."), unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	}
+	if st.alarm != nil {
+		target.Signal(st.alarm.fd, st.alarm.signal, unix.O_WRONLY)
 	}
 	if st.slave != nil {
 		// The target leads a session, and this is its terminal: /dev/tty, job control,
@@ -121,7 +131,16 @@ func (st *streams) input(s *fuzz.Scenario) (*os.File, error) {
 	case fuzz.StdinFile:
 		return memfile("input", s.Input)
 	case fuzz.StdinPipe:
-		return filledPipe(s.Input)
+		if s.World.Interruption.Moment != fuzz.MomentRead || len(s.Input) < 2 {
+			return filledPipe(s.Input)
+		}
+		r, w, err := interruptingPipe(s.Input)
+		if err != nil {
+			return nil, err
+		}
+		st.alarm = &alarm{int(w.Fd()), s.World.Interruption.Signal}
+		go deliver(w, s.Input)
+		return r, nil
 	case fuzz.StdinTerminal:
 		return st.typeIn(s)
 	case fuzz.StdinSocket:
@@ -279,15 +298,15 @@ func openTerminal() (master, slave *os.File, err error) {
 	return master, os.NewFile(peer, "terminal"), nil
 }
 
-// abilities tries out what the host may not allow, on the thread that is to do it.
-func abilities() fuzz.Abilities {
-	can := fuzz.Abilities{Faults: sysno.Native() == sysno.AMD64 || sysno.Native() == sysno.ARM64}
-	if master, slave, err := openTerminal(); err == nil {
-		master.Close()
-		slave.Close()
-		can.Terminal = true
+// canHaveTerminals tries it out, on the thread that is to make them.
+func canHaveTerminals() bool {
+	master, slave, err := openTerminal()
+	if err != nil {
+		return false
 	}
-	return can
+	master.Close()
+	slave.Close()
+	return true
 }
 
 func memfile(name string, data []byte) (*os.File, error) {

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Last, as an argument of a Script call, stands for the result of the call before.
+// Last, as the first or the third argument of a Script call, stands for the result of the
+// call before. As the third it is not for an Image.
 const Last = ^uintptr(0x7ead)
 
 // Script is a list of system calls that a child makes one after the other. It is
@@ -128,8 +129,9 @@ func (s *Script) BeforeExec() *Script {
 	return &o
 }
 
-// ErrNested says that a call's argument points to what has addresses in it.
-var ErrNested = errors.New("a call has an argument with addresses in it")
+// ErrNested says that a call's argument points to what has addresses in it, or is Last
+// where an Image cannot have it.
+var ErrNested = errors.New("a call has an argument that is known only where it is made")
 
 // Image returns the script for a process that will have these bytes at an address,
 // a multiple of 8: first the calls, each as its number, six arguments and a byte that is not 0
@@ -142,6 +144,9 @@ func (s *Script) Image(at uintptr) ([]byte, error) {
 	}
 	moved := map[uintptr]uintptr{}
 	for i, c := range s.calls {
+		if c.args[2] == Last {
+			return nil, fmt.Errorf("%s: %w", s.names[i], ErrNested)
+		}
 		for j, a := range c.args {
 			k := slices.IndexFunc(s.keep, func(k kept) bool { return uintptr(k.at) == a })
 			if k < 0 {
@@ -204,6 +209,17 @@ func (s *Script) Ignore(sig unix.Signal) {
 	const ignore = 1 // SIG_IGN
 	s.Call(fmt.Sprintf("ignore signal %d", sig), unix.SYS_RT_SIGACTION, uintptr(sig),
 		Struct(s, &sigaction{handler: ignore}), 0, unsafe.Sizeof(sigset(0)))
+}
+
+// Signal makes the kernel send the program a signal whenever something becomes possible
+// on a descriptor of ours: for the end of a pipe to write to, when the other end was read
+// from; for the end to read from, when the other end was written to (F_SETSIG of fcntl(2)).
+// flags are those of the descriptor.
+func (s *Script) Signal(fd int, sig unix.Signal, flags int) {
+	s.Call("get the program's id", unix.SYS_GETPID)
+	s.Call("own a descriptor's signals", unix.SYS_FCNTL, s.Descriptor(fd), unix.F_SETOWN, Last)
+	s.Call("choose a descriptor's signal", unix.SYS_FCNTL, uintptr(fd), unix.F_SETSIG, uintptr(sig))
+	s.Call("ask for a descriptor's signals", unix.SYS_FCNTL, uintptr(fd), unix.F_SETFL, uintptr(flags|unix.O_ASYNC))
 }
 
 // NoNewPrivs appends prctl(PR_SET_NO_NEW_PRIVS).

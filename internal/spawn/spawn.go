@@ -363,6 +363,9 @@ func carryOut(pl *plan, calls *call, n, base uintptr) bool {
 		if a[0] == Last {
 			a[0] = last
 		}
+		if a[2] == Last {
+			a[2] = last
+		}
 		r, _, e := syscall.RawSyscall6(c.nr, a[0], a[1], a[2], a[3], a[4], a[5])
 		if e != 0 && !c.soft {
 			pl.shared.Errno, pl.shared.Step = int32(e), int32(base+i)+1
@@ -432,6 +435,9 @@ type Limits struct {
 	// does not change how a run ends: a target that uses none for as long waits
 	// for ever, and four times as long is too long in any case.
 	Used func() time.Duration
+	// Nudge, where there is one, is called in the place of the first end by Timeout, and
+	// the target gets the same time again.
+	Nudge func()
 	// FromStart says that Used counts from the child's start, so that it need not be
 	// asked then: most children end before it is asked at all.
 	FromStart bool
@@ -550,6 +556,11 @@ func (p *Process) watch(l Limits) Status {
 		case err == unix.EINTR || p.doomed && n == 0:
 			continue
 		case err == nil && n == 0 && !timer.over():
+			continue
+		case err == nil && n == 0 && l.Nudge != nil && st.Killed:
+			l.Nudge()
+			l.Nudge, l.FromStart = nil, false
+			timer = newTimer(l)
 			continue
 		case err != nil || fds[0].Revents == 0: // the time is up, or the wait is cancelled
 			p.Kill()
