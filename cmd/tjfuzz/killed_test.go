@@ -27,8 +27,8 @@ func TestALearnThatIsKilledAtAnyMomentLosesNothing(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
 	jq := testenv.Program(t, "jq")
 	t.Parallel()
-	for _, flags := range [][]string{nil, {"--no-cage"}} {
-		t.Run(strings.Join(append(flags, "cage"), " "), func(t *testing.T) {
+	for name, flags := range map[string][]string{"cage": nil, "no cage": {"--no-cage"}} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			kills := 3
 			if os.Getenv("TJFUZZ_LONG") != "" {
