@@ -42,3 +42,21 @@ func TestRatiosAreMediansOverTheRounds(t *testing.T) {
 		t.Errorf("got %v for one that failed, want 0", got)
 	}
 }
+
+func TestRateOfAflIsReadFromItsPlot(t *testing.T) {
+	const head = "# relative_time, cycles_done, execs_per_sec, total_execs, edges_found\n"
+	for _, tt := range []struct {
+		plot string
+		want float64
+	}{
+		{head + "1, 0, 10.50, 11, 0\n3, 0, 716.36, 2170, 0\n", 716.36},
+		{head + "2, 0, 0.00, 90, 0\n", 45},
+		{head + "0, 0, 0.00, 0, 0\n", 0},
+		{head, 0},
+		{"", 0},
+	} {
+		if got, err := lastRate(tt.plot); got != tt.want || (err == nil) != (tt.want > 0) {
+			t.Errorf("%q: got %v, %v, want %v", tt.plot, got, err, tt.want)
+		}
+	}
+}

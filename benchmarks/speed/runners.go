@@ -166,19 +166,26 @@ func afl(instrumented bool) func(context.Context, *bench, *target) (float64, err
 	}
 }
 
-// lastRate is the column execs_per_sec of the last line.
+// lastRate is the column execs_per_sec of the last line, or, as afl-fuzz may have come to
+// no rate by then, what follows from the number of all runs and the whole seconds.
 func lastRate(plot string) (float64, error) {
 	lines := strings.Split(strings.TrimSpace(plot), "\n")
-	names, values := strings.Split(lines[0], ", "), strings.Split(lines[len(lines)-1], ", ")
-	i := slices.Index(names, "execs_per_sec")
-	if i < 0 || i >= len(values) || len(lines) < 2 {
-		return 0, fmt.Errorf("plot_data has no execs_per_sec: %q", lines[len(lines)-1])
+	names, values := strings.Split(strings.TrimPrefix(lines[0], "# "), ", "), strings.Split(lines[len(lines)-1], ", ")
+	column := func(name string) float64 {
+		i := slices.Index(names, name)
+		if i < 0 || i >= len(values) {
+			return 0
+		}
+		v, _ := strconv.ParseFloat(values[i], 64)
+		return v
 	}
-	rate, err := strconv.ParseFloat(values[i], 64)
-	if err == nil && rate <= 0 {
-		err = errors.New("plot_data tells of no runs")
+	if rate := column("execs_per_sec"); rate > 0 {
+		return rate, nil
 	}
-	return rate, err
+	if seconds, runs := column("relative_time"), column("total_execs"); seconds > 0 && runs > 0 {
+		return runs / seconds, nil
+	}
+	return 0, fmt.Errorf("plot_data tells of no runs: %q", lines[len(lines)-1])
 }
 
 // recorded lets a slot of the recorder watch an executor.
