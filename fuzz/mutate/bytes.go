@@ -34,13 +34,21 @@ func Bytes(r *rand.Rand, data []byte, o ByteOptions) []byte {
 		changes = 1 << r.IntN(6)
 	}
 	class := classify(e.b)
-	for range changes {
+	for i := range changes {
+		if i >= structured {
+			one(r, operators[:havocOperators]).apply(&e)
+			continue
+		}
 		// An operator that finds nothing of its kind leaves its turn to another.
 		for tries := 0; tries < 8 && !draw(r, class)(&e); tries++ {
 		}
 	}
 	return e.b
 }
+
+// structured is after how many changes only the havoc operators are drawn: there is
+// little structure left then, and to look for it costs ten times as much as they do.
+const structured = 8
 
 // edit is an input under change. Its invariant is len(b) <= max.
 type edit struct {

@@ -11,20 +11,10 @@ import (
 	"go/token"
 	"io"
 	"math/rand/v2"
-	"slices"
 	"sort"
 	"strings"
 	"testing"
 )
-
-// havocOperators is how many of the operators, the first ones, are AFL's.
-var havocOperators = slices.IndexFunc(operators[:], func(o struct {
-	name    string
-	apply   operator
-	weights [classes]uint16
-}) bool {
-	return o.name == "next number"
-})
 
 // plainHavoc is Bytes with the operators of AFL's havoc stage alone.
 func plainHavoc(r *rand.Rand, data []byte, o ByteOptions) []byte {
@@ -35,7 +25,7 @@ func plainHavoc(r *rand.Rand, data []byte, o ByteOptions) []byte {
 	}
 	for range changes {
 		for tries := 0; tries < 8; tries++ {
-			if op := operators[r.IntN(havocOperators)]; op.apply(&e) {
+			if one(r, operators[:havocOperators]).apply(&e) {
 				break
 			}
 		}

@@ -124,6 +124,9 @@ var operators = [...]struct {
 	{"break character", (*edit).breakCharacter, [classes]uint16{0, 2, 1, 1}},
 }
 
+// havocOperators is how many of the operators, the first ones, are AFL's.
+const havocOperators = 15
+
 // totals are the sums of the weights.
 var totals = func() (t [classes]int) {
 	for _, o := range operators {

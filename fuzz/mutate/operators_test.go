@@ -197,6 +197,9 @@ func TestEachOperatorKeepsItsPromises(t *testing.T) {
 			t.Errorf("not seen in 100000 results from %q", p.in)
 		})
 	}
+	if last := operators[havocOperators-1].name; last != "splice block" {
+		t.Errorf("the last of AFL's operators is %q", last)
+	}
 	for _, o := range operators {
 		if !kept[o.name] {
 			t.Errorf("operator %q promises nothing in this test", o.name)
