@@ -186,6 +186,7 @@ func (listening) Seen() []sysno.ID             { return nil }
 func (listening) Release() error               { return nil }
 
 func TestGoProgramsStartOnOldKernels(t *testing.T) {
+	testenv.Require(t, testenv.Root) // who has a cache to build in
 	testenv.Require(t, testenv.Cage)
 	program := filepath.Join(t.TempDir(), "program")
 	if out, err := exec.Command("go", "build", "-o", program, "./testdata/threads.go").CombinedOutput(); err != nil {
