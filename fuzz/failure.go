@@ -91,7 +91,11 @@ func (s *State) note(f Folder, all []Failure) error {
 		"so without its cage, in the directory where it was started.\n")
 	for i := range all {
 		k := &all[i]
-		fmt.Fprintf(&out, "\n%s: %s (%d runs)\n  %s\n", k.ID, k.How(), k.Count, k.Scenario.Command(s.Prefix(f, k.ID)))
+		runs := "one run"
+		if k.Count != 1 {
+			runs = fmt.Sprintf("%d runs", k.Count)
+		}
+		fmt.Fprintf(&out, "\n%s: %s (%s)\n  %s\n", k.ID, k.How(), runs, k.Scenario.Command(s.Prefix(f, k.ID)))
 	}
 	if err := atomicfile.Write(path, []byte(out.String())); err != nil {
 		return fmt.Errorf("write notes on %s: %w", f, err)
