@@ -121,6 +121,16 @@ func BuildID(path string) (string, error) {
 	return c.buildID, nil
 }
 
+// Needed is what the regular file at path names as necessary, as in Identity; nothing
+// when it is no ELF file. It reads the file's headers alone.
+func Needed(path string) ([]string, error) {
+	c, err := load(path)
+	if err != nil {
+		return nil, fmt.Errorf("read what %s needs: %w", path, err)
+	}
+	return c.needed, nil
+}
+
 func resolve(path string) (string, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
