@@ -18,6 +18,7 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch/coverage"
 	"github.com/tjfuzz/tjfuzz/internal/claim"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
@@ -45,6 +46,10 @@ type Options struct {
 	// the Watcher is no Rejoiner, and in a Cage without a Watcher or of an ordinary user.
 	ForkServer bool
 	Highest    Rung // where copies begin at the latest
+
+	// Coverage makes the results of copies tell of the code that was reached for the first
+	// time, where they are recorded and the program permits it; nil asks for none.
+	Coverage *coverage.Map
 
 	// Watch is called on the thread that starts all targets; nil records nothing.
 	Watch func() (Watcher, error)

@@ -17,11 +17,17 @@ import (
 )
 
 // Rejoiner is a Watcher that can record copies of a process that executed the program
-// in another run. Both return a system call that has no effect but this.
+// in another run. Leave and Join return a system call that has no
+// effect but this.
 type Rejoiner interface {
 	Watcher
 	Leave() (nr uintptr, args [6]uintptr) // a process is no longer recorded from here on
 	Join() (nr uintptr, args [6]uintptr)  // a process is recorded, in the run under way, from here on
+
+	// Doubt, right after Begin, makes the run one that Seen tells of, and that nothing is
+	// left of otherwise, unless Keep is called when it has ended.
+	Doubt()
+	Keep() error
 }
 
 // servers decides which runs are copies. All that a program can see but its input is the
@@ -61,6 +67,7 @@ type class struct {
 	rung    Rung
 	server  *server
 	refused error // why it is not on the rung above
+	bare    error // why its servers have no breakpoints
 	startup []sysno.ID
 	known   []sysno.ID // sorted; what execve has shown
 	runs    int        // by execve, as long as there is no server
@@ -75,6 +82,8 @@ type server struct {
 	world  *cage.World // nil without a cage
 	limits limits
 	traits traits
+
+	covered *covered // nil: it has no breakpoints
 
 	input *os.File // in the world, nil where the program has no such file
 	size  int      // its size
@@ -99,6 +108,9 @@ func (s *server) rewrite(input []byte) error {
 
 func (s *server) close() {
 	_ = s.Close()
+	if s.covered != nil {
+		_ = s.covered.watch.Close()
+	}
 	s.traits.close()
 	if s.input != nil {
 		s.input.Close()
@@ -147,20 +159,18 @@ func (v *servers) run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, erro
 	if c.server == nil {
 		return v.exec(c, s)
 	}
-	r, err := v.e.run(s, v.watcher(), c.server)
-	if err == nil && c.server.Ended() && !r.TimedOut && !r.Left {
-		err = errors.New("the fork server was killed") // not by us, and nobody knows how the run would have ended
-	}
-	if err == nil && c.server.spoilt(r.Seen) || ctx.Err() != nil {
-		v.drop(c)
-	}
+	r, fresh, err := v.covered(ctx, c, s)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
 	if err != nil {
 		v.refuse(c, err)
-		return v.exec(c, s)
 	}
+	if r == nil {
+		r, err := v.exec(c, s)
+		return withSignals(r, fresh), err
+	}
+	r = withSignals(r, fresh)
 	r.Seen = union(r.Seen, c.startup)
 	c.copies++
 	v.made[c.rung]++
@@ -168,6 +178,20 @@ func (v *servers) run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, erro
 		return r, nil
 	}
 	return v.compare(ctx, c, s, r)
+}
+
+// copy runs a scenario as a copy. A run that may leave something to the next one is the
+// last of the server.
+func (v *servers) copy(ctx context.Context, c *class, s *fuzz.Scenario, watch Watcher) (*fuzz.Result, error) {
+	r, err := v.e.run(s, watch, c.server)
+	if err == nil && c.server.Ended() && !r.TimedOut && !r.Left {
+		// Not by us, and nobody knows how the run would have ended.
+		r, err = nil, errors.New("the fork server was killed")
+	}
+	if err == nil && c.server.spoilt(r.Seen) || ctx.Err() != nil {
+		v.drop(c)
+	}
+	return r, err
 }
 
 // compare runs by execve what was run as a copy. A program that does not always do the
@@ -180,7 +204,7 @@ func (v *servers) compare(ctx context.Context, c *class, s *fuzz.Scenario, copie
 	ended := false // some run ended as the copy did
 	for n := range 3 {
 		if r, err = v.exec(c, s); err != nil || ctx.Err() != nil || same(r, copied) {
-			return r, err
+			return withSignals(r, copied.Signals), err
 		}
 		if n == 0 {
 			always = slices.Clone(r.Seen)
@@ -189,9 +213,20 @@ func (v *servers) compare(ctx context.Context, c *class, s *fuzz.Scenario, copie
 		ended = ended || sameEnd(r, copied)
 	}
 	if !ended || len(union(copied.Seen, c.known)) > len(c.known) || len(union(copied.Seen, always)) > len(copied.Seen) {
-		v.refuse(c, errors.New("a copy does something else than the program"))
+		v.differs(c)
 	}
-	return r, nil
+	return withSignals(r, copied.Signals), nil
+}
+
+// differs puts an end to what made a copy do something else than the program.
+func (v *servers) differs(c *class) {
+	why := errors.New("a copy does something else than the program")
+	if c.bare != nil || v.e.opts.Coverage == nil || v.watch == nil {
+		v.refuse(c, why)
+		return
+	}
+	v.uncover(c, why)
+	c.copies, c.starts = 0, 0
 }
 
 // exec runs a scenario by execve.
@@ -257,6 +292,9 @@ func (v *servers) start(c *class, s *fuzz.Scenario) {
 		if err != nil {
 			v.refuse(c, err)
 		}
+	}
+	if c.server != nil {
+		v.cover(c)
 	}
 }
 
