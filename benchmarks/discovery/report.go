@@ -12,7 +12,7 @@ import (
 
 // origins are the columns of what found a syscall: what was run deliberately, then
 // what draws varied, then what came of neither.
-var origins = []string{"base", "seeds", "options", "bytes", "argv", "env", "stdin", "files", "several", "replay"}
+var origins = []string{"base", "seeds", "options", "bytes", "argv", "env", "streams", "files", "several", "replay"}
 
 // origin is the column of a syscall.
 func origin(f learning.Found) string {
@@ -86,8 +86,8 @@ func report(command string, duration time.Duration, subjects []subject) string {
 		}
 	})
 	out.WriteString(`
-The modes restrict what tjfuzz varies; seeds, and the kinds of standard input, are the
-same in all. Times are those by which the unrestricted session had found such a share
+The modes restrict what tjfuzz varies; seeds, and how an input is given, are the same in
+all. Times are those by which the unrestricted session had found such a share
 of all that it found. Counted by hand are the syscalls that the authors of "Seccomp
 Filters from Fuzzing" (SECRYPT 2022) count for the program with another version of it
 and of the C library; they give no names here, so only the numbers can be compared.

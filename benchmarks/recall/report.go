@@ -43,7 +43,7 @@ func (r *tableRow) details(out *strings.Builder) {
 		fmt.Fprintf(out, "- not measured: %s\n", strings.ReplaceAll(r.failed, "\n", "\n  "))
 		return
 	}
-	fmt.Fprintf(out, "- learned in %d runs, %s: %s; chance of another < %.2g %%\n", r.learned.Runs,
+	fmt.Fprintf(out, "- learned in %d runs, %s: %s; chance of another < %.3g %%\n", r.learned.Runs,
 		r.at.UTC().Format(time.DateTime), r.learned.Stop, 100*r.learned.Chance)
 	if r.leaves != "" {
 		fmt.Fprintf(out, "- left out: %s\n", r.leaves)
