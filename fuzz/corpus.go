@@ -224,18 +224,29 @@ func costOf(s *Scenario, hung bool) int {
 // weigh recomputes how often each entry is drawn, if an entry came since, or some draws
 // were made. In between all draws are alike.
 func (c *corpus) weigh() {
-	const lasting = 64
-	if c.weights != nil && c.stale < lasting {
+	if c.current() {
 		return
 	}
 	c.stale = 0
+	c.weights, c.fresh = c.weighed()
+}
+
+// current reports whether the next draw takes the weights as they are.
+func (c *corpus) current() bool {
+	const lasting = 64
+	return c.weights != nil && c.stale < lasting
+}
+
+// weighed returns the sums of the weights of all entries up to each, and the part of the
+// draws that begin with a young one.
+func (c *corpus) weighed() (sums []float64, fresh float64) {
 	own := make(map[*entry]float64)
 	for _, id := range slices.SortedFunc(maps.Keys(c.books), sysno.ID.Compare) {
 		if e := c.owners[Signal{kindSyscall, keyOf(id)}]; e != nil {
 			own[e] += worth[kindSyscall] * math.Log2(2+float64(c.runs)/float64(max(c.books[id].runs, 1)))
 		}
 	}
-	c.weights = make([]float64, 0, len(c.entries))
+	sums = make([]float64, 0, len(c.entries))
 	sum, young := 0.0, 0.0
 	for _, e := range c.entries {
 		w := 0.25 + own[e]
@@ -250,22 +261,26 @@ func (c *corpus) weigh() {
 		if e.young() {
 			young += w
 		}
-		c.weights = append(c.weights, sum)
+		sums = append(sums, sum)
 	}
-	c.fresh = 0
 	if sum > 0 {
-		c.fresh = young / sum * (beginnings - 1) / beginnings
+		fresh = young / sum * (beginnings - 1) / beginnings
 	}
+	return sums, fresh
 }
 
-// parts says of what kind the next draw is.
+// parts says of what kind the next draw is. It changes nothing: progress is told by the
+// clock, which must not decide when entries are weighed.
 func (c *corpus) parts() *[strata]float64 {
-	c.weigh()
+	fresh := c.fresh
+	if !c.current() {
+		_, fresh = c.weighed()
+	}
 	var out [strata]float64
 	for d, share := range c.budget.shares {
-		out[d] = share * (1 - c.fresh)
+		out[d] = share * (1 - fresh)
 	}
-	out[youngEntry] = c.fresh
+	out[youngEntry] = fresh
 	return &out
 }
 

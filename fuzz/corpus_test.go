@@ -141,6 +141,29 @@ func TestRareSyscallsGetMoreDraws(t *testing.T) {
 	}
 }
 
+// Progress is told by the clock. A session once depended on when it was.
+func TestToBeAskedOfTheNextDrawChangesNone(t *testing.T) {
+	draws := func(asked bool) (ids []string) {
+		c := emptyCorpus(t)
+		r := rand.New(rand.NewPCG(1, 1))
+		for n := range 200 {
+			if n%20 == 0 {
+				show(c, []string{fmt.Sprint("word", n)}, []uint32{0, uint32(n)})
+				if asked {
+					c.parts()
+				}
+			}
+			show(c, []string{"usual"}, []uint32{0}) // what entries are worth changes
+			d := c.draw(r)
+			ids = append(ids, d.s.ID())
+		}
+		return ids
+	}
+	if !slices.Equal(draws(true), draws(false)) {
+		t.Error("other scenarios are drawn")
+	}
+}
+
 func TestWhatGoesTogetherElsewhereIsCombined(t *testing.T) {
 	c := emptyCorpus(t)
 	// 10 mostly comes with 11, and 20 never does.
