@@ -143,7 +143,7 @@ func TestRareSyscallsGetMoreDraws(t *testing.T) {
 
 // Progress is told by the clock. A session once depended on when it was.
 func TestToBeAskedOfTheNextDrawChangesNone(t *testing.T) {
-	draws := func(asked bool) (ids []string) {
+	draws := func(asked bool) (all []string) {
 		c := emptyCorpus(t)
 		r := rand.New(rand.NewPCG(1, 1))
 		for n := range 200 {
@@ -153,14 +153,16 @@ func TestToBeAskedOfTheNextDrawChangesNone(t *testing.T) {
 					c.parts()
 				}
 			}
-			show(c, []string{"usual"}, []uint32{0}) // what entries are worth changes
+			for range 100 { // which changes what entries are worth
+				show(c, []string{"usual"}, []uint32{0})
+			}
 			d := c.draw(r)
-			ids = append(ids, d.s.ID())
+			all = append(all, fmt.Sprint(d.s.ID(), c.weights))
 		}
-		return ids
+		return all
 	}
 	if !slices.Equal(draws(true), draws(false)) {
-		t.Error("other scenarios are drawn")
+		t.Error("scenarios are drawn in another way")
 	}
 }
 
