@@ -347,7 +347,7 @@ func (c *corpus) begin(r *rand.Rand) Scenario {
 		if seed.heavy() && r.IntN(8) != 0 {
 			seed = &c.o.Seeds[0]
 		}
-		if s.usesFile() && seed.File != "" && r.IntN(2) == 0 {
+		if s.usesFile() && seed.File != "" && r.IntN(4) == 0 {
 			if s, ok := named(s, seed); ok {
 				return s
 			}

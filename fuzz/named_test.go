@@ -77,3 +77,31 @@ func TestNamedReplacesTheInputAndNothingElse(t *testing.T) {
 		}
 	}
 }
+
+func TestPairsAreOfFilesAndDirectories(t *testing.T) {
+	got := pairs([]File{{Name: "dir/a"}, {Name: "dir/sub/b"}, {Name: "c"}})
+	want := [][]string{{"dir/a", "c"}, {".", "dir"}, {"c", "dir"}}
+	if !slices.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := pairs([]File{{Name: "a"}}); got != nil {
+		t.Errorf("one file gives %q", got)
+	}
+}
+
+func TestEveryOptionIsProbedWithTwoOperands(t *testing.T) {
+	o := options(t, synthetic{})
+	o.Fixed = 1
+	o.Bases[0].Files = []File{{Name: "dir/a"}, {Name: "c"}}
+	var got []string
+	for _, p := range deliberate(&o) {
+		if n := len(p.s.Argv); n > 3 && p.s.Argv[n-2] == "." && p.s.Argv[n-1] == "dir" {
+			got = append(got, p.s.Argv[1])
+		}
+	}
+	for _, opt := range o.Table.Options {
+		if !slices.ContainsFunc(got, func(w string) bool { return strings.HasPrefix(w, opt.Name) }) {
+			t.Errorf("%s is not tried with two directories, only %q are", opt.Name, got)
+		}
+	}
+}

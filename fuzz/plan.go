@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"path/filepath"
 	"slices"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
@@ -133,6 +134,28 @@ func deliberate(o *Options) []planned {
 // second probe is made with.
 const favoured = 4
 
+// pairs are two files, two directories, and one of each: what compares, copies or joins
+// does nothing with one operand.
+func pairs(files []File) [][]string {
+	var names, dirs []string
+	for _, f := range files {
+		names = append(names, f.Name)
+		for d := filepath.Dir(f.Name); ; d = filepath.Dir(d) {
+			dirs = append(dirs, d)
+			if d == "." {
+				break
+			}
+		}
+	}
+	slices.Sort(dirs)
+	dirs = slices.Compact(dirs)
+	if len(names) < 2 || len(dirs) < 2 {
+		return nil
+	}
+	file, dir := names[len(names)-1], dirs[0]
+	return [][]string{{names[0], file}, {dir, dirs[1]}, {file, dirs[1]}}
+}
+
 // probes are common variables unset, and single options and sub-commands: each
 // alone, and each in all the ways to give the target a seed.
 func probes(o *Options, base Scenario, add func(Scenario)) {
@@ -182,6 +205,10 @@ func probes(o *Options, base Scenario, add func(Scenario)) {
 	for _, w := range []string{"--version", "--help", "-h", "--no-such-option"} {
 		try(alone, []string{w})
 	}
+	both := pairs(base.Files)
+	for _, pair := range both {
+		try(alone, pair)
+	}
 	for i := range o.Table.Options {
 		opt := &o.Table.Options[i]
 		values := opt.Likely()
@@ -207,6 +234,9 @@ func probes(o *Options, base Scenario, add func(Scenario)) {
 			if opt.Arity == mutate.NoValue {
 				try(alone, append(opt.Words(""), name))
 			}
+		}
+		for _, pair := range both {
+			try(alone, slices.Concat(opt.Words(values[0]), pair))
 		}
 	}
 	for _, c := range o.Table.Commands {
