@@ -17,6 +17,7 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/corpora"
 	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch/coverage"
 	"github.com/tjfuzz/tjfuzz/internal/atomicfile"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
@@ -189,6 +190,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 		len(found.Table.Options), len(found.Table.Commands), len(seeds), o.jobs, o.seed)
 
 	progress := newProgress(v)
+	s.code = new(coverage.Map)
 	outcome, err := fuzz.Run(ctx, fuzz.Options{
 		Bases: []fuzz.Scenario{s.base()}, Imported: imported, Seeds: seeds,
 		Table: found.Table, Dictionary: found.Dictionary, EnvNames: found.EnvNames, Can: s.can,

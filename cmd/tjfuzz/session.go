@@ -14,6 +14,7 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch/coverage"
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
 )
 
@@ -44,6 +45,7 @@ type session struct {
 	cage  *cage.Options
 	runs  runFlags
 	can   fuzz.Abilities // once it was studied
+	code  *coverage.Map  // of which runs tell whether they reached more; nil: they do not tell
 }
 
 // interpreters are programs whose first operand is the program that a person
@@ -157,7 +159,7 @@ func exists(path string) bool {
 // at all when rec is nil.
 func (s *session) executor(rec recorder, slot int) (*launch.Exec, watcher, error) {
 	var watched watcher
-	o := launch.Options{Program: s.exec, Env: os.Environ(), Timeout: s.runs.timeout, Cage: s.cage, ForkServer: true}
+	o := launch.Options{Program: s.exec, Env: os.Environ(), Timeout: s.runs.timeout, Cage: s.cage, ForkServer: true, Coverage: s.code}
 	if rec != nil {
 		o.Filter = rec.filter()
 		o.Watch = func() (launch.Watcher, error) {
