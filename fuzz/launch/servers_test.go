@@ -85,7 +85,7 @@ var commands = []command{
 	{"abort", []string{"sh", "-c", "kill -ABRT $$"}, nil, AtMain, false, false},
 	{"pids", []string{"sh", "-c", "echo $$ $PPID"}, nil, AtMain, false, false},
 	{"a child", []string{"sh", "-c", "cat | wc -c"}, []string{"", "abc"}, AtMain, false, false},
-	{"one that is left behind", []string{"sh", "-c", "sleep 86397 & exit 4"}, nil, nowhere, true, false},
+	{"one that is left behind", []string{"sh", "-c", "sleep 86287 & exit 4"}, nil, nowhere, true, false},
 	{"cat", []string{"cat", "@@", "-"}, []string{"one", "two\n", ""}, AtInput, false, false},
 	{"writes", []string{"sh", "-c", "ls; echo x >file; cat file $1", "sh", "@@"}, []string{"one", "two"}, AtMain, false, true},
 	{"sort", []string{"sort"}, []string{"b\na\n", "c\n", ""}, AtInput, false, false},
@@ -268,14 +268,14 @@ func TestCopyThatRunsTooLongIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	const text = "read x; [ $x ] && { setsid sleep 86394 & sleep 86394; }; exit 2"
+	const text = "read x; [ $x ] && { setsid sleep 86294 & sleep 86294; }; exit 2"
 	for n, input := range []string{"\n", "\n", "\n", "1\n", "\n"} {
 		r := run(t, e, &fuzz.Scenario{Argv: []string{"sh", "-c", text}, Stdin: fuzz.StdinPipe, Input: []byte(input)})
 		if late := input != "\n"; r.TimedOut != late || !late && r.ExitCode != 2 {
 			t.Errorf("run %d: got %+v", n, r)
 		}
 	}
-	if out, _ := exec.Command("pgrep", "-fx", "sleep 86394").Output(); len(out) > 0 {
+	if out, _ := exec.Command("pgrep", "-fx", "sleep 86294").Output(); len(out) > 0 {
 		t.Errorf("alive: %s", out)
 	}
 }

@@ -86,8 +86,10 @@ func TestCopiesDoNotSeeEachOther(t *testing.T) {
 		"prlimit --pid 1 --nofile=9:9", "prlimit --pid $PPID --as=1", "renice 5 1", "taskset -p 1 1", "ionice -c3 -p 1", "chrt -b -p 0 1",
 		"echo 500 >/proc/1/oom_score_adj", "echo 0 >/proc/1/coredump_filter",
 		"ipcmk -M 1; ipcmk -Q", "kill -9 1; kill -TERM 1; kill -CHLD 1", "kill -STOP 1 $PPID; kill -9 -1",
-		"for i in 1 2 3 4 5 6 7 8 9; do sh -c :; done", "sleep 86393 & exit", "setsid sleep 86393 & exit", "sleep 86393",
-		"(sleep 0.01 &) ; exit 3", "head -c 30000000 /dev/zero >/tmp/full", "cat /dev/ptmx & kill $!", `perl -e 'my ($t, $n, $k) = ("user", "tjfuzz", "x"); syscall(248, $t, $n, $k, 1, -3)'`, // add_key to the session keyring
+		"for i in 1 2 3 4 5 6 7 8 9; do sh -c :; done", "sleep 86293 & exit", "setsid sleep 86293 & exit", "sleep 86293",
+		"(sleep 0.01 &) ; exit 3", "head -c 30000000 /dev/zero >/tmp/full", "cat /dev/ptmx & kill $!",
+		// add_key to the session keyring, and let only its possessors see it: what nobody has is removed later.
+		`perl -e 'my ($t, $n, $k) = ("user", "tjfuzz", "x"); syscall(250, 5, syscall(248, $t, $n, $k, 1, -3), 0x3f000000)'`,
 		"ulimit -n 5; ulimit -f 1",
 	} {
 		t.Run(spoil, func(t *testing.T) {
@@ -102,7 +104,7 @@ func TestCopiesDoNotSeeEachOther(t *testing.T) {
 			}
 		})
 	}
-	if out, _ := exec.Command("pgrep", "-fx", "sleep 86393").Output(); len(out) > 0 {
+	if out, _ := exec.Command("pgrep", "-fx", "sleep 86293").Output(); len(out) > 0 {
 		t.Errorf("alive: %s", out)
 	}
 }

@@ -345,7 +345,7 @@ func TestManyRunsAreExactAndLeakNothing(t *testing.T) {
 func TestAKilledTargetEndsItsRun(t *testing.T) {
 	n := openNotify(t, NotifyOptions{})
 	s := launcher(t, n)
-	p := start(t, s, spec(t, "/bin/sleep", "86396"))
+	p := start(t, s, spec(t, "/bin/sleep", "86196"))
 	p.Kill()
 	st, err := p.Wait(spawn.Limits{})
 	s.Seen()
@@ -445,7 +445,7 @@ func TestLingerEndsWithItsContext(t *testing.T) {
 	defer unix.Close(out[0])
 	how := &spawn.Spec{}
 	how.Target.Dup(out[1], 3)
-	how.Target.Exec("/bin/sh", []string{"sh", "-c", "sleep 86395 & echo $! >&3"}, []string{"PATH=/bin:/usr/bin"}, nil)
+	how.Target.Exec("/bin/sh", []string{"sh", "-c", "sleep 86195 & echo $! >&3"}, []string{"PATH=/bin:/usr/bin"}, nil)
 	run(t, s, how)
 	unix.Close(out[1])
 	b := make([]byte, 16)

@@ -317,7 +317,7 @@ func TestALaunchedProgramEndsWithAKilledTracer(t *testing.T) {
 			t.Fatal(err)
 		}
 		spec := &spawn.Spec{}
-		spec.Target.Exec("/bin/sh", []string{"sh", "-c", "setsid sleep 86396 & echo y; sleep 86396"}, []string{"PATH=/usr/bin:/bin"}, nil)
+		spec.Target.Exec("/bin/sh", []string{"sh", "-c", "setsid sleep 86196 & echo y; sleep 86196"}, []string{"PATH=/usr/bin:/bin"}, nil)
 		if err := s.Begin(spec); err != nil {
 			t.Fatal(err)
 		}

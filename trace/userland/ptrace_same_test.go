@@ -112,7 +112,7 @@ func TestPtraceAndEBPFSeeTheSameThroughTheCage(t *testing.T) {
 	var b both
 	program := own(t)
 	for _, c := range [][]string{
-		{"/bin/ls", "-l", "/"}, {"/bin/sh", "-c", "true | cat; setsid sleep 86395 & exit 3"}, {program, "leaderless"}, {program, "killed-parents"},
+		{"/bin/ls", "-l", "/"}, {"/bin/sh", "-c", "true | cat; setsid sleep 86195 & exit 3"}, {program, "leaderless"}, {program, "killed-parents"},
 	} {
 		t.Run(strings.Join(c[:2], " "), func(t *testing.T) {
 			e, err := launch.New(launch.Options{Program: c[0], Cage: &cage.Options{Expose: []string{filepath.Dir(program)}}, Watch: func() (launch.Watcher, error) {
