@@ -267,7 +267,7 @@ func cgroupV1(t *testing.T) string {
 			remove(t, group)
 		}
 	}
-	t.Skip("there is no hierarchy of version 1 here")
+	unoffered(t)
 	return ""
 }
 
