@@ -20,26 +20,16 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/tjfuzz/tjfuzz/benchmarks/harness"
 	"github.com/tjfuzz/tjfuzz/benchmarks/learning"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintf(os.Stderr, "discovery: %v\n", err)
-		}
-		os.Exit(1)
-	}
-}
+func main() { harness.Main("discovery", run) }
 
 // mode is a restriction of what is varied.
 type mode struct {
@@ -137,7 +127,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			break
 		}
 	}
-	fmt.Fprint(stdout, report(strings.Join(append([]string{"go run ./benchmarks/discovery"}, args...), " "), *duration, subjects))
+	fmt.Fprint(stdout, report(harness.Command("discovery", args), *duration, subjects))
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/tjfuzz/tjfuzz/benchmarks/harness"
 	"github.com/tjfuzz/tjfuzz/benchmarks/learning"
 )
 
@@ -53,7 +54,7 @@ func beyond(everything, other *session) []string {
 
 func report(command string, duration time.Duration, subjects []subject) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "Syscalls found by learning\n%s\n%s\n\n", command, learning.Machine())
+	fmt.Fprintf(&out, "Syscalls found by learning\n%s\n%s\n\n", command, harness.Machine())
 	var measured []subject
 	for _, s := range subjects {
 		if s.failed == "" {

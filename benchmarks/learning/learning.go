@@ -1,5 +1,5 @@
 // Package learning has what the benchmarks of learning share: it builds the tjfuzz of
-// this tree, learns with it, and says on what machine. It knows tjfuzz by its command line
+// this tree, and learns with it. It knows tjfuzz by its command line
 // only, and refuses to know what is measured. Its hazard is a result of another build
 // than one believes: whoever keeps results also keeps when they were made.
 package learning
@@ -8,15 +8,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // Build makes tjfuzz in a directory and returns its path.
@@ -72,16 +68,4 @@ func Parse(result []byte) (*Result, error) {
 		return nil, fmt.Errorf("read the result of learn: %w", err)
 	}
 	return &r, nil
-}
-
-// Machine is what a reader has to know of it: kernel, processors, and how busy it is.
-func Machine() string {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return "unknown machine"
-	}
-	load, _ := os.ReadFile("/proc/loadavg")
-	one, _, _ := strings.Cut(string(load), " ")
-	return fmt.Sprintf("Linux %s %s, %d processors, load %s",
-		unix.ByteSliceToString(u.Release[:]), runtime.GOARCH, runtime.NumCPU(), one)
 }

@@ -20,15 +20,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"regexp"
-	"runtime"
-	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/benchmarks/harness"
 )
 
 // far is the ratio from which on a tool is not near any goal; after enough rounds
@@ -47,16 +45,7 @@ const (
 	goalUnrelated = 1.05 // of any other program
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintf(os.Stderr, "overhead: %v\n", err)
-		}
-		os.Exit(1)
-	}
-}
+func main() { harness.Main("overhead", run) }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("overhead", flag.ContinueOnError)
@@ -105,7 +94,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			break
 		}
 	}
-	fmt.Fprint(stdout, b.report(strings.Join(append([]string{"go run ./benchmarks/overhead"}, args...), " ")))
+	fmt.Fprint(stdout, b.report(harness.Command("overhead", args)))
 	return nil
 }
 
@@ -174,17 +163,6 @@ func rotated(n, round int) []int {
 		}
 	}
 	return order
-}
-
-func machine() string {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return "unknown machine"
-	}
-	load, _ := os.ReadFile("/proc/loadavg")
-	one, _, _ := strings.Cut(string(load), " ")
-	return fmt.Sprintf("Linux %s %s, %d processors, load %s",
-		unix.ByteSliceToString(u.Release[:]), runtime.GOARCH, runtime.NumCPU(), one)
 }
 
 func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }

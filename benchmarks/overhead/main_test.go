@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tjfuzz/tjfuzz/benchmarks/harness"
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
 )
 
@@ -54,10 +55,10 @@ func TestRatiosAreOfTheSameRound(t *testing.T) {
 	plain := &result{samples: map[int]sample{0: {1, 1}, 1: {2, 2}, 2: {4, 4}, 3: {1, 1}}}
 	r := &result{samples: map[int]sample{0: {1.5, 2}, 1: {3, 2}, 2: {6, 2}}}
 	r.compare(plain)
-	if got, want := r.passed, (spread{1.5, 1.5, 1.5, 3}); got != want {
+	if got, want := r.passed, (harness.Spread{Low: 1.5, Median: 1.5, High: 1.5, N: 3}); got != want {
 		t.Errorf("ratios of time: %+v, want %+v", got, want)
 	}
-	if got, want := r.spent, (spread{.75, 1, 1.5, 3}); got != want {
+	if got, want := r.spent, (harness.Spread{Low: .75, Median: 1, High: 1.5, N: 3}); got != want {
 		t.Errorf("ratios of processor time: %+v, want %+v", got, want)
 	}
 }
@@ -80,12 +81,12 @@ func TestEveryRoundRunsEveryToolOnceInAnOrderOfItsOwn(t *testing.T) {
 
 func TestVerdictJudgesWhatIsPrinted(t *testing.T) {
 	for _, c := range []struct {
-		spread spread
+		spread harness.Spread
 		want   string
 	}{
-		{spread{low: 1.00, median: 1.104, high: 1.2}, "met"},
-		{spread{low: 1.08, median: 1.11, high: 1.2}, "not met by the median, met by the lower quartile"},
-		{spread{low: 1.11, median: 1.12, high: 1.2}, "not met"},
+		{harness.Spread{Low: 1.00, Median: 1.104, High: 1.2}, "met"},
+		{harness.Spread{Low: 1.08, Median: 1.11, High: 1.2}, "not met by the median, met by the lower quartile"},
+		{harness.Spread{Low: 1.11, Median: 1.12, High: 1.2}, "not met"},
 	} {
 		if got := verdict(c.spread, 1.10); got != c.want {
 			t.Errorf("verdict(%v) = %q, want %q", c.spread, got, c.want)

@@ -2,9 +2,10 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/tjfuzz/tjfuzz/benchmarks/harness"
 )
 
 // result is what came of a tool on a workload.
@@ -12,31 +13,7 @@ type result struct {
 	samples map[int]sample // by round
 	failed  string
 
-	passed, spent spread // ratios to the untraced run
-}
-
-// spread is the median of some numbers, with their quartiles.
-type spread struct {
-	low, median, high float64
-	n                 int
-}
-
-func spreadOf(values []float64) spread {
-	if len(values) == 0 {
-		return spread{}
-	}
-	slices.Sort(values)
-	return spread{quantile(values, .25), quantile(values, .5), quantile(values, .75), len(values)}
-}
-
-// quantile interpolates between the two nearest of the sorted values.
-func quantile(sorted []float64, q float64) float64 {
-	at := q * float64(len(sorted)-1)
-	i := int(at)
-	if i+1 == len(sorted) {
-		return sorted[i]
-	}
-	return sorted[i] + (at-float64(i))*(sorted[i+1]-sorted[i])
+	passed, spent harness.Spread // ratios to the untraced run
 }
 
 // compare divides each sample by that of the untraced run of the same round.
@@ -50,16 +27,16 @@ func (r *result) compare(plain *result) {
 		passed = append(passed, s.passed/p.passed)
 		spent = append(spent, s.spent/p.spent)
 	}
-	r.passed, r.spent = spreadOf(passed), spreadOf(spent)
+	r.passed, r.spent = harness.SpreadOf(passed), harness.SpreadOf(spent)
 }
 
-func (r *result) far() bool { return r.passed.n >= enough && r.passed.median > far }
+func (r *result) far() bool { return r.passed.N >= enough && r.passed.Median > far }
 
 // report is the table, with what has to be known to read it.
 func (b *bench) report(command string) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "The cost of being recorded: time as a multiple of the untraced run\n%s\n%s\n\n", command, machine())
-	b.table(&out, func(r *result) spread { return r.passed })
+	fmt.Fprintf(&out, "The cost of being recorded: time as a multiple of the untraced run\n%s\n%s\n\n", command, harness.Machine())
+	b.table(&out, func(r *result) harness.Spread { return r.passed })
 	out.WriteString(`
 Each cell is the median of the ratios to the untraced run of the same round, with
 their quartiles. The clock runs inside: the start and the end of a tool count for
@@ -73,7 +50,7 @@ sleeps. "Untraced, again" is the noise of this machine.
 	}
 	fmt.Fprintf(&out, "A tool beyond %dx is measured %d times, the others in all rounds.\n", far, enough)
 	out.WriteString("\nThe same for processor time, which other programs disturb less; a tracing process's own is not in it\n\n")
-	b.table(&out, func(r *result) spread { return r.spent })
+	b.table(&out, func(r *result) harness.Spread { return r.spent })
 	out.WriteString("\nGoals for real workloads, which getpid is none of:\n")
 	for _, t := range b.tools {
 		if t.goal == 0 {
@@ -98,7 +75,7 @@ sleeps. "Untraced, again" is the noise of this machine.
 	return out.String()
 }
 
-func (b *bench) table(out *strings.Builder, of func(*result) spread) {
+func (b *bench) table(out *strings.Builder, of func(*result) harness.Spread) {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, w := range b.workloads {
 		fmt.Fprintf(t, "\t%s", w.name)
@@ -121,16 +98,12 @@ func (b *bench) table(out *strings.Builder, of func(*result) spread) {
 	_ = t.Flush() // a strings.Builder does not fail
 }
 
-func (s spread) String() string {
-	return fmt.Sprintf("%.2f (%.2f-%.2f)", s.median, s.low, s.high)
-}
-
 // verdict compares what is printed, not digits that nobody sees.
-func verdict(s spread, goal float64) string {
+func verdict(s harness.Spread, goal float64) string {
 	switch {
-	case fmt.Sprintf("%.2f", s.median) <= fmt.Sprintf("%.2f", goal):
+	case fmt.Sprintf("%.2f", s.Median) <= fmt.Sprintf("%.2f", goal):
 		return "met"
-	case s.low <= goal:
+	case s.Low <= goal:
 		return "not met by the median, met by the lower quartile"
 	}
 	return "not met"
@@ -141,5 +114,5 @@ func seconds(r *result, of func(sample) float64) string {
 	for _, s := range r.samples {
 		values = append(values, of(s))
 	}
-	return fmt.Sprintf("%.3f", spreadOf(values).median)
+	return fmt.Sprintf("%.3f", harness.SpreadOf(values).Median)
 }

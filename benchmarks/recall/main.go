@@ -24,26 +24,16 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/tjfuzz/tjfuzz/benchmarks/harness"
 	"github.com/tjfuzz/tjfuzz/benchmarks/learning"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintf(os.Stderr, "recall: %v\n", err)
-		}
-		os.Exit(1)
-	}
-}
+func main() { harness.Main("recall", run) }
 
 // bench is one run of the benchmark.
 type bench struct {
@@ -104,7 +94,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		rows = append(rows, row)
 	}
-	fmt.Fprint(stdout, report(strings.Join(append([]string{"go run ./benchmarks/recall"}, args...), " "), rows))
+	fmt.Fprint(stdout, report(harness.Command("recall", args), rows))
 	return nil
 }
 

@@ -6,13 +6,13 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/tjfuzz/tjfuzz/benchmarks/learning"
+	"github.com/tjfuzz/tjfuzz/benchmarks/harness"
 )
 
 // report is the table, with what has to be known to read it.
 func report(command string, rows []tableRow) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "What a policy misses that was learned by fuzzing, by the upstream test suite\n%s\n%s\n\n", command, learning.Machine())
+	fmt.Fprintf(&out, "What a policy misses that was learned by fuzzing, by the upstream test suite\n%s\n%s\n\n", command, harness.Machine())
 	t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "program\tlearned\tallowed\tinvocations\tin the suite\tmissed\ttests passed\tunder the policy")
 	for _, r := range rows {

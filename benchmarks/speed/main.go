@@ -18,28 +18,21 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"regexp"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/benchmarks/harness"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	err := pin()
-	if err == nil {
-		err = run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	}
-	if err != nil {
-		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintf(os.Stderr, "speed: %v\n", err)
-		}
+	if err := pin(); err != nil {
+		fmt.Fprintf(os.Stderr, "speed: %v\n", err)
 		os.Exit(1)
 	}
+	harness.Main("speed", run)
 }
 
 // pin makes all of this process run on one processor, as afl-fuzz does by itself.
@@ -109,7 +102,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			}
 		}
 	}
-	fmt.Fprint(stdout, b.report(strings.Join(append([]string{"go run ./benchmarks/speed"}, args...), " ")))
+	fmt.Fprint(stdout, b.report(harness.Command("speed", args)))
 	return nil
 }
 

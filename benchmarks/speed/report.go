@@ -2,9 +2,10 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/tjfuzz/tjfuzz/benchmarks/harness"
 )
 
 // barInstrumented is how many times as fast as afl-fuzz with the instrumented program
@@ -26,7 +27,7 @@ func (b *bench) report(command string) string {
 		for _, t := range b.targets {
 			rate, ratio := "-", ""
 			if rates := t.rates[r.name]; len(rates) > 0 && t.failed[r.name] == "" {
-				rate = fmt.Sprintf("%.0f", median(rates))
+				rate = fmt.Sprintf("%.0f", harness.SpreadOf(rates).Median)
 				if x := t.times(r.name, dumb); x > 0 {
 					ratio = fmt.Sprintf("%.2fx", x)
 				}
@@ -44,7 +45,7 @@ func (b *bench) report(command string) string {
 				where = "in the cage"
 			}
 			for _, r := range b.runners {
-				if strings.HasPrefix(r.name, "tjfuzz") && strings.HasSuffix(r.name, ", cage") == caged && median(t.rates[r.name]) > median(t.rates[best]) {
+				if strings.HasPrefix(r.name, "tjfuzz") && strings.HasSuffix(r.name, ", cage") == caged && harness.SpreadOf(t.rates[r.name]).Median > harness.SpreadOf(t.rates[best]).Median {
 					best = r.name
 				}
 			}
@@ -81,13 +82,5 @@ func (t *target) times(name, than string) float64 {
 	for i := range a {
 		ratios = append(ratios, a[i]/b[i])
 	}
-	return median(ratios)
-}
-
-func median(all []float64) float64 {
-	if len(all) == 0 {
-		return 0
-	}
-	all = slices.Sorted(slices.Values(all))
-	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
+	return harness.SpreadOf(ratios).Median
 }
