@@ -128,6 +128,7 @@ func TestTestsAreCountedByWhatTheSuitePrints(t *testing.T) {
 		want   tally
 	}{
 		{"automake", automake, "PASS: a\nXFAIL: b\nFAIL: c\nSKIP: d\n# PASS:  2\n", tally{2, 1, 1}},
+		{"testfixture", testfixture, "shell1-1.1... Ok\nshell1-1.2...\n! shell1-1.2 expected: [0]\n! shell1-1.2 got:      [1]\nshell1-2.0... Omitted\n0 errors out of 2 tests\nTime: shell1.test 5 ms\n", tally{1, 1, 1}},
 		{"autotest", autotest, "  1: tar version    ok\n 22: links     FAILED (x.at:1)\n107: skipped     skipped (x.at:2)\n  3: ok                ok\n", tally{2, 1, 1}},
 		{"tap", tap, "1..4\nok 1 - a\nnot ok 2 - b\nok 3 # skip no\nnot ok 4 - c # TODO known breakage\n    ok 1 - subtest\n", tally{2, 1, 1}},
 	} {

@@ -103,6 +103,16 @@ for t in tests/*.testfile; do
 	status=0; cmp got want || status=$?; ended "$name" $status
 done`,
 			leaves: "upstream's driver, which calls the library: its files and their results are given to the program"},
+		{name: "sqlite3", pkg: "sqlite3", place: "sqlite3", count: testfixture,
+			prepare: `
+./configure -q --with-tcl="$(dirname "$(find /usr/lib -name tclConfig.sh | head -n 1)")" CFLAGS=-O0
+make -s -j2 testfixture
+`,
+			suite: `
+for t in test/shell*.test test/avfs.test test/recover.test; do
+	timeout 300 ./testfixture "$t" </dev/null 2>&1 || :
+done`,
+			leaves: "the tests of the library, which do not run sqlite3"},
 		{name: "xmllint", pkg: "libxml2-utils", place: "xmllint", count: automake, prepare: ":",
 			suite: each + `
 for i in test/scripts/*.script; do
@@ -158,8 +168,9 @@ func counter(passed, failed, skipped string) func(string) tally {
 }
 
 var (
-	automake = counter(`(?m)^(PASS|XFAIL): `, `(?m)^(FAIL|ERROR|XPASS): `, `(?m)^SKIP: `)
-	autotest = counter(`(?m)^ *\d+: .* (ok|expected failure)\b.*$`, `(?m)^ *\d+: .* (FAILED|UNEXPECTED PASS)\b.*$`, `(?m)^ *\d+: .* skipped\b.*$`)
+	automake    = counter(`(?m)^(PASS|XFAIL): `, `(?m)^(FAIL|ERROR|XPASS): `, `(?m)^SKIP: `)
+	testfixture = counter(`(?m)^\S+\.\.\. Ok$`, `(?m)^! \S+ expected: `, `(?m)^\S+\.\.\. Omitted$`)
+	autotest    = counter(`(?m)^ *\d+: .* (ok|expected failure)\b.*$`, `(?m)^ *\d+: .* (FAILED|UNEXPECTED PASS)\b.*$`, `(?m)^ *\d+: .* skipped\b.*$`)
 )
 
 // tap counts tests in the form of TAP, those of subtests not apart.
