@@ -170,6 +170,9 @@ func (s *Scenario) Check() error {
 		if slices.ContainsFunc(s.Files[:i], func(o File) bool { return o.Name == f.Name }) {
 			return fmt.Errorf("two files are named %q", f.Name)
 		}
+		if slices.ContainsFunc(s.Files, func(o File) bool { return strings.HasPrefix(o.Name, f.Name+"/") }) {
+			return fmt.Errorf("the file %q is the directory of another", f.Name)
+		}
 	}
 	return s.checkWorld()
 }

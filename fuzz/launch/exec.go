@@ -83,9 +83,6 @@ type outcome struct {
 	err    error
 }
 
-// inputName is the name of the @@ file in the working directory.
-const inputName = "input"
-
 // New starts an executor.
 func New(o Options) (*Exec, error) {
 	if o.Timeout == 0 {

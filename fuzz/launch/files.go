@@ -18,9 +18,10 @@ import (
 // beside them, if anything, delivers the input, and is to be closed after the run.
 func furnish(p place, s *fuzz.Scenario) ([]string, *fifo, error) {
 	argv := slices.Clone(s.Argv)
-	path := filepath.Join(p.Dir(), inputName)
+	input := inputName(s)
+	path := filepath.Join(p.Dir(), input)
 	if s.World.Input == fuzz.FileFIFO {
-		path = p.Pipe(inputName).Seen
+		path = p.Pipe(input).Seen
 	}
 	for i, a := range argv {
 		argv[i] = strings.ReplaceAll(a, "@@", path)
@@ -34,11 +35,27 @@ func furnish(p place, s *fuzz.Scenario) ([]string, *fifo, error) {
 	case !named(s):
 		return argv, nil, nil
 	case s.World.Input == fuzz.FileFIFO:
-		f, err := newFIFO(p.Pipe(inputName), s.Input)
+		f, err := newFIFO(p.Pipe(input), s.Input)
 		return argv, f, err
 	}
-	return argv, nil, makeFile(p, fuzz.File{Name: inputName, Data: s.Input, Kind: s.World.Input})
+	return argv, nil, makeFile(p, fuzz.File{Name: input, Data: s.Input, Kind: s.World.Input})
 }
+
+// inputName is the name of the @@ file in the working directory: one that no file of the
+// scenario has, nor needs for the target of a symbolic link.
+func inputName(s *fuzz.Scenario) string {
+	name := "input"
+	for n := 2; slices.ContainsFunc(s.Files, func(f fuzz.File) bool {
+		first, _, _ := strings.Cut(f.Name, "/")
+		return strings.TrimSuffix(first, targetSuffix) == name
+	}); n++ {
+		name = fmt.Sprintf("input%d", n)
+	}
+	return name
+}
+
+// targetSuffix is what the name of a symbolic link's target has more than the link's.
+const targetSuffix = ".target"
 
 // named reports whether an argument names the input.
 func named(s *fuzz.Scenario) bool {
@@ -104,8 +121,8 @@ func makeFile(p place, f fuzz.File) error {
 			err = errors.Join(file.Truncate(fuzz.SparseSize), file.Close())
 		}
 	case fuzz.FileSymlink:
-		if err = regular(at.Path+".target", 0o644); err == nil {
-			err = unix.Symlinkat(base+".target", at.Dir, at.Path)
+		if err = regular(at.Path+targetSuffix, 0o644); err == nil {
+			err = unix.Symlinkat(base+targetSuffix, at.Dir, at.Path)
 		}
 	case fuzz.FileLoop:
 		err = unix.Symlinkat(base, at.Dir, at.Path)
@@ -156,7 +173,7 @@ func (f *fifo) deliver(data []byte) {
 	if err != nil {
 		return
 	}
-	w := os.NewFile(uintptr(fd), inputName)
+	w := os.NewFile(uintptr(fd), "fifo")
 	_, _ = w.Write(data) // the target need not read it all
 	w.Close()
 }

@@ -324,7 +324,7 @@ func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
 	}
 	switch c.rung {
 	case AtInput:
-		o.Input = inputName
+		o.Input = inputName(s)
 	case AtMain:
 		o.Main = v.main
 	}
@@ -348,7 +348,7 @@ func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
 	}
 	if err == nil && made.world != nil && named(s) {
 		made.size = len(s.Input)
-		made.input, err = openAt(made.world, inputName)
+		made.input, err = openAt(made.world, inputName(s))
 	}
 	if err != nil {
 		made.traits.close()

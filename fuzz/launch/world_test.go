@@ -128,6 +128,21 @@ func filesAre(t *testing.T, c *cage.Options) {
 	}
 }
 
+// The input keeps its kind where a file of the scenario has the name that it mostly has.
+func TestTheInputAndAFileOfItsNameAreTwo(t *testing.T) {
+	e := shell(t, Options{Cage: &cage.Options{}})
+	for _, name := range []string{"input", "input.target", "input/a"} {
+		for _, kind := range []fuzz.FileKind{fuzz.FileRegular, fuzz.FileDirectory, fuzz.FileMissing, fuzz.FileSymlink} {
+			s := &fuzz.Scenario{Stdin: fuzz.StdinNull, Argv: []string{"sh", "-c", "cat " + name + "; ls -dF $1", "sh", "@@"},
+				Input: []byte("x"), Files: []fuzz.File{{Name: name, Data: []byte("other\n")}}, World: fuzz.World{Input: kind}}
+			run(t, e, s)
+			if got := string(e.Output()); !strings.HasPrefix(got, "other\n") || strings.Contains(got, "/input\n") {
+				t.Errorf("a file %s, an input that is %v: got %q", name, kind, got)
+			}
+		}
+	}
+}
+
 // However the target treats the FIFO, the run ends, and nothing outside is written to.
 func TestAFIFOThatTheTargetTamperedWithHarmsNothing(t *testing.T) {
 	for _, c := range []*cage.Options{{}, nil} {
