@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -66,6 +67,33 @@ func (v Verdict) String() string {
 	return fmt.Sprintf("errno %d", v.Errno)
 }
 
+// ParseVerdict reads what Verdict.String writes: "allow", "errno EPERM", "errno 38",
+// "trace 1". It takes nothing else, not even another case.
+func ParseVerdict(text string) (Verdict, error) {
+	for a := Allow; a <= KillProcess; a++ {
+		switch datum, takes := strings.CutPrefix(text, a.String()+" "); {
+		case a == Errno && takes:
+			if e, ok := sysno.Errno(datum); ok {
+				return Verdict{Action: a, Errno: uint16(e)}, nil
+			}
+			n, err := strconv.ParseUint(datum, 10, 12)
+			if err != nil || n == 0 {
+				return Verdict{}, fmt.Errorf("%q is neither the name of an errno nor a number from 1 to 4095", datum)
+			}
+			return Verdict{Action: a, Errno: uint16(n)}, nil
+		case a == Trace && takes:
+			n, err := strconv.ParseUint(datum, 10, 16)
+			if err != nil {
+				return Verdict{}, fmt.Errorf("%q is not a number from 0 to 65535", datum)
+			}
+			return Verdict{Action: a, Errno: uint16(n)}, nil
+		case text == a.String() && a != Errno && a != Trace:
+			return Verdict{Action: a}, nil
+		}
+	}
+	return Verdict{}, fmt.Errorf("unknown action %q; known are allow, log, notify, trace N, errno NAME, trap, kill thread and kill process", text)
+}
+
 // Tier says what kind of evidence a rule stands on. The zero value is invalid.
 type Tier uint8
 
@@ -87,6 +115,18 @@ func (t Tier) String() string {
 		return names[t]
 	}
 	return names[TierInvalid]
+}
+
+// ParseTier reads what Tier.String writes.
+func ParseTier(text string) (Tier, error) {
+	var known []string
+	for t := Observed; t <= Manual; t++ {
+		if t.String() == text {
+			return t, nil
+		}
+		known = append(known, t.String())
+	}
+	return TierInvalid, fmt.Errorf("unknown tier %q; known are %s", text, strings.Join(known, ", "))
 }
 
 // Op compares an argument with a datum.

@@ -120,3 +120,31 @@ func TestRulesReadAsOneLine(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+func TestVerdictsAndTiersAreReadAsTheyAreWritten(t *testing.T) {
+	verdicts := []Verdict{{Action: Allow}, {Action: Log}, {Action: Notify}, {Action: Trap}, {Action: KillThread}, {Action: KillProcess},
+		{Action: Trace}, {Action: Trace, Errno: 65535}}
+	for e := uint16(1); e <= 4095; e++ {
+		verdicts = append(verdicts, Verdict{Action: Errno, Errno: e})
+	}
+	for _, want := range verdicts {
+		if got, err := ParseVerdict(want.String()); got != want || err != nil {
+			t.Errorf("%q: got %v, %v", want, got, err)
+		}
+	}
+	for _, bad := range []string{"", "Allow", "allow ", "allow EPERM", "errno", "errno 0", "errno 4096", "errno EPERMM", "trace", "trace 65536", "trace -1", "invalid", "kill"} {
+		if got, err := ParseVerdict(bad); err == nil {
+			t.Errorf("%q: got %v", bad, got)
+		}
+	}
+	for want := Observed; want <= Manual; want++ {
+		if got, err := ParseTier(want.String()); got != want || err != nil {
+			t.Errorf("%q: got %v, %v", want, got, err)
+		}
+	}
+	for _, bad := range []string{"", "invalid", "Observed"} {
+		if got, err := ParseTier(bad); err == nil {
+			t.Errorf("%q: got %v", bad, got)
+		}
+	}
+}

@@ -14,7 +14,6 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
-	"github.com/tjfuzz/tjfuzz/synth/format"
 	"github.com/tjfuzz/tjfuzz/trace/rawtp"
 )
 
@@ -39,13 +38,14 @@ all the same.`,
 		Example: `  # under PROGRAM.seccomp.json in this directory, as learn wrote it
   tjfuzz enforce -- jq . data.json
 
-  # under any OCI profile
-  tjfuzz enforce --policy docker-default.json -- ./server`,
+  # under any OCI profile, or a policy that people wrote
+  tjfuzz enforce --policy docker-default.json -- ./server
+  tjfuzz enforce --policy server.yaml -- ./server`,
 		Args: targetArgs,
 		RunE: func(c *cobra.Command, args []string) error { return runEnforce(c, o, args) },
 	}
 	c.Flags().SetInterspersed(false)
-	c.Flags().StringVar(&o.policy, "policy", "", "the OCI `profile` to apply (default PROGRAM.seccomp.json)")
+	c.Flags().StringVar(&o.policy, "policy", "", "the OCI `profile`, or policy in YAML, to apply (default PROGRAM.seccomp.json)")
 	c.Flags().BoolVar(&o.quiet, "quiet", false, "show errors only")
 	return c
 }
@@ -101,23 +101,6 @@ func commandAsIs(args []string, path string) enforce.Command {
 		c.Files, c.Ignored = files, ignored
 	}
 	return c
-}
-
-// loadPolicy reads the profile at path or, without one, that of the program.
-func loadPolicy(path, program string) (string, *synth.Policy, error) {
-	if path == "" {
-		path = defaultProfile(program)
-	}
-	f, err := openNamed(path, "profile", "learn one with 'tjfuzz learn -- "+program+"', or name one with --policy")
-	if err != nil {
-		return path, nil, err
-	}
-	defer f.Close()
-	p, err := format.ReadOCI(f)
-	if err != nil {
-		return path, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return path, p, nil
 }
 
 // compile turns the policy into a filter that was checked against it.

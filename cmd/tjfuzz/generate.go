@@ -84,12 +84,19 @@ func newGenerate() *cobra.Command {
 		Short: "Make a profile from evidence",
 		Long: `Make an OCI seccomp profile from evidence. The same evidence and the same flags
 make the same bytes. Several files of evidence on one program are united. What
-other tools recorded is evidence, too: see 'tjfuzz merge --help'.`,
+other tools recorded is evidence, too: see 'tjfuzz merge --help'.
+
+If the output's name ends in .yaml, it is the policy as people read and edit it:
+tiers, reasons, arguments by name. In a file that is there already, what a person
+wrote stays: comments, "include" and "manual". enforce and verify take either.`,
 		Example: `  tjfuzz generate -o jq.seccomp.json .tjfuzz/jq/evidence.json
 
   # from what strace recorded
   strace -f -o prog.log ./prog
   tjfuzz generate -o prog.seccomp.json prog.log
+
+  # to read, and to edit
+  tjfuzz generate -o jq.yaml .tjfuzz/jq/evidence.json
 
   # for a container, deadly for all that was not seen
   tjfuzz generate --runtime runc --default kill -o jq.json .tjfuzz/jq/evidence.json`,
@@ -116,17 +123,21 @@ other tools recorded is evidence, too: see 'tjfuzz merge --help'.`,
 			if err != nil {
 				return err
 			}
+			encode, err := policyWriter(out)
+			if err != nil {
+				return err
+			}
 			policy, err := generate(t, o)
 			if err != nil {
 				return err
 			}
 			warnings(voiceOf(c, false), policy)
-			return w.write(func(w io.Writer) error { return format.WriteOCI(w, policy) })
+			return w.write(func(w io.Writer) error { return encode(w, policy) })
 		},
 	}
 	p.add(c)
 	f.add(c)
-	c.Flags().StringVarP(&out, "output", "o", "-", "write the profile to this `file`, - for standard output")
+	c.Flags().StringVarP(&out, "output", "o", "-", "write the profile to this `file`, - for standard output; a policy in YAML if it ends in .yaml")
 	return c
 }
 

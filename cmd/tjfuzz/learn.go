@@ -21,7 +21,6 @@ import (
 	"github.com/tjfuzz/tjfuzz/internal/atomicfile"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
-	"github.com/tjfuzz/tjfuzz/synth/format"
 	"github.com/tjfuzz/tjfuzz/trace"
 	"github.com/tjfuzz/tjfuzz/trace/rawtp"
 )
@@ -126,6 +125,10 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 		return err
 	}
 	out, err := outputTo(c, o.output)
+	if err != nil {
+		return err
+	}
+	encode, err := policyWriter(o.output)
 	if err != nil {
 		return err
 	}
@@ -238,7 +241,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if err != nil {
 		return err
 	}
-	if err := out.write(func(w io.Writer) error { return format.WriteOCI(w, policy) }); err != nil {
+	if err := out.write(func(w io.Writer) error { return encode(w, policy) }); err != nil {
 		return fmt.Errorf("write the profile: %w", err)
 	}
 	// The last of all: with evidence the session is finished, and the next one starts anew.

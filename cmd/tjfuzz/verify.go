@@ -41,7 +41,7 @@ exit code is 5 when a call was refused.`,
 	}
 	o.runFlags.add(c)
 	c.Flags().SetInterspersed(false)
-	c.Flags().StringVar(&o.policy, "policy", "", "the OCI `profile` to verify (default PROGRAM.seccomp.json)")
+	c.Flags().StringVar(&o.policy, "policy", "", "the OCI `profile`, or policy in YAML, to verify (default PROGRAM.seccomp.json)")
 	c.Flags().BoolVar(&o.quiet, "quiet", false, "show errors only")
 	c.Flags().BoolVar(&o.asJSON, "json", false, "write the result as JSON to standard output")
 	return c

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lastErrno is EHWPOISON, the last of errno(3).
-const lastErrno = syscall.Errno(133)
+// lastErrno is EFTYPE, the last of asm-generic/errno.h in Linux 7.2.
+const lastErrno = syscall.Errno(134)
 
 // Errno returns the error number of a name such as "EPERM", in capitals. Of two
 // names of one number both are known, and so is ENOTSUPP, which is none of errno(3)
