@@ -187,11 +187,17 @@ func (s *session) abilities(e *launch.Exec) fuzz.Abilities {
 // that programs that work on files and directories have some.
 func fixture() []fuzz.File {
 	return []fuzz.File{
-		{Name: "dir/file", Data: []byte("one\ntwo words\n")},
-		{Name: "dir/sub/data.json", Data: []byte("{\"key\": [1, true, null]}\n")},
-		{Name: "file", Data: []byte("two words\nthree\n")},
+		{Name: fixtureDir + "/file", Data: []byte("one\ntwo words\n")},
+		{Name: fixtureDir + "/sub/data.json", Data: []byte("{\"key\": [1, true, null]}\n")},
+		{Name: fixtureFile, Data: []byte("two words\nthree\n")},
 	}
 }
+
+// A file and a directory of the fixture.
+const (
+	fixtureFile = "file"
+	fixtureDir  = "dir"
+)
 
 // fixtureNames are the files and directories of the fixture.
 func fixtureNames() []string {

@@ -56,8 +56,7 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 		}
 		return r, nil
 	}
-	ask := func(words ...string) ([]byte, error) {
-		sc := fuzz.Scenario{Argv: append(slices.Clone(s.args[:s.fixed]), words...), Stdin: fuzz.StdinNull}
+	answer := func(sc fuzz.Scenario) ([]byte, error) {
 		r, err := try(&sc)
 		if err != nil {
 			return nil, err
@@ -66,6 +65,9 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 			return nil, nil // this is no answer
 		}
 		return append(e.Output(), "\n\n"...), nil
+	}
+	ask := func(words ...string) ([]byte, error) {
+		return answer(fuzz.Scenario{Argv: append(slices.Clone(s.args[:s.fixed]), words...), Stdin: fuzz.StdinNull})
 	}
 	var help []byte
 	for _, words := range [][]string{{"--help"}, {"-h"}, {"help"}, {"-help"}, {"--help", "all"}} {
@@ -104,7 +106,35 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 		found.Dictionary = append(found.Dictionary, corpora.Dictionary(f)...)
 	}
 	found.Table = found.Table.Merge(mutate.Table{Texts: texts(seeds)})
-	return found, seeds, err
+	if err != nil {
+		return mine.Found{}, nil, err
+	}
+	commands, err := answer(fuzz.Scenario{Argv: s.args, Files: fixture(), Stdin: fuzz.StdinPipe, Input: []byte(mine.Questions)})
+	if err != nil {
+		return mine.Found{}, nil, err
+	}
+	strs, err := mine.Strings(f)
+	if err != nil {
+		return mine.Found{}, nil, fmt.Errorf("read the program: %w", err)
+	}
+	return found, append(seeds, commandSeeds(mine.Script(commands, strs, fixtureFile, fixtureDir), seeds)...), nil
+}
+
+// commandSeeds are seeds for a target that reads commands: each comes after the small text that
+// the target likes best, for many commands show or save what was said before.
+func commandSeeds(commands []string, seeds []corpora.Seed) []corpora.Seed {
+	var before []byte
+	for _, s := range seeds {
+		if len(s.Data) <= 4<<10 && printable(string(s.Data)) {
+			before = append(slices.Clone(s.Data), '\n')
+			break
+		}
+	}
+	var out []corpora.Seed
+	for i, c := range commands {
+		out = append(out, corpora.Seed{Name: fmt.Sprintf("command-%d", i+1), Data: append(slices.Clone(before), c...)})
+	}
+	return out
 }
 
 // manPage is the source of the manual page of a program, or nothing. It is one source of

@@ -119,7 +119,7 @@ var values = [...]string{
 	Input, Input, "", "-", "--", "0", "1", "2", "-1", "10", "4096", "65536", "2147483648", "18446744073709551616", "1k", "0x10", "1.5",
 	"1,3", "2-", "1:2", "10M", "50%", "+1", "0644", "a=b", "a:b", "d", "now", "root",
 	".", "/", "/tmp", "/etc/passwd", "/dev/null", "/dev/full", "/dev/stdin", "/proc/self/maps", "/nonexistent/file", "missing", "out",
-	"a", "*", "%s%n", "auto", "always", "never", "all", "none", "yes", "true", "utf-8", "C", "localhost", "127.0.0.1:1",
+	"a", "*", "%s%n", "|cat", "auto", "always", "never", "all", "none", "yes", "true", "utf-8", "C", "localhost", "127.0.0.1:1",
 }
 
 // sizes of values that are too long for one buffer or another.
