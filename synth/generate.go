@@ -23,6 +23,7 @@ type Options struct {
 	Default         Verdict // for all that no rule allows; zero is errno EPERM
 	DenyErrorPath   bool    // do not allow what only runs that crashed, hung or had a fault showed
 	Runtime         string  // a container runtime that loads the filter itself, one of Runtimes; empty for none
+	Args            ArgMode // what the values of arguments that were seen mean for those that were not
 	AllowIncomplete bool    // generate although the recorder missed something
 }
 
@@ -90,15 +91,58 @@ func Generate(t *trace.Trace, o Options) (*Policy, error) {
 		}
 	}
 
-	all := make([]Rule, 0, len(rules))
-	for _, r := range rules {
-		all = append(all, r)
+	all, err := withArguments(t, o.Args, p.Archs, rules, names)
+	if err != nil {
+		return nil, err
 	}
 	p.Groups = Arrange(all)
 	if err := p.Validate(); err != nil {
 		return nil, fmt.Errorf("generated policy: %w", err)
 	}
 	return p, nil
+}
+
+// withArguments is the rules with conditions on arguments where the evidence has
+// values. A profile names a call for all architectures at once, whose constants differ:
+// no conditions for a call that two of them have. Nor for one that the runtime makes.
+func withArguments(t *trace.Trace, mode ArgMode, archs []sysno.Arch, rules map[sysno.ID]Rule, runtime []string) ([]Rule, error) {
+	needed := map[string]bool{}
+	for _, n := range alwaysNeeded() {
+		needed[n.name] = true
+	}
+	known := make(map[sysno.ID]trace.Observation, len(t.Observations))
+	for _, obs := range t.Observations {
+		known[obs.ID] = obs
+	}
+	all := make([]Rule, 0, len(rules))
+	for id, r := range rules {
+		name, _ := id.Name()
+		has := func(a sysno.Arch) bool { _, ok := sysno.Lookup(a, name); return a != id.Arch && ok }
+		if r.Verdict.Action != Allow || slices.ContainsFunc(archs, has) || slices.Contains(runtime, name) {
+			all = append(all, r)
+			continue
+		}
+		obs, seen := known[id]
+		if !seen {
+			obs = unseen(id)
+		}
+		c := Clause{ID: id, Verdict: r.Verdict, Tier: r.Tier, Reason: r.Reason, Args: generalize(obs, mode, needed[name])}
+		alternatives, err := c.Rules()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, alternatives...)
+	}
+	return all, nil
+}
+
+// unseen is what is known of the arguments of a call that no run made: no value of any.
+func unseen(id sysno.ID) trace.Observation {
+	obs := trace.Observation{ID: id}
+	for _, index := range id.Choices() {
+		obs.Args = append(obs.Args, trace.Arg{Index: index})
+	}
+	return obs
 }
 
 func sufficient(t *trace.Trace, o Options) error {

@@ -230,16 +230,21 @@ func PatternOf(id sysno.ID, c Cond) Pattern {
 		return raw
 	}
 	p := Pattern{Arg: arg.Name}
+	if c.Mask == arg.Mask() && c.Value == c.Mask && arg.Set != nil { // what asks rather than sets
+		p.Is = number(c.Value)
+		return p
+	}
 	left := c.Mask
 	if enum := enumBits(arg); enum != 0 && c.Mask&enum == enum {
 		p.Is = valueWord(arg, c.Value&enum)
 		left &^= enum
 	}
 	p.Require = bitWords(arg, left&c.Value)
-	if forbid := left &^ c.Value; forbid&^flagBits(arg) == 0 {
-		p.Forbid = bitWords(arg, forbid)
-	} else { // bits without a name: the others are fewer, and have names
-		p.Only = append([]string{}, bitWords(arg, arg.Mask()&^c.Mask&^enumBits(arg))...)
+	p.Forbid = bitWords(arg, left&^c.Value)
+	rest := arg.Mask() &^ c.Mask &^ enumBits(arg)
+	only := append([]string{}, bitWords(arg, rest)...)
+	if rest&^flagBits(arg) == 0 && (len(only) < len(p.Forbid) || left&^c.Value&^flagBits(arg) != 0) {
+		p.Forbid, p.Only = nil, only
 	}
 	if back, err := p.Cond(id); err != nil || back != given {
 		return raw

@@ -21,6 +21,7 @@ type policyFlags struct {
 	action          string
 	errorPath       string
 	runtime         string
+	args            string
 	allowIncomplete bool
 }
 
@@ -29,6 +30,7 @@ func (p *policyFlags) add(c *cobra.Command) {
 	f.StringVar(&p.action, "default", "errno", "what happens to all other calls: `action` errno, errno:NAME, kill, kill-thread, trap or log")
 	f.StringVar(&p.errorPath, "error-path", "allow", "what only crashed or hung runs showed: `choice` allow or deny")
 	f.StringVar(&p.runtime, "runtime", "none", "add what a container `runtime` needs to start the program: "+strings.Join(synth.Runtimes(), ", ")+" or none")
+	f.StringVar(&p.args, "args", "off", "hold calls to the enums and flags that were seen: `mode` off, safe (refuse what is dangerous and was not seen) or strict (refuse all that was not seen)")
 	f.BoolVar(&p.allowIncomplete, "allow-incomplete", false, "generate a profile although the recorder missed something")
 }
 
@@ -44,6 +46,9 @@ func (p *policyFlags) options() (synth.Options, error) {
 		o.DenyErrorPath = true
 	default:
 		return o, fmt.Errorf("--error-path %s is neither allow nor deny", p.errorPath)
+	}
+	if o.Args, err = synth.ParseArgMode(p.args); err != nil {
+		return o, fmt.Errorf("--args: %w", err)
 	}
 	if p.runtime != "none" {
 		if !slices.Contains(synth.Runtimes(), p.runtime) {
@@ -132,6 +137,9 @@ wrote stays: comments, "include" and "manual". enforce and verify take either.`,
 				return err
 			}
 			warnings(voiceOf(c, false), policy)
+			if o.Args != synth.ArgsOff {
+				voiceOf(c, false).say("%s", conditioned(policy))
+			}
 			return w.write(func(w io.Writer) error { return encode(w, policy) })
 		},
 	}
@@ -152,6 +160,12 @@ func generate(t *trace.Trace, o synth.Options) (*synth.Policy, error) {
 		return nil, hinted(err, "record how it starts, too: tjfuzz trace -o start.json -- %s; then give both files", t.Target.Path)
 	}
 	return p, err
+}
+
+// conditioned says of how many calls the arguments are held to what was seen.
+func conditioned(p *synth.Policy) string {
+	n, of := p.Conditioned()
+	return fmt.Sprintf("arguments are looked at in %d of the %d calls that have enums and flags that matter", n, of)
 }
 
 // warnings says what a profile cannot express or what others may not understand.

@@ -153,7 +153,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	for _, s := range skipped {
 		v.warn("%s", s)
 	}
-	rec, err := s.runs.backend.open(recording{slots: o.jobs, notice: true, details: details{program: s.path, sites: true}})
+	rec, err := s.runs.backend.open(recording{slots: o.jobs, notice: true, details: details{program: s.path, sites: true, args: policyOptions.Args != synth.ArgsOff}})
 	if err != nil {
 		return err
 	}
@@ -379,8 +379,8 @@ const provings = 4
 
 // prove generates the policy and replays every scenario under it. A call that is
 // refused then and that no run had shown is one that the target makes now and
-// then: it becomes evidence, and the policy is generated again. What else is
-// refused disproves the policy, unless the user asked for it.
+// then: it becomes evidence, and the policy is generated again. So it is where the
+// arguments are new, of which nothing is known then. What else is refused disproves the policy, unless the user asked for it.
 func prove(ctx context.Context, v voice, s *session, state *fuzz.State, t *trace.Trace, o synth.Options) (*synth.Policy, *verified, error) {
 	for range provings {
 		p, err := generate(t, o)
@@ -409,6 +409,10 @@ func prove(ctx context.Context, v voice, s *session, state *fuzz.State, t *trace
 				}
 				t.Observations = append(t.Observations, obs)
 			case o.DenyErrorPath && t.Observations[i].CleanRuns == 0: // as asked
+			case o.Args != synth.ArgsOff && len(t.Observations[i].Args) > 0:
+				fresh = true
+				v.say("the replay of a scenario called %s with arguments that no run had shown; they may be anything", x.Syscall)
+				t.Observations[i].Args = nil
 			default:
 				refused = append(refused, x.Syscall)
 			}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
 	"github.com/tjfuzz/tjfuzz/trace"
 )
@@ -102,6 +103,9 @@ func (r *learned) text(v voice, program string) {
 		fmt.Fprint(v.w, table.String())
 	}
 	v.say("%s, and %d more that any program may need", r.tiers(), r.count(synth.Always))
+	if n, _ := r.policy.Conditioned(); n > 0 {
+		v.say("%s", conditioned(r.policy))
+	}
 	switch {
 	case st.Draws == 0:
 		v.say("confidence: none, there was no time for random runs; give it more with --duration")
@@ -148,13 +152,13 @@ func denies(d synth.Verdict) string {
 }
 
 func (r *learned) count(t synth.Tier) int {
-	n := 0
+	calls := map[sysno.ID]bool{}
 	for _, rule := range r.policy.Rules() {
 		if rule.Tier == t && rule.Verdict.Action.Permits() {
-			n++
+			calls[rule.ID] = true
 		}
 	}
-	return n
+	return len(calls)
 }
 
 // tiers says on what evidence the rules stand.

@@ -159,7 +159,9 @@ func verify(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy,
 				if err != nil {
 					return enforce.Replayed{}, runError(err, s.args[0])
 				}
-				return enforce.Replayed{Seen: r.Seen, Denied: slot.Denied(), Signal: r.Signal, Clean: r.Clean()}, nil
+				return enforce.Replayed{
+					Seen: r.Seen, Denied: slot.Denied(), Failed: madeToFail(st.Scenario.World), Signal: r.Signal, Clean: r.Clean(),
+				}, nil
 			},
 		}
 	}
@@ -171,6 +173,15 @@ func verify(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy,
 		return nil, err
 	}
 	return &verified{result, rec.Lost(), all - len(stored)}, nil
+}
+
+// madeToFail are the calls that fail in a scenario's world.
+func madeToFail(w fuzz.World) []sysno.ID {
+	ids := w.Kernel.Lacks()
+	for _, f := range w.Faults {
+		ids = append(ids, f.ID)
+	}
+	return ids
 }
 
 func (r *verified) text(v voice, c *cobra.Command, path string) {

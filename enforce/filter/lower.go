@@ -51,13 +51,15 @@ func split(p *synth.Policy, native sysno.Arch) []abi {
 // and {arg0 >= 0x8000000000000000 and arg1 > 0x100000000} it makes a filter that
 // admits arg0 0x8000000000000000 with arg1 0, some sets of < and <= lose part of
 // what they admit, and from others it does not return. So a layer has one rule for
-// a call, or a list of values that one argument is equal to, which comes out right
-// and would cost most to split.
+// a call, or a list of values that one argument, under one mask, is equal to, which
+// comes out right and would cost most to split.
 func layers(rules []synth.Rule) [][]synth.Rule {
 	type list struct {
 		id      sysno.ID
 		verdict synth.Verdict
 		index   uint8
+		op      synth.Op
+		mask    uint64
 	}
 	free := map[sysno.ID]int{} // the first layer without a rule for the call
 	lists := map[list]int{}
@@ -67,8 +69,8 @@ func layers(rules []synth.Rule) [][]synth.Rule {
 		if len(r.Args) == 0 && layer > 0 {
 			continue // another group has the same rule
 		}
-		if len(r.Args) == 1 && r.Args[0].Op == synth.Equal {
-			key := list{r.ID, r.Verdict, r.Args[0].Index}
+		if len(r.Args) == 1 && (r.Args[0].Op == synth.Equal || r.Args[0].Op == synth.MaskedEqual) {
+			key := list{r.ID, r.Verdict, r.Args[0].Index, r.Args[0].Op, r.Args[0].Mask}
 			if known, ok := lists[key]; ok {
 				layer = known
 			}
