@@ -1,9 +1,3 @@
-// Package format decides how a policy is written for others and how their files
-// are read: today the seccomp profile of the OCI runtime specification. It refuses
-// to know evidence and enforcement. Its main hazard is a file that says more than
-// it does: container runtimes skip names that they do not know, and run a container
-// without any filter for {}. The reader therefore refuses whatever a runtime would
-// pass over in silence.
 package format
 
 import (
@@ -333,16 +327,6 @@ func readArgs(n node) ([][]synth.Cond, error) {
 
 // coverAll proves that every value satisfies one of the conditions or the other.
 func coverAll(a, b synth.Cond) bool {
-	opposite := func(c synth.Cond) (synth.Cond, bool) {
-		pairs := map[synth.Op]synth.Op{
-			synth.Equal: synth.NotEqual, synth.NotEqual: synth.Equal,
-			synth.Less: synth.GreaterEqual, synth.GreaterEqual: synth.Less,
-			synth.Greater: synth.LessEqual, synth.LessEqual: synth.Greater,
-		}
-		op, ok := pairs[c.Op]
-		c.Op = op
-		return c, ok
-	}
 	notA, okA := opposite(a)
 	notB, okB := opposite(b)
 	return okA && okB && synth.Disjoint([]synth.Cond{notA}, []synth.Cond{notB})
