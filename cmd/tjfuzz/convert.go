@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
+	"github.com/tjfuzz/tjfuzz/synth/document"
 	"github.com/tjfuzz/tjfuzz/synth/format"
 )
 
@@ -24,7 +27,7 @@ type convertOptions struct {
 	widen    bool
 }
 
-// formats are those of synth/format, and the one that takes a compiler.
+// formats are those of synth/format, the one that takes a compiler, and tjfuzz's own.
 func formats() []format.Format {
 	all := append(format.Formats(), format.Format{
 		Name: "bubblewrap", About: "compiled filter for bwrap --seccomp FD, for this machine",
@@ -35,6 +38,31 @@ func formats() []format.Format {
 			}
 			_, err = w.Write(code)
 			return err
+		},
+	}, format.Format{
+		Name: "yaml", About: "policy as people write it, see docs/policy.md",
+		Write: func(w io.Writer, p *synth.Policy, _ string) error {
+			d, err := document.New(p)
+			if err != nil {
+				return err
+			}
+			data, err := d.Encode()
+			if err != nil {
+				return err
+			}
+			_, err = w.Write(data)
+			return err
+		},
+		Read: func(r io.Reader, m format.Machine) (*synth.Policy, error) {
+			data, err := io.ReadAll(r)
+			if err != nil {
+				return nil, fmt.Errorf("read the policy: %w", err)
+			}
+			d, err := document.Parse(data)
+			if err != nil {
+				return nil, err
+			}
+			return d.Policy(m.Native, os.ReadFile)
 		},
 	})
 	slices.SortFunc(all, func(a, b format.Format) int { return strings.Compare(a.Name, b.Name) })
@@ -75,7 +103,7 @@ PROFILE named - is standard input.
 	}
 	f := c.Flags()
 	f.StringVar(&o.to, "to", "", "the `format` to write")
-	f.StringVar(&o.from, "from", "oci", "the `format` of the profile")
+	f.StringVar(&o.from, "from", "", "the `format` of the profile (default oci; yaml for files named so)")
 	f.StringVar(&o.name, "name", "", "what the profile is called in formats that name it (default: as the file)")
 	f.StringSliceVar(&o.caps, "capabilities", format.DockerCapabilities(), "with --from moby: what the container has, for `NAMES` on which entries depend")
 	f.BoolVar(&o.widen, "widen", false, "write the nearest that the format can say, and name what differs")
@@ -120,11 +148,7 @@ func runConvert(c *cobra.Command, o convertOptions, path string) error {
 	if err != nil {
 		return err
 	}
-	from, err := formatNamed(c, "from", o.from, true)
-	if err != nil {
-		return err
-	}
-	p, err := readAs(c, from, o.caps, path)
+	p, err := readAs(c, o, path)
 	if err != nil {
 		return err
 	}
@@ -157,18 +181,26 @@ func runConvert(c *cobra.Command, o convertOptions, path string) error {
 	return err
 }
 
-// readAs reads a profile of a format.
-func readAs(c *cobra.Command, f format.Format, caps []string, path string) (*synth.Policy, error) {
+// readAs reads a profile of the format that was asked for.
+func readAs(c *cobra.Command, o convertOptions, path string) (*synth.Policy, error) {
+	const hint = "'tjfuzz learn' and 'tjfuzz generate' make profiles"
+	if o.from == "" && isDocument(path) {
+		return readPolicy(path, hint)
+	}
+	f, err := formatNamed(c, "from", cmp.Or(o.from, "oci"), true)
+	if err != nil {
+		return nil, err
+	}
 	in := c.InOrStdin()
 	if path != "-" {
-		file, err := openNamed(path, "profile", "'tjfuzz learn' and 'tjfuzz generate' make profiles")
+		file, err := openNamed(path, "profile", hint)
 		if err != nil {
 			return nil, err
 		}
 		defer file.Close()
 		in = file
 	}
-	m := format.Machine{Native: sysno.Native(), Capabilities: caps}
+	m := format.Machine{Native: sysno.Native(), Capabilities: o.caps}
 	if _, err := fmt.Sscanf(kernelRelease(), "%d.%d", &m.Kernel.Major, &m.Kernel.Minor); err != nil {
 		return nil, fmt.Errorf("the kernel's release %s: %w", kernelRelease(), err)
 	}
