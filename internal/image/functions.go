@@ -203,8 +203,19 @@ func (s elfSymbol) function() bool {
 	return elf.ST_TYPE(s.info) == elf.STT_FUNC && s.section != elf.SHN_UNDEF
 }
 
-// named returns the address of a global function, 0 if no symbol says it.
+// data reports whether the symbol is of a variable; hand-written assembly does not say so.
+func (s elfSymbol) data() bool {
+	kind := elf.ST_TYPE(s.info)
+	return (kind == elf.STT_OBJECT || kind == elf.STT_NOTYPE) && s.section != elf.SHN_UNDEF
+}
+
+// named returns the address of a function, 0 if no symbol says it.
 func (x elfFile) named(sections []section, name string) (uint64, error) {
+	return x.symbolAt(sections, name, elfSymbol.function)
+}
+
+// symbolAt returns the address of the first symbol of a name and of a kind, 0 without.
+func (x elfFile) symbolAt(sections []section, name string, kind func(elfSymbol) bool) (uint64, error) {
 	for _, s := range sections {
 		if s.Type != elf.SHT_SYMTAB && s.Type != elf.SHT_DYNSYM || int(s.Link) >= len(sections) {
 			continue
@@ -219,7 +230,7 @@ func (x elfFile) named(sections []section, name string) (uint64, error) {
 		}
 		for ; len(b) >= elf.Sym64Size; b = b[elf.Sym64Size:] {
 			sym := symbol(b)
-			if !sym.function() || uint64(sym.name) >= uint64(len(names)) {
+			if !kind(sym) || uint64(sym.name) >= uint64(len(names)) {
 				continue
 			}
 			if rest := string(names[sym.name:min(len(names), int(sym.name)+len(name)+1)]); rest == name+"\x00" {

@@ -32,6 +32,26 @@ func TestMainIsFoundWithAndWithoutSymbols(t *testing.T) {
 	}
 }
 
+func symbolAddress(t *testing.T, path, name string) uint64 {
+	t.Helper()
+	f, err := elf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	symbols, err := f.Symbols()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range symbols {
+		if s.Name == name {
+			return s.Value
+		}
+	}
+	t.Fatalf("%s has no symbol %s", path, name)
+	return 0
+}
+
 func symbolOffset(t *testing.T, path, name string) uint64 {
 	t.Helper()
 	f, err := elf.Open(path)

@@ -1,6 +1,8 @@
 package rawtp
 
 import (
+	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"testing"
@@ -8,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
 	"github.com/tjfuzz/tjfuzz/trace"
 )
 
@@ -152,5 +155,64 @@ func TestRunInDoubtLeavesNothingUnlessItIsKept(t *testing.T) {
 	})
 	if got := r.Lost(); got != (trace.Lost{}) {
 		t.Errorf("lost %+v, want nothing", got)
+	}
+}
+
+// A process makes copies of itself as those do that were built for a fuzzer: what it does is
+// not recorded once it serves, nor what a copy does before it closes a descriptor.
+func TestCopiesOfAServerAreRecordedFromACloseOn(t *testing.T) {
+	program := testenv.Compile(t, "testdata/server.c")
+	for _, o := range []Options{{Slots: 1}, {Slots: 1, Denials: true}, {Slots: 1, Returns: true, Args: true, Sites: true}} {
+		r := mustOpen(t, o)
+		s := launcher(t, r, 0)
+		ask, asked, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		told, tell, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range []*os.File{ask, asked, told, tell} {
+			defer f.Close()
+		}
+		s.Begin()
+		s.Doubt()
+		c := exec.Command(program)
+		c.ExtraFiles = []*os.File{ask, tell}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		answer := func() {
+			t.Helper()
+			if _, err := told.Read(make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		answer()
+		holds(t, s.Seen(), "getpgid")
+		if err := s.Serve(c.Process.Pid, 4); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			s.Begin()
+			if _, err := asked.Write([]byte{0}); err != nil {
+				t.Fatal(err)
+			}
+			answer()
+			holds(t, s.Seen(), "getpriority", "getsid", "close", "getpgid", "wait4", "clone", "fork")
+		}
+		asked.Close()
+		if err := c.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		holds(t, r.Seen(), "getpriority", "getsid", "close", "getpgid", "wait4", "clone", "fork")
+		if got := r.Lost(); got != (trace.Lost{}) {
+			t.Errorf("%+v: lost %+v, want nothing", o, got)
+		}
+		if err := s.Serve(os.Getpid(), 4); err == nil {
+			t.Error("a process that is not recorded serves")
+		}
+		r.Close()
 	}
 }

@@ -10,7 +10,9 @@
  *                       PENDING --clone--> PENDING
  *
  * A copy of a process that executed the program before any of this is ARMED by its own
- * request.
+ * request. One that the program itself makes, since it was built to, asks for nothing:
+ *
+ *   SERVER --clone--> COPY --close--> ARMED
  *
  * What an ARMED task calls is a byte set in three sets: that of its slot's current
  * run, that of all runs of the slot, and that of the session. Nothing queues, so
@@ -27,7 +29,7 @@ enum abi { NATIVE, I386, X32, ABIS, FOREIGN = ABIS };
  * is what was denied.
  */
 enum kind { SEEN, STARTUP, MAIN, DENIED, DENIED_STARTUP, DENIED_MAIN, KINDS };
-enum state { NONE, LAUNCHER, PENDING, ARMED };
+enum state { NONE, LAUNCHER, PENDING, ARMED, SERVER, COPY };
 /* What a thread can ask for, the third argument of a request. */
 enum request { LEAVE, LAUNCH, JOIN };
 /*
@@ -49,7 +51,7 @@ struct mark {
 	__u8 phase;
 	__u8 kind; /* of what it calls: SEEN, STARTUP or MAIN */
 	__u8 abi;  /* of the call that it is in or was in last, with nr */
-	__u32 nr;
+	__u32 nr;  /* of a SERVER and a COPY: the descriptor that the copy closes last before it is the program */
 	__u32 filtered; /* whether it had a filter when that call began */
 };
 
@@ -213,6 +215,7 @@ char __license[] SEC("license") = "Dual MIT/GPL";
 
 #if defined(__TARGET_ARCH_x86)
 
+#define NR_CLOSE 3
 #define NR_EXECVE 59
 #define NR_GETPPID 110
 #define TS_COMPAT 0x0002 /* arch/x86/include/asm/thread_info.h */
@@ -270,6 +273,7 @@ static __always_inline void arguments(__u64 *args, struct pt_regs *regs, enum ab
 
 #elif defined(__TARGET_ARCH_arm64)
 
+#define NR_CLOSE 57
 #define NR_EXECVE 221
 #define NR_GETPPID 173
 #define TIF_32BIT 22 /* arch/arm64/include/asm/thread_info.h */
@@ -545,6 +549,17 @@ static __always_inline void deny(struct task_struct *task, struct mark *mark, st
 		add(&all->denials_dropped);
 }
 
+/* The mark of a process that is recorded from the end of the call on that it is in. */
+static __always_inline void record(struct mark *mark, struct session *all)
+{
+	mark->state = ARMED;
+	mark->kind = all->entry ? MAIN : SEEN;
+	/* The next sys_exit is that of this call, whose result is nobody's. */
+	mark->phase = INSIDE;
+	mark->abi = FOREIGN;
+	mark->filtered = 1;
+}
+
 /*
  * A thread asks to become the launcher of a slot, to be recorded in its current run, or
  * to be neither, by a getppid that it makes itself, which ignores its arguments: that
@@ -577,13 +592,8 @@ static __always_inline int answer(struct task_struct *task, struct mark *mark, s
 		return 1;
 	fresh.state = LAUNCHER;
 	if (args[2] == JOIN) {
-		fresh.state = ARMED;
 		fresh.gen = slot->gen;
-		fresh.kind = all->entry ? MAIN : SEEN;
-		/* The next sys_exit is that of the request, whose result is nobody's. */
-		fresh.phase = INSIDE;
-		fresh.abi = FOREIGN;
-		fresh.filtered = 1;
+		record(&fresh, all);
 	}
 	if (!bpf_task_storage_get(&marks, task, &fresh, BPF_LOCAL_STORAGE_GET_F_CREATE)) {
 		if (args[2] == JOIN)
@@ -593,6 +603,18 @@ static __always_inline int answer(struct task_struct *task, struct mark *mark, s
 	if (args[2] == LAUNCH)
 		slot->launcher = (__u32)bpf_get_current_pid_tgid();
 	return 1;
+}
+
+/* A copy that a SERVER has made has closed what it shared with whom that serves. */
+static __always_inline void detach(struct task_struct *task, struct mark *mark, struct pt_regs *regs)
+{
+	struct session *all = session();
+	__u64 args[6] = {};
+	__u32 nr = NR_CLOSE;
+
+	arguments(args, regs, NATIVE);
+	if (all && abi_of(task, &nr) == NATIVE && nr == NR_CLOSE && (__u32)args[0] == mark->nr)
+		record(mark, all);
 }
 
 #include "details.h"
@@ -607,6 +629,10 @@ static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, int detail
 
 	if (nr == NR_GETPPID && answer(task, mark, regs))
 		return 0;
+	if (mark && mark->state == COPY && nr == NR_CLOSE) {
+		detach(task, mark, regs);
+		return 0;
+	}
 	if (!mark || mark->state != ARMED)
 		return 0;
 	abi = abi_of(task, &nr);
@@ -700,6 +726,13 @@ int task_newtask(__u64 *ctx)
 		if (!slot)
 			return 0;
 		fresh.state = PENDING;
+		fresh.gen = slot->gen;
+	}
+	if (fresh.state == SERVER) {
+		slot = bpf_map_lookup_elem(&slots, &fresh.slot);
+		if (!slot || flags & CLONE_THREAD)
+			return 0;
+		fresh.state = COPY;
 		fresh.gen = slot->gen;
 	}
 	/*

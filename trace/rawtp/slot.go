@@ -106,6 +106,40 @@ func (s *Slot) Leave() (nr uintptr, args [6]uintptr) {
 	return s.r.requestCall(s.index, requestLeave)
 }
 
+// stateServer is the mark of a process that copies are made of, enum state in C.
+const stateServer = 4
+
+// Serve makes a process that the slot records, the leader of its thread group, one that
+// makes copies of itself for the runs to come: nothing that it does is recorded any more,
+// and each process that it starts from now on is, in the run that is under way then, from the
+// end of its first close of a descriptor on. It is for programs that were built to make copies,
+// and that know of no Join.
+func (s *Slot) Serve(pid, descriptor int) error {
+	s.r.mu.RLock()
+	defer s.r.mu.RUnlock()
+	if s.r.final != nil {
+		return fmt.Errorf("record the copies of a process: %w", ErrClosed)
+	}
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return fmt.Errorf("record the copies of process %d: %w", pid, err)
+	}
+	defer unix.Close(pidfd)
+	marks, key := s.r.coll.Maps["marks"], int32(pidfd)
+	var is recorderMark
+	if err := marks.Lookup(key, &is); err != nil {
+		return fmt.Errorf("record the copies of process %d, which is not recorded: %w", pid, err)
+	}
+	if int(is.Slot) != s.index {
+		return fmt.Errorf("record the copies of process %d: slot %d records it", pid, is.Slot)
+	}
+	is = recorderMark{Slot: is.Slot, State: stateServer, Nr: uint32(descriptor)}
+	if err := marks.Put(key, &is); err != nil {
+		return fmt.Errorf("record the copies of process %d: %w", pid, err)
+	}
+	return nil
+}
+
 // Begin starts a new run with an empty set. What processes of earlier runs still
 // do goes to the Recorder's set alone, and counts as late. It makes no syscall.
 func (s *Slot) Begin() {
