@@ -59,7 +59,7 @@ func (d doubtful) Begin(spec *spawn.Spec) error {
 // cover puts breakpoints into the server of a class.
 func (v *servers) cover(c *class) {
 	// What a run does beside its end is told by a recorder alone.
-	if v.e.opts.Coverage == nil || v.watch == nil || c.bare != nil {
+	if v.e.opts.Coverage == nil || v.watch == nil || c.bare != nil || c.rung == AtAFL {
 		return
 	}
 	watch, err := v.e.opts.Coverage.Watch(c.server.Pid())

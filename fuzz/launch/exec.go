@@ -243,6 +243,8 @@ type stage struct {
 	fifo    *fifo  // nil where the input is none
 	faults  []byte // a filter, nil where nothing is made to fail
 	bell    *bell  // nil where no signal comes when the time is up
+
+	standing *streams // those of a server, in the place of streams
 }
 
 // stage prepares a run, in a place of its own or in a lasting world.
@@ -312,9 +314,12 @@ func (st *stage) close() {
 func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result, error) {
 	var st *stage
 	var err error
-	if from != nil && from.world != nil {
+	switch {
+	case from != nil && from.streams != nil:
+		st, err = e.restream(from, s)
+	case from != nil && from.world != nil:
 		st, err = e.restage(from, s)
-	} else {
+	default:
 		st, err = e.stage(s, nil)
 	}
 	if err != nil {
@@ -324,7 +329,9 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 	var spec *spawn.Spec
 	if from != nil {
 		spec = st.place.Copy()
-		st.streams.install(&spec.Target)
+		if st.streams != nil {
+			st.streams.install(&spec.Target)
+		}
 		spec = from.Spec(spec)
 	} else {
 		spec = st.place.Spec()
@@ -351,6 +358,9 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 	var before time.Duration
 	if from != nil && !counted {
 		before = spawn.UsedBy(from.Pid())
+		if from.parent != from.Pid() {
+			before += spawn.UsedBy(from.parent)
+		}
 	}
 	began := time.Now()
 	p, err := spawn.Start(spec)
@@ -392,7 +402,11 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 	if e.cage != nil && !st.lasts && (watch == nil || slices.ContainsFunc(r.Seen, Leaves)) {
 		e.cage.Used()
 	}
-	e.output = st.streams.finish()
+	if st.standing != nil {
+		e.output = readAll(st.standing.output)
+	} else {
+		e.output = st.streams.finish()
+	}
 	return r, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/forkserver"
 	"github.com/tjfuzz/tjfuzz/internal/image"
+	"github.com/tjfuzz/tjfuzz/internal/spawn"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
 
@@ -41,6 +42,8 @@ type servers struct {
 	clock   int
 	made    [nowhere]int // copies
 	main    int64        // how far main() is from the entry point, 0 where that is not known
+	afl     image.AFL
+	taken   []uint64 // see take
 }
 
 const (
@@ -58,6 +61,7 @@ type Rung int
 // The rungs, the highest first.
 const (
 	AtInput Rung = iota // where the program is about to use its input
+	AtAFL               // where the program makes copies for AFL: where main() begins, or where it says
 	AtMain              // where main() begins
 	AtEntry             // at the entry point of the file
 	nowhere
@@ -70,6 +74,7 @@ type class struct {
 	bare    error // why its servers have no breakpoints
 	startup []sysno.ID
 	known   []sysno.ID // sorted; what execve has shown
+	always  []sysno.ID // what it has shown in each run
 	runs    int        // by execve, as long as there is no server
 	copies  int
 	starts  int // of servers
@@ -78,7 +83,8 @@ type class struct {
 
 // server is a fork server and where it lives.
 type server struct {
-	*forkserver.Server
+	maker
+	parent int         // of the copies
 	world  *cage.World // nil without a cage
 	limits limits
 	traits traits
@@ -87,6 +93,18 @@ type server struct {
 
 	input *os.File // in the world, nil where the program has no such file
 	size  int      // its size
+
+	streams *streams // those of all copies; nil: each has its own
+	flags   [3]int   // of these
+}
+
+// maker makes copies, and knows what those of an instrumented program have done.
+type maker interface {
+	spawn.Forker
+	Spec(*spawn.Spec) *spawn.Spec // of a run that is a copy
+	Edges() []byte                // how often each edge was taken in the last run, as AFL counts; empty where that is not known
+	Ended() bool
+	Close() error
 }
 
 // rewrite gives the next run its input, in the file that the last one had.
@@ -106,8 +124,13 @@ func (s *server) rewrite(input []byte) error {
 	return err
 }
 
-func (s *server) close() {
-	_ = s.Close()
+func (s *server) close() (err error) {
+	if s.maker != nil {
+		err = s.Close()
+	}
+	if s.streams != nil {
+		s.streams.close()
+	}
 	if s.covered != nil {
 		_ = s.covered.watch.Close()
 	}
@@ -118,6 +141,7 @@ func (s *server) close() {
 	if s.world != nil {
 		s.world.Close()
 	}
+	return err
 }
 
 // newServers returns nil where copies cannot be had.
@@ -127,6 +151,7 @@ func newServers(e *Exec, watch Watcher) *servers {
 	}
 	v := &servers{e: e, classes: map[[sha256.Size]byte]*class{}}
 	v.main, _ = elsewhere(func() (int64, error) { return mainOf(e.opts.Program) })
+	v.afl, _ = elsewhere(func() (image.AFL, error) { return image.FindAFL(e.opts.Program) })
 	if watch != nil {
 		var ok bool
 		if v.watch, ok = watch.(Rejoiner); !ok {
@@ -170,7 +195,7 @@ func (v *servers) run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, erro
 		r, err := v.exec(c, s)
 		return withSignals(r, fresh), err
 	}
-	r = withSignals(r, fresh)
+	r = withSignals(r, append(fresh, v.edges()...))
 	r.Seen = union(r.Seen, c.startup)
 	c.copies++
 	v.made[c.rung]++
@@ -187,6 +212,9 @@ func (v *servers) copy(ctx context.Context, c *class, s *fuzz.Scenario, watch Wa
 	if err == nil && c.server.Ended() && !r.TimedOut && !r.Left {
 		// Not by us, and nobody knows how the run would have ended.
 		r, err = nil, errors.New("the fork server was killed")
+	}
+	if err == nil {
+		v.take(c.server)
 	}
 	if err == nil && c.server.spoilt(r.Seen) || ctx.Err() != nil {
 		v.drop(c)
@@ -233,7 +261,14 @@ func (v *servers) differs(c *class) {
 func (v *servers) exec(c *class, s *fuzz.Scenario) (*fuzz.Result, error) {
 	r, err := v.e.run(s, v.watcher(), nil)
 	if err == nil {
+		if c.known == nil {
+			c.always = slices.Clone(r.Seen)
+		}
 		c.known = union(c.known, r.Seen)
+		c.always = common(c.always, r.Seen)
+		if c.rung == AtAFL {
+			c.startup = common(c.startup, c.always)
+		}
 	}
 	return r, err
 }
@@ -299,20 +334,23 @@ func (v *servers) start(c *class, s *fuzz.Scenario) {
 }
 
 func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
+	if c.rung == AtAFL {
+		return v.startAFL(c, s)
+	}
 	if c.rung == AtMain && v.main == 0 {
 		return errors.New("where main begins is not known, or is the entry point")
 	}
 	made := &server{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, made.close())
+		}
+	}()
 	if v.e.cage != nil {
 		if made.world, err = v.e.cage.NewLastingWorld(); err != nil {
 			return err
 		}
 	}
-	defer func() {
-		if err != nil && made.world != nil {
-			made.world.Close()
-		}
-	}()
 	st, err := v.e.stage(s, made.world)
 	if err != nil {
 		return err
@@ -321,6 +359,9 @@ func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
 	o := forkserver.Options{
 		Program: v.e.opts.Program, Argv: st.argv, Env: st.env,
 		Timeout: max(v.e.opts.Timeout, time.Second),
+	}
+	if v.e.opts.Coverage != nil {
+		o.Edges, o.LastEdge = v.afl.Edges, v.afl.Last
 	}
 	switch c.rung {
 	case AtInput:
@@ -340,22 +381,31 @@ func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
 			return err
 		}
 	}
-	if made.Server, err = forkserver.Start(spec, o); err != nil {
+	f, err := forkserver.Start(spec, o)
+	if err != nil {
 		return err
 	}
-	if made.limits, err = limitsOf(made.Pid()); err == nil {
-		made.traits, err = elsewhere(func() (traits, error) { return traitsOf(made.Pid()) })
-	}
-	if err == nil && made.world != nil && named(s) {
-		made.size = len(s.Input)
-		made.input, err = openAt(made.world, inputName(s))
-	}
-	if err != nil {
-		made.traits.close()
-		return errors.Join(err, made.Close())
+	made.maker, made.parent = f, f.Pid()
+	if err := made.equip(s); err != nil {
+		return err
 	}
 	c.server = made
 	return nil
+}
+
+// equip notes what must not change, and finds the input.
+func (s *server) equip(first *fuzz.Scenario) (err error) {
+	if s.limits, err = limitsOf(s.parent); err != nil {
+		return err
+	}
+	if s.traits, err = elsewhere(func() (traits, error) { return traitsOf(s.parent) }); err != nil {
+		return err
+	}
+	if s.world != nil && named(first) {
+		s.size = len(first.Input)
+		s.input, err = openAt(s.world, inputName(first))
+	}
+	return err
 }
 
 // mainOf is how far main() is from the entry point of a program, in the file and so in
@@ -386,7 +436,7 @@ func elsewhere[T any](f func() (T, error)) (v T, err error) {
 // drop ends the server of a class.
 func (v *servers) drop(c *class) {
 	if c.server != nil {
-		c.server.close()
+		_ = c.server.close()
 		c.server = nil
 	}
 }
@@ -405,6 +455,11 @@ func (v *servers) close() {
 	for _, c := range v.classes {
 		v.drop(c)
 	}
+}
+
+// common returns what is in both.
+func common(a, b []sysno.ID) []sysno.ID {
+	return slices.DeleteFunc(slices.Clone(a), func(id sysno.ID) bool { return !slices.Contains(b, id) })
 }
 
 // union merges sorted sets.

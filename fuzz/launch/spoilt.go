@@ -19,7 +19,12 @@ func (s *server) spoilt(seen []sysno.ID) bool {
 		return true
 	}
 	if slices.ContainsFunc(seen, limitsOthers) {
-		if now, err := limitsOf(s.Pid()); err != nil || now != s.limits {
+		if now, err := limitsOf(s.parent); err != nil || now != s.limits {
+			return true
+		}
+	}
+	if s.streams != nil {
+		if now, err := s.streams.flags(); err != nil || now != s.flags || slices.ContainsFunc(seen, meddles) {
 			return true
 		}
 	}

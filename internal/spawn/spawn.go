@@ -59,6 +59,13 @@ type Forker interface {
 	End() error
 }
 
+// Asked is a Forker that tells nothing but the status, and is asked for the rest.
+type Asked interface {
+	Forker
+	// Alone reports whether nothing is left of the run.
+	Alone() bool
+}
+
 // Process is a started child. It must be waited for, on the thread that started it.
 type Process struct {
 	Pid    int // of the init where there is one, else of the target
@@ -533,7 +540,8 @@ func (p *Process) stepName(step int) string {
 	return "clone"
 }
 
-// again is after how many milliseconds what is left of a scattered tree is killed.
+// again is after how many milliseconds what is left of a scattered tree is killed, and who is
+// asked is asked again.
 const again = 5
 
 // watch follows the status pipe: first the target's status arrives, and when
@@ -541,7 +549,12 @@ const again = 5
 func (p *Process) watch(l Limits) Status {
 	st := Status{Killed: true}
 	timer := newTimer(l)
+	asked, _ := p.spec.Forker.(Asked)
 	for {
+		if asked != nil && !st.Killed && asked.Alone() {
+			p.complete = true
+			return st
+		}
 		fds := []unix.PollFd{{Fd: int32(p.status), Events: unix.POLLIN}, {Fd: int32(l.Cancel), Events: unix.POLLIN}}
 		if l.Cancel == 0 {
 			fds = fds[:1]
@@ -549,6 +562,9 @@ func (p *Process) watch(l Limits) Status {
 		wait := timer.next()
 		if p.doomed {
 			p.killTree()
+			wait = again
+		}
+		if asked != nil && !st.Killed && !st.Left && (wait < 0 || wait > again) {
 			wait = again
 		}
 		n, err := unix.Poll(fds, wait)

@@ -47,6 +47,9 @@ func (t *timekeeper) next() int {
 // over reports whether the time is up.
 func (t *timekeeper) over() bool {
 	now := time.Now()
+	if t.look.IsZero() {
+		return false
+	}
 	if !now.Before(t.end) {
 		return true
 	}

@@ -40,6 +40,7 @@ type Map struct {
 	mu    sync.Mutex
 	files map[string]file // by what identifies them
 	log   []point         // what was reached, in this order
+	edges []byte          // of each edge that the program counts itself, the classes that were seen; see Take
 }
 
 // file is a module, or why it is none.

@@ -209,6 +209,11 @@ func (s *Server) infiltrate(o *Options, numbered bool) error {
 	if err := st.check(began.open); err != nil {
 		return err
 	}
+	if o.Edges != 0 {
+		if err := s.countEdges(t, o, auxv[atEntry]); err != nil {
+			return err
+		}
+	}
 	return s.settle(t, st, o.Join, numbered)
 }
 

@@ -50,6 +50,12 @@ type Options struct {
 	// entry point of the file, where main() begins: what runs before main is done once.
 	Main int64
 
+	// Edges, where it is not 0, is how far the pointer by which the program counts its edges for
+	// AFL lies from the entry point, and LastEdge how far the highest number of one does. The
+	// copies get a map to count in. Where copies begin at the entry point the program sets the
+	// pointer itself, and counts for nobody.
+	Edges, LastEdge int64
+
 	Timeout time.Duration // for the start, in which the program's libraries may do what they like
 	Leave   *Call         // made by the server where copies begin, before all else that is not the program's
 	Started func()        // called then, on the calling thread
@@ -66,6 +72,8 @@ type Server struct {
 	tid     uint64  // where the program's C library keeps the id of its thread, 0 without
 	control int
 	pass    int
+	edges   []byte // the map that copies count in
+	counted int    // bytes of it that are used
 
 	inherited []int // descriptors above 2 that the program has from whoever started tjfuzz
 }
@@ -76,7 +84,8 @@ const (
 	controlFD = 1000 + iota
 	passFD
 	sharedFD
-	pidsFD // ns_last_pid of proc_sys_kernel(5)
+	pidsFD  // ns_last_pid of proc_sys_kernel(5)
+	edgesFD // the map of edges
 
 	transit = 900
 )
@@ -141,6 +150,14 @@ func Start(spec *spawn.Spec, o Options) (_ *Server, err error) {
 	own.Target.Dup(control[1], controlFD)
 	own.Target.Dup(pass[1], passFD)
 	own.Target.Dup(memory, sharedFD)
+	if o.Edges != 0 {
+		area, err := s.mapEdges()
+		if err != nil {
+			return nil, err
+		}
+		defer unix.Close(area)
+		own.Target.Dup(area, edgesFD)
+	}
 	if spec.Namespaces&unix.CLONE_NEWPID != 0 {
 		pids, err := elsewhere(func() (int, error) {
 			return unix.Open("/proc/sys/kernel/ns_last_pid", unix.O_WRONLY|unix.O_CLOEXEC, 0)
@@ -240,6 +257,7 @@ func (s *Server) Fork(spec *spawn.Spec) (status int, err error) {
 	if err := s.order(spec); err != nil {
 		return -1, err
 	}
+	clear(s.Edges())
 	fds := descriptors(spec)
 	for _, fd := range fds {
 		if fd >= transit {
@@ -324,8 +342,10 @@ func (s *Server) Close() error {
 			errs = append(errs, os.NewSyscallError("close", unix.Close(fd)))
 		}
 	}
-	if s.memory != nil {
-		errs = append(errs, unix.Munmap(s.memory))
+	for _, memory := range [][]byte{s.memory, s.edges} {
+		if memory != nil {
+			errs = append(errs, unix.Munmap(memory))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -93,7 +93,7 @@ func inherited(began []int) ([]int, error) {
 	var fds []int
 	for _, fd := range began {
 		switch {
-		case fd <= 2, fd >= controlFD && fd <= pidsFD:
+		case fd <= 2, fd >= controlFD && fd <= edgesFD:
 		case fd >= transit:
 			return nil, ineligible(fmt.Sprintf("it inherits the descriptor %d", fd))
 		default:
