@@ -1,0 +1,143 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
+)
+
+// sandboxed is a program that runs others under a converted profile.
+type sandboxed struct {
+	name  string // the format
+	tool  string // the program
+	flags []string
+	start func(t *testing.T, profile string, argv []string) *exec.Cmd
+}
+
+func sandboxes() []sandboxed {
+	return []sandboxed{
+		{"bubblewrap", "bwrap", nil, func(t *testing.T, profile string, argv []string) *exec.Cmd {
+			f, err := os.Open(profile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { f.Close() })
+			c := exec.Command("bwrap", append([]string{"--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--seccomp", "3"}, argv...)...)
+			c.ExtraFiles = []*os.File{f}
+			return c
+		}},
+		{"firejail", "firejail", []string{"--widen"}, func(t *testing.T, profile string, argv []string) *exec.Cmd {
+			return exec.Command("firejail", append([]string{"--quiet", "--profile=" + profile}, argv...)...)
+		}},
+		{"systemd", "/lib/systemd/systemd", nil, asService},
+	}
+}
+
+// asService starts a manager of a user's services for one service, in namespaces
+// without the machine's own, and ends as the service does.
+func asService(t *testing.T, profile string, argv []string) *exec.Cmd {
+	t.Helper()
+	dir := t.TempDir()
+	dropIns := filepath.Join(dir, "systemd/user/x.service.d")
+	if err := os.MkdirAll(dropIns, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	drop, err := os.ReadFile(profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := "[Unit]\nSuccessAction=exit-force\nFailureAction=exit-force\n[Service]\nType=oneshot\nExecStart=" +
+		strings.Join(argv, " ") + "\nStandardOutput=null\n"
+	for path, text := range map[string]string{
+		filepath.Join(dir, "systemd/user/x.service"): unit,
+		filepath.Join(dropIns, "seccomp.conf"):       string(drop),
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	script := `mount -t tmpfs none /run && mkdir -p -m 700 /run/systemd/system /run/user && XDG_RUNTIME_DIR=/run/user XDG_CONFIG_HOME="$0" ` +
+		`exec /lib/systemd/systemd --user --unit=x.service`
+	// The manager must not be the first process of its namespace: then it would be the machine's.
+	return exec.Command("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--propagation", "private", "--kill-child",
+		"sh", "-c", `sh -c "$0" "$1"; exit $?`, script, dir)
+}
+
+// A converted profile starts a program every time, though everything that it does
+// not name kills; and one that names too little starts it never. TJFUZZ_LONG takes
+// more programs, and 30 starts of each.
+func TestConvertedProfilesRunInWhatTheyAreFor(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	programs, starts := [][]string{{"sort", "-o", "/dev/null", "/etc/passwd"}}, 2
+	if os.Getenv("TJFUZZ_LONG") != "" {
+		programs, starts = append(programs, []string{"ls", "-l", "/"}, []string{"grep", "-q", "root", "/etc/passwd"},
+			[]string{"openssl", "version"}, []string{"/usr/bin/python3", "-c", "pass"}, []string{"jq", "-n", "1"}), 30
+	}
+	dir := t.TempDir()
+	narrow := filepath.Join(dir, "narrow.json")
+	if err := os.WriteFile(narrow, []byte(`{"defaultAction": "SCMP_ACT_KILL_PROCESS", "syscalls": [{"names": ["execve"], "action": "SCMP_ACT_ALLOW"}]}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, argv := range programs {
+		argv[0] = testenv.Program(t, argv[0])
+		name := filepath.Base(argv[0])
+		evidence, profile := filepath.Join(dir, name+".evidence"), filepath.Join(dir, name+".json")
+		c := exec.Command("tjfuzz", append([]string{"trace", "--quiet", "-o", evidence, "--"}, argv...)...)
+		if err := c.Run(); err != nil {
+			t.Fatalf("trace %v: %v", argv, err)
+		}
+		mustRun(t, "generate", "--default", "kill", "-o", profile, evidence)
+		for _, s := range sandboxes() {
+			t.Run(s.name+"/"+name, func(t *testing.T) {
+				testenv.Program(t, s.tool)
+				for from, want := range map[string]int{profile: starts, narrow: 0} {
+					to := filepath.Join(dir, fmt.Sprintf("%s.%s", filepath.Base(from), s.name))
+					mustRun(t, append(append([]string{"convert", "--to", s.name, "-o", to}, s.flags...), from)...)
+					started, last := 0, ""
+					for range max(want, 1) {
+						out, err := s.start(t, to, argv).CombinedOutput()
+						if err == nil {
+							started++
+						} else {
+							last = fmt.Sprintf("%v: %s", err, out)
+						}
+					}
+					if started != want {
+						t.Errorf("%s: %d starts succeeded, want %d; the last failure: %s", filepath.Base(from), started, want, last)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestSystemdAcceptsTheDropIn(t *testing.T) {
+	analyze := testenv.Program(t, "systemd-analyze")
+	for _, profile := range []string{"evidence", "runc", "two-abis"} {
+		dir := t.TempDir()
+		dropIns := filepath.Join(dir, "x.service.d")
+		if err := os.Mkdir(dropIns, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "x.service"), []byte("[Service]\nExecStart=/bin/true\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		mustRun(t, "convert", "--to", "systemd", "--widen", "-o", filepath.Join(dropIns, "seccomp.conf"),
+			filepath.Join("../../synth/format/testdata", profile+".json"))
+		out, err := exec.Command(analyze, "verify", filepath.Join(dir, "x.service")).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", profile, err, out)
+		}
+		for line := range strings.Lines(string(out)) {
+			// Younger calls than its libseccomp's are in no group of that version either.
+			if strings.Contains(line, dir) && !strings.Contains(line, "Failed to parse system call, ignoring: ") {
+				t.Errorf("%s: %s", profile, line)
+			}
+		}
+	}
+}
