@@ -92,6 +92,8 @@ func codeFamilies() []family {
 		{"diff", []Seed{
 			valid("unified", "--- a/file.txt\n+++ b/file.txt\n@@ -1,3 +1,4 @@\n The quick brown fox\n-jumps over the lazy dog.\n+jumps over\n+the dog.\n \n"),
 			valid("git", "diff --git a/x b/y\nsimilarity index 90%\nrename from x\nrename to y\nindex 257cc56..5716ca5 100644\n--- a/x\n+++ b/y\n@@ -1 +1 @@\n-foo\n+bar\n\\ No newline at end of file\n"),
+			valid("no-context", "--- file\n+++ file\n@@ -1,0 +2 @@\n+added\n"), // it fits any file of the name
+			valid("new-file", "--- /dev/null\n+++ new/file.txt\n@@ -0,0 +1 @@\n+made\n"),
 			valid("ed", "2c\njumps\n.\n1d\n"),
 			odd("context", "*** a\tThu Jan  1 00:00:00 1970\n--- b\tThu Jan  1 00:00:00 1970\n***************\n*** 1 ****\n! foo\n--- 1 ----\n! bar\n"),
 			broken("counts", "--- a\n+++ b\n@@ -1,99 +1 @@\n-foo\n@@ garbage\n"),

@@ -50,19 +50,20 @@ type coordinator struct {
 
 	exchanging sync.Mutex // held by who uses o.Share
 
-	mu      sync.Mutex
-	next    int          // index into plan
-	flying  map[int]bool // deliberate runs, by planned.turn, that are being made
-	left    []discovery  // of an earlier session, to be pursued before all else
-	started uint64       // runs
-	stop    Stop
-	stats   Stats
-	corpus  *corpus
-	drawn   exposure // Stats.Draws by kind
-	quiet   exposure // Stats.Quiet by kind
-	books   map[sysno.ID]*record
-	crashes map[string]*Failure
-	hangs   map[string]*Failure
+	mu       sync.Mutex
+	next     int          // index into plan
+	drawNext bool         // after a late planned run
+	flying   map[int]bool // deliberate runs, by planned.turn, that are being made
+	left     []discovery  // of an earlier session, to be pursued before all else
+	started  uint64       // runs
+	stop     Stop
+	stats    Stats
+	corpus   *corpus
+	drawn    exposure // Stats.Draws by kind
+	quiet    exposure // Stats.Quiet by kind
+	books    map[sysno.ID]*record
+	crashes  map[string]*Failure
+	hangs    map[string]*Failure
 
 	exchanged time.Time  // when something was shared
 	inbox     []Scenario // of others
@@ -125,10 +126,24 @@ func (c *coordinator) limit(ctx context.Context) Stop {
 	return StopNone
 }
 
+// planned reports whether the next run is a planned one. What the plan has not tried so
+// far, draws may find sooner, and what draws find is worth more draws: so late ones take turns
+// with draws. It needs c.mu.
+func (c *coordinator) planned() bool {
+	if c.next == len(c.plan) {
+		return false
+	}
+	if c.plan[c.next].early {
+		return true
+	}
+	c.drawNext = !c.drawNext
+	return c.drawNext
+}
+
 // choose is the next planned run, or a draw.
 func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 	c.mu.Lock()
-	if c.next < len(c.plan) {
+	if c.planned() {
 		next := c.plan[c.next]
 		c.next++
 		if next.turn > 0 {
@@ -211,7 +226,7 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	case r.Signal != 0 && !j.s.provokes(r.Signal):
 		keep = c.fail(c.crashes, Crashes, j, r, keep)
 	}
-	if draw && c.stop == StopNone && c.saturated() {
+	if draw && c.stop == StopNone && c.next == len(c.plan) && c.saturated() {
 		c.stop = StopSaturated
 	}
 	return fresh, keep

@@ -511,7 +511,7 @@ func TestThePlanRunsTheUsersCommandLineFirst(t *testing.T) {
 		{"no arguments: stdin and operand", Scenario{Argv: target()}, []string{
 			"base null [] ", "base file [] ", "base pipe [] ", "seeds pipe [] seed", "seeds file [] seed", "seeds pipe [@@] seed",
 			"options null [--version] ", "options null [--help] ", "options null [-h] ", "options null [--no-such-option] ", "options null [-a] ",
-			"options pipe [-a] seed", "options file [-a] seed", "options pipe [-a @@] seed"}},
+			"options pipe [-a @@] seed", "options pipe [-a] seed", "options file [-a] seed"}},
 		{"operand given", Scenario{Argv: target("x", "@@")}, []string{
 			"base null [x @@] ", "base file [x @@] ", "base pipe [x @@] ", "seeds null [x @@] seed",
 			"options null [--version] ", "options null [--help] ", "options null [-h] ", "options null [--no-such-option] ", "options null [-a] ", "options null [-a x @@] seed"}},

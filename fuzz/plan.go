@@ -1,7 +1,6 @@
 package fuzz
 
 import (
-	"path/filepath"
 	"slices"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
@@ -10,7 +9,7 @@ import (
 // Phase says what a run is for. The zero value is invalid.
 type Phase uint8
 
-// The phases, in the order in which the engine enters them.
+// The phases. Deliberate runs come first, but not all of them before the first draw.
 const (
 	PhaseInvalid Phase = iota
 	PhaseBase          // the user's command line as given, with empty input
@@ -58,7 +57,8 @@ func templates(base Scenario, fixed int) []Scenario {
 type planned struct {
 	s     Scenario
 	phase Phase
-	turn  int // counted from 1 over the deliberate runs; 0 for a scenario of this state directory
+	turn  int  // counted from 1 over the deliberate runs; 0 for a scenario of this state directory
+	early bool // it comes before all draws; others take turns with them
 }
 
 // plan puts the stored scenarios after the base: no scenario twice, and none of the
@@ -76,7 +76,7 @@ func plan(deliberate []planned, stored []Stored, done int) []planned {
 	for _, s := range stored {
 		if !twice[s.ID] {
 			twice[s.ID] = true
-			out = append(out, planned{s: s.Scenario, phase: PhaseStored})
+			out = append(out, planned{s: s.Scenario, phase: PhaseStored, early: true})
 		}
 	}
 	for _, p := range todo {
@@ -87,14 +87,15 @@ func plan(deliberate []planned, stored []Stored, done int) []planned {
 	return out
 }
 
-// deliberate lists the runs that the options ask for: no scenario twice.
+// deliberate lists the runs that the options ask for, no scenario twice: the broadest first,
+// and the first of each kind before any draw.
 func deliberate(o *Options) []planned {
-	var out []planned
+	var all [ranks][]planned
 	twice := make(map[string]bool)
-	add := func(p Phase, s Scenario) {
+	add := func(r rank, p Phase, s Scenario) {
 		if id := s.ID(); !twice[id] {
 			twice[id] = true
-			out = append(out, planned{s, p, len(out) + 1})
+			all[r] = append(all[r], planned{s: s, phase: p, early: r < rankLate})
 		}
 	}
 	for _, base := range o.Bases {
@@ -104,143 +105,39 @@ func deliberate(o *Options) []planned {
 			if s.Stdin == StdinInvalid {
 				s.Stdin = k
 			}
-			add(PhaseBase, s)
+			add(rankBase, PhaseBase, s)
 		}
 	}
 	for _, s := range o.Imported {
 		if s, ok := o.adopt(s); ok {
-			add(PhaseStored, s)
+			add(rankImported, PhaseStored, s)
 		}
 	}
 	for _, base := range o.Bases {
 		ways := templates(base, o.Fixed)
-		for _, seed := range o.Seeds {
-			for _, s := range ways {
+		for i, seed := range o.Seeds {
+			for j, s := range ways {
+				r := rankSeedWays
+				switch {
+				case i < favoured:
+					r = rankFavoured
+				case j == i%len(ways):
+					r = rankSeeds
+				}
 				s.Input = seed.Data
-				add(PhaseSeeds, s)
+				add(r, PhaseSeeds, s)
 				if s, ok := named(s, &seed); ok {
-					add(PhaseSeeds, s)
+					add(r, PhaseSeeds, s)
 				}
 			}
 		}
 	}
 	for _, base := range o.Bases {
-		probes(o, base, func(s Scenario) { add(PhaseOptions, s) })
+		probe(o, base, func(r rank, s Scenario) { add(r, PhaseOptions, s) })
+	}
+	out := slices.Concat(all[:]...)
+	for i := range out {
+		out[i].turn = i + 1
 	}
 	return out
-}
-
-// favoured is how many of the first seeds, which the target likes best, every
-// second probe is made with.
-const favoured = 4
-
-// pairs are two files, two directories, and one of each: what compares, copies or joins
-// does nothing with one operand.
-func pairs(files []File) [][]string {
-	var names, dirs []string
-	for _, f := range files {
-		names = append(names, f.Name)
-		for d := filepath.Dir(f.Name); ; d = filepath.Dir(d) {
-			dirs = append(dirs, d)
-			if d == "." {
-				break
-			}
-		}
-	}
-	slices.Sort(dirs)
-	dirs = slices.Compact(dirs)
-	if len(names) < 2 || len(dirs) < 2 {
-		return nil
-	}
-	file, dir := names[len(names)-1], dirs[0]
-	return [][]string{{names[0], file}, {dir, dirs[1]}, {file, dirs[1]}}
-}
-
-// probes are common variables unset, and single options and sub-commands: each
-// alone, and each in all the ways to give the target a seed.
-func probes(o *Options, base Scenario, add func(Scenario)) {
-	alone := base
-	alone.Argv = base.Argv[:o.Fixed]
-	alone.Stdin, alone.Input = StdinNull, nil
-	ways := templates(base, o.Fixed)
-	light := slices.DeleteFunc(slices.Clone(o.Seeds), func(s Seed) bool { return s.heavy() })
-	turn := 0
-	seed := func() []byte {
-		if len(light) == 0 {
-			return nil
-		}
-		turn++
-		if turn%2 == 0 {
-			return light[turn/2%min(favoured, len(light))].Data
-		}
-		return light[turn/2%len(light)].Data
-	}
-	try := func(s Scenario, words []string) {
-		s.Argv = slices.Concat(s.Argv[:o.Fixed], words, s.Argv[o.Fixed:])
-		if s.usesInput() {
-			s.Input = seed()
-		}
-		add(s)
-	}
-	everyWay := func(words ...string) {
-		for _, s := range ways {
-			try(s, words)
-		}
-	}
-	unset := func(names ...string) {
-		s := ways[0]
-		s.Env = names
-		try(s, nil)
-	}
-	if o.varies(dimEnv) {
-		unset(mutate.CommonEnv()...)
-		for _, name := range mutate.CommonEnv() {
-			unset(name)
-		}
-	}
-	surroundings(o, &base, ways, seed, add)
-	if !o.varies(dimArgv) {
-		return
-	}
-	for _, w := range []string{"--version", "--help", "-h", "--no-such-option"} {
-		try(alone, []string{w})
-	}
-	both := pairs(base.Files)
-	for _, pair := range both {
-		try(alone, pair)
-	}
-	for i := range o.Table.Options {
-		opt := &o.Table.Options[i]
-		values := opt.Likely()
-		switch {
-		case opt.Arity == mutate.NoValue:
-			values = []string{""}
-		case len(values) == 0:
-			values = []string{"1", mutate.Input}
-		}
-		try(alone, opt.Words(values[0]))
-		for _, v := range values {
-			everyWay(opt.Words(v)...)
-		}
-		if len(light) > 0 {
-			liked := &light[i%min(favoured, len(light))]
-			for _, s := range ways {
-				if s, ok := named(s, liked); ok {
-					try(s, opt.Words(values[0]))
-				}
-			}
-		}
-		for _, name := range o.Table.Names {
-			if opt.Arity == mutate.NoValue {
-				try(alone, append(opt.Words(""), name))
-			}
-		}
-		for _, pair := range both {
-			try(alone, slices.Concat(opt.Words(values[0]), pair))
-		}
-	}
-	for _, c := range o.Table.Commands {
-		try(alone, []string{c})
-		everyWay(c)
-	}
 }

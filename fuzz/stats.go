@@ -70,6 +70,7 @@ func (c *coordinator) statsLines(s Stats) [][2]string {
 		{"total_tmout", fmt.Sprint(s.TimedOut)},
 		{"afl_banner", banner(c.o.Bases[0].Argv[0])},
 		{"phase", s.Phase.String()},
+		{"draws_done", fmt.Sprint(s.Draws)},
 		{"seed", fmt.Sprint(c.o.Seed)},
 		{"syscalls_found", fmt.Sprint(s.Syscalls)},
 		{"chance_of_new", fmt.Sprintf("%.6f", s.Chance)},

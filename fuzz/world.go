@@ -98,9 +98,12 @@ func parse[K interface {
 	return 0, fmt.Errorf("%q is unknown", name)
 }
 
-// Usual reports whether the scenario varies nothing but arguments, environment, data,
-// and which of null, file and pipe standard input is.
-func (s *Scenario) Usual() bool { return s.Stdin <= StdinPipe && len(s.world()) == 0 }
+// Usual reports whether the scenario varies nothing but arguments, environment, files that
+// nothing flows through, and which of null, file and pipe standard input is.
+func (s *Scenario) Usual() bool {
+	flows := slices.ContainsFunc(s.Files, func(f File) bool { return f.Kind == FileFIFO || f.Kind == FileSocket })
+	return s.Stdin <= StdinPipe && !flows && len((&Scenario{World: s.World}).world()) == 0
+}
 
 // world lists what the scenario varies of its world, a word each. Equal worlds give
 // equal lists; the words are part of a scenario's ID.

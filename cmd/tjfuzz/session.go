@@ -187,7 +187,9 @@ func (s *session) abilities(e *launch.Exec) fuzz.Abilities {
 // that programs that work on files and directories have some.
 func fixture() []fuzz.File {
 	return []fuzz.File{
+		{Name: fixtureDir + "/dangling", Kind: fuzz.FileDangling},
 		{Name: fixtureDir + "/file", Data: []byte("one\ntwo words\n")},
+		{Name: fixtureDir + "/link", Data: []byte("one\ntwo words\n"), Kind: fuzz.FileSymlink},
 		{Name: fixtureDir + "/sub/data.json", Data: []byte("{\"key\": [1, true, null]}\n")},
 		{Name: fixtureFile, Data: []byte("two words\nthree\n")},
 	}

@@ -82,21 +82,15 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 		return mine.Found{}, nil, fmt.Errorf("read the program: %w", err)
 	}
 	defer f.Close()
-	found, err := mine.Program(f, help, manPage(s.text))
+	page := manPage(s.text)
+	found, err := mine.Program(f, help, page)
 	if err != nil {
 		return mine.Found{}, nil, err
 	}
 	found.Table.Names = fixtureNames()
-	found.Table.Sub = make(map[string][]mutate.Option)
-	for _, command := range found.Table.Commands[:min(len(found.Table.Commands), maxAsked)] {
-		text, err := ask(command, "--help")
-		if err != nil {
-			return mine.Found{}, nil, err
-		}
-		page := manPage(s.text + "-" + command)
-		if options := mine.Help(text).Merge(mine.Man(page)).Options; len(options) > 0 {
-			found.Table.Sub[command] = options
-		}
+	found.Table.Examples = mine.Examples(filepath.Base(s.text), help, page)
+	if err := s.commands(&found.Table, ask); err != nil {
+		return mine.Found{}, nil, err
 	}
 	seeds, formats, err := s.accepted(try, seeds)
 	if s.runs.timeout == 0 {
@@ -136,6 +130,46 @@ func commandSeeds(commands []string, seeds []corpora.Seed) []corpora.Seed {
 	}
 	return out
 }
+
+// commands asks the sub-commands in t what they understand, and those that these have
+// themselves.
+func (s *session) commands(t *mutate.Table, ask func(words ...string) ([]byte, error)) error {
+	t.Sub = make(map[string][]mutate.Option)
+	program := filepath.Base(s.text)
+	todo := slices.Clone(t.Commands)
+	for asked := 0; asked < len(todo) && asked < maxAsked; asked++ {
+		words := strings.Fields(todo[asked])
+		text, err := ask(append(slices.Clone(words), "--help")...)
+		if err != nil {
+			return err
+		}
+		known := mine.Help(text)
+		if len(known.Options) == 0 { // some know it in this form alone
+			if text, err = ask(append([]string{"help"}, words...)...); err != nil {
+				return err
+			}
+			known = mine.Help(text)
+		}
+		page := manPage(s.text + "-" + strings.Join(words, "-"))
+		t.Examples = append(t.Examples, mine.Examples(program, text, page)...)
+		if options := known.Merge(mine.Man(page)).Options; len(options) > 0 {
+			t.Sub[todo[asked]] = options
+		}
+		if len(words) > 1 || slices.Equal(known.Commands, t.Commands) { // the text is that of the program
+			continue
+		}
+		for _, c := range known.Commands[:min(len(known.Commands), maxNested)] {
+			if !slices.Contains(t.Commands, c) {
+				todo = append(todo, todo[asked]+" "+c)
+			}
+		}
+	}
+	*t = t.Merge(mutate.Table{Commands: todo})
+	return nil
+}
+
+// maxNested bounds how many sub-commands of a sub-command are asked.
+const maxNested = 16
 
 // manPage is the source of the manual page of a program, or nothing. It is one source of
 // guesses among several, so a page that cannot be read is none.

@@ -34,19 +34,31 @@ type Option struct {
 // Table is what is known about the command line of a target.
 type Table struct {
 	Options  []Option
-	Commands []string            // sub-commands
+	Commands []string            // sub-commands; of two words, with a space between, where these have some themselves
 	Sub      map[string][]Option // what a sub-command understands beside Options
 	Names    []string            // files and directories that exist where the target starts
 	Texts    []string            // small programs, queries and the like that are given as one word
+	Examples [][]string          // command lines that the target's own texts show, without the program
 }
 
 // For returns the options that are understood where words, without the program,
 // are the command line.
 func (t *Table) For(words []string) []Option {
-	if len(words) > 0 && len(t.Sub[words[0]]) > 0 {
-		return t.Sub[words[0]]
+	if options, n := t.sub(words); n > 0 {
+		return options
 	}
 	return t.Options
+}
+
+// sub returns the options of the sub-command that words begin with, and of how many words
+// that is: of two where it has sub-commands itself.
+func (t *Table) sub(words []string) ([]Option, int) {
+	for n := min(2, len(words)); n > 0; n-- {
+		if options := t.Sub[strings.Join(words[:n], " ")]; len(options) > 0 {
+			return options, n
+		}
+	}
+	return nil, 0
 }
 
 // Merge returns a table of the entries of both, sorted and without duplicates.
@@ -73,7 +85,22 @@ func (t Table) Merge(o Table) Table {
 	slices.Sort(names)
 	texts := slices.Concat(t.Texts, o.Texts)
 	slices.Sort(texts)
-	return Table{Options: all, Commands: slices.Compact(cmds), Sub: sub, Names: slices.Compact(names), Texts: slices.Compact(texts)}
+	examples := slices.Concat(t.Examples, o.Examples)
+	return Table{
+		Options: all, Commands: slices.Compact(cmds), Sub: sub, Names: slices.Compact(names), Texts: slices.Compact(texts),
+		Examples: distinct(examples),
+	}
+}
+
+// distinct keeps the order.
+func distinct(lists [][]string) [][]string {
+	var out [][]string
+	for _, l := range lists {
+		if !slices.ContainsFunc(out, func(o []string) bool { return slices.Equal(o, l) }) {
+			out = append(out, l)
+		}
+	}
+	return out
 }
 
 func (o *Option) knowledge() int {

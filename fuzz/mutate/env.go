@@ -15,6 +15,22 @@ var commonNames = [...]string{
 // at. Their absence sends programs to ask the system instead.
 func CommonEnv() []string { return slices.Clone(commonNames[:]) }
 
+// TellingEnv lists settings that send programs other ways: of common variables, and of those
+// with the given names, of which some take a number, some a word and some the name of a file
+// or program.
+func TellingEnv(names []string) []string {
+	out := []string{
+		"LC_ALL=C.UTF-8", "LC_ALL=xx_YY", "LANGUAGE=de", "TZ=Europe/Berlin", "TZ=:/etc/localtime", "TERM=xterm-256color", "TERM=dumb", "COLUMNS=20",
+		"HOME=.", "PATH=.", "TMPDIR=/nonexistent", "TMPDIR=.", "PAGER=cat", "EDITOR=true", "POSIXLY_CORRECT=1", "NO_COLOR=1",
+	}
+	for _, name := range names {
+		if !slices.Contains(commonNames[:], name) && EnvUsable(name) {
+			out = append(out, name+"=1", name+"=.")
+		}
+	}
+	return out
+}
+
 // maxEnv bounds how many variables a scenario changes.
 const maxEnv = 24
 

@@ -49,3 +49,14 @@ func (o *Option) Likely() []string {
 	}
 	return nil
 }
+
+// Takes reports whether what the target calls the value is of the kind that has the word.
+func (o *Option) Takes(kind string) bool {
+	words := strings.FieldsFunc(strings.ToLower(o.Kind), func(c rune) bool { return c < 'a' || c > 'z' })
+	for _, k := range kinds {
+		if of := strings.Fields(k.words); slices.Contains(of, kind) && slices.ContainsFunc(words, func(w string) bool { return slices.Contains(of, w) }) {
+			return true
+		}
+	}
+	return false
+}

@@ -61,6 +61,7 @@ var wordOperators = [...]struct {
 	{"swap", (*argv).swap, 6},
 	{"add operand", (*argv).addOperand, 8},
 	{"add command", (*argv).addCommand, 8},
+	{"take example", (*argv).takeExample, 3},
 	{"drop all", (*argv).dropAll, 2}, // rarely: it undoes everything else
 }
 
@@ -89,10 +90,10 @@ func (m *argv) insert(at int, words ...string) { m.w = slices.Insert(m.w, at, wo
 // options are those that are understood here, and where they may begin: what stands
 // before a sub-command is not its own.
 func (m *argv) options() (options []Option, first int) {
-	if len(m.w) > 0 && len(m.t.Sub[m.w[0]]) > 0 {
-		first = 1
+	if options, first = m.t.sub(m.w); first > 0 {
+		return options, first
 	}
-	return m.t.For(m.w), first
+	return m.t.Options, 0
 }
 
 // place is where an option is put: mostly at the start, since many programs stop
@@ -213,7 +214,7 @@ func (m *argv) addInvalid() bool {
 
 // addGeneral puts an option of the program itself before the sub-command.
 func (m *argv) addGeneral() bool {
-	if len(m.t.Options) == 0 || len(m.w) == 0 || len(m.t.Sub[m.w[0]]) == 0 {
+	if _, n := m.t.sub(m.w); len(m.t.Options) == 0 || n == 0 {
 		return false
 	}
 	o := one(m.r, m.t.Options)
@@ -439,12 +440,23 @@ func (m *argv) addCommand() bool {
 	if len(m.t.Commands) == 0 {
 		return false
 	}
-	c := one(m.r, m.t.Commands)
-	if len(m.w) > 0 && slices.Contains(m.t.Commands, m.w[0]) {
-		m.w[0] = c
-		return true
+	c := strings.Fields(one(m.r, m.t.Commands))
+	for n := min(2, len(m.w)); n > 0; n-- {
+		if slices.Contains(m.t.Commands, strings.Join(m.w[:n], " ")) {
+			m.w = slices.Delete(m.w, 0, n)
+			break
+		}
 	}
-	m.insert(0, c)
+	m.insert(0, c...)
+	return true
+}
+
+// takeExample puts a command line that the target's texts show in the place of all words.
+func (m *argv) takeExample() bool {
+	if len(m.t.Examples) == 0 {
+		return false
+	}
+	m.w = slices.Clone(one(m.r, m.t.Examples))
 	return true
 }
 

@@ -15,9 +15,12 @@ var wordTable = Table{
 		{Name: "-v", Arity: NoValue},
 		{Name: "-x", Arity: NoValue},
 	},
-	Commands: []string{"build", "clean"},
-	Sub:      map[string][]Option{"build": {{Name: "--fast", Arity: NoValue}}},
+	Commands: []string{"build", "clean", "remote add"},
+	Sub: map[string][]Option{
+		"build": {{Name: "--fast", Arity: NoValue}}, "remote": {{Name: "--url", Arity: NoValue}}, "remote add": {{Name: "--fetch", Arity: NoValue}},
+	},
 	Names:    []string{"dir"},
+	Examples: [][]string{{"-o", "out", "--all"}},
 	Texts:    []string{".a | .b"},
 }
 
@@ -68,6 +71,10 @@ func TestEachWordOperatorKeepsItsPromises(t *testing.T) {
 		{"add operand", "a text", "f", func(w []string) bool { return slices.Equal(w, []string{"f", ".a | .b"}) }},
 		{"add command", "in front", "f", words("clean f")},
 		{"add command", "instead of another", "build f", words("clean f")},
+		{"add command", "of two words", "clean f", words("remote add f")},
+		{"add command", "instead of one of two words", "remote add f", words("clean f")},
+		{"add option", "of a sub-command of a sub-command", "remote add f", words("remote add --fetch f")},
+		{"take example", "in the place of all words", "a b", words("-o out --all")},
 		{"drop all", "everything", "a b", func(w []string) bool { return len(w) == 0 }},
 	}
 	kept := make(map[string]bool)

@@ -1,0 +1,97 @@
+package fuzz
+
+import (
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+)
+
+// fileWord is what can be the name of a file in an example.
+var fileWord = regexp.MustCompile(`^[A-Za-z0-9_.][\w.+-]{0,63}(/[\w.+-]{1,64}){0,3}$`)
+
+// staged are the ways to carry out an example: as it stands, with files of the names that
+// it seems to mean, and on the files that are there anyway.
+func (o *Options) staged(s Scenario, words []string) []Scenario {
+	literal, fitted := s, s
+	literal.Argv = slices.Concat(s.Argv, words)
+	literal.Files = slices.Clone(s.Files)
+	fitted.Argv = slices.Clone(literal.Argv)
+	there := append([]string{mutate.Input}, operands(s.Files)...)
+	n := 0
+	for i, w := range words {
+		option, name := "", w
+		if strings.HasPrefix(w, "-") {
+			var ok bool
+			if option, name, ok = strings.Cut(w, "="); !ok {
+				continue
+			}
+			option += "="
+		}
+		absolute := strings.HasPrefix(name, "/") || strings.HasPrefix(name, "~")
+		if !absolute && !o.namesFile(name) {
+			continue
+		}
+		fitted.Argv[len(s.Argv)+i] = option + there[n%len(there)]
+		if n++; !absolute && roomFor(literal.Files, name) && len(literal.Files) < len(s.Files)+maxStaged {
+			literal.Files = append(literal.Files, File{Name: name, Data: o.dataFor(name, n-1)})
+		}
+	}
+	if n == 0 {
+		return []Scenario{literal}
+	}
+	return []Scenario{literal, fitted}
+}
+
+// maxStaged bounds the files that are made for an example.
+const maxStaged = 6
+
+// namesFile reports whether a word of an example can be the name of a file in the working
+// directory.
+func (o *Options) namesFile(w string) bool {
+	return fileWord.MatchString(w) && strings.ContainsAny(strings.ToLower(w), "abcdefghijklmnopqrstuvwxyz") &&
+		filepath.IsLocal(w) && path.Clean(w) == w && !slices.Contains(o.Table.Commands, w)
+}
+
+// roomFor reports whether a file of the name can be made beside others.
+func roomFor(files []File, name string) bool {
+	return !slices.ContainsFunc(files, func(f File) bool {
+		return f.Name == name || strings.HasPrefix(f.Name, name+"/") || strings.HasPrefix(name, f.Name+"/")
+	})
+}
+
+// operands are a file, a directory and so on, of those that exist.
+func operands(files []File) []string {
+	var names, dirs []string
+	for _, f := range files {
+		if f.Kind == FileRegular {
+			names = append(names, f.Name)
+		}
+		if d := filepath.Dir(f.Name); d != "." && !slices.Contains(dirs, d) {
+			dirs = append(dirs, d)
+		}
+	}
+	var out []string
+	for i := range max(len(names), len(dirs)) {
+		out = append(out, slices.Concat(names[min(i, len(names)):min(i+1, len(names))], dirs[min(i, len(dirs)):min(i+1, len(dirs))])...)
+	}
+	return out
+}
+
+// dataFor is what the nth file of an example holds: a seed of which files have such a
+// suffix, else one that the target likes.
+func (o *Options) dataFor(name string, n int) []byte {
+	for _, s := range o.Seeds {
+		if ext := path.Ext(s.File); ext != "" && strings.HasSuffix(name, ext) {
+			return s.Data
+		}
+	}
+	light := o.Seeds[:min(favoured, len(o.Seeds))]
+	if len(light) == 0 {
+		return nil
+	}
+	return light[n%len(light)].Data
+}

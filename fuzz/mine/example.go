@@ -1,0 +1,242 @@
+package mine
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+)
+
+// maxExamples bounds the command lines that a text is taken to show, maxExampleWords the
+// words of one.
+const (
+	maxExamples     = 96
+	maxExampleWords = 24
+)
+
+// Examples returns the command lines of a program, without its name, that its help text and
+// its manual page show: those of synopses, and those in examples. What stands for a value
+// has become one. Prose that begins with the name of the program may be among them.
+func Examples(program string, help, page []byte) [][]string {
+	var out [][]string
+	add := func(lines []string) {
+		for _, line := range lines {
+			for _, words := range invocations(program, line) {
+				if len(out) < maxExamples && !slices.ContainsFunc(out, func(o []string) bool { return slices.Equal(o, words) }) {
+					out = append(out, words)
+				}
+			}
+		}
+	}
+	add(shownInHelp(string(help[:min(len(help), maxHelp)])))
+	add(shownInPage(program, string(page[:min(len(page), maxPage)])))
+	return out
+}
+
+// shownInHelp are the indented lines and those that say how the program is used.
+func shownInHelp(text string) []string {
+	var out []string
+	for line := range strings.SplitSeq(strings.ReplaceAll(text, "\\\n", " "), "\n") {
+		trimmed := strings.TrimSpace(line)
+		if m := useOf.FindString(trimmed); m != "" {
+			out = append(out, trimmed[len(m):])
+		} else if trimmed != line || prompt.MatchString(line) {
+			out = append(out, trimmed)
+		}
+	}
+	return out
+}
+
+// shownInPage are the lines of a manual page that are not filled, those in bold, and all in
+// sections of examples. What follows the name of the program in a synopsis is one line.
+func shownInPage(program, page string) []string {
+	var out []string
+	literal, shown, synopsis := false, false, false
+	put := func(text string) {
+		if n := len(out); synopsis && n > 0 && text != program && !strings.HasPrefix(text, program+" ") {
+			out[n-1] += " " + text
+			return
+		}
+		out = append(out, text)
+	}
+	page = strings.ReplaceAll(page, "\\\n", "")
+	for line := range strings.SplitSeq(page, "\n") {
+		m := request.FindStringSubmatch(line)
+		if m == nil {
+			if literal || shown || synopsis || strings.HasPrefix(line, " ") || strings.HasPrefix(line, `\fB`) {
+				put(bare(line))
+			}
+			continue
+		}
+		rest := m[2]
+		switch m[1] {
+		case "SH", "Sh", "SS", "Ss":
+			title := strings.ToUpper(rest)
+			if m[1][1] == 'H' || m[1] == "Sh" || strings.Contains(title, "EXAMPLE") {
+				shown, synopsis = strings.Contains(title, "EXAMPLE"), strings.Contains(title, "SYNOPSIS")
+				out = append(out, "") // nothing is joined to what was before
+			}
+		case "nf", "EX", "Bd", "Vb":
+			literal = true
+		case "fi", "EE", "Ed", "Ve":
+			literal = false
+		case "B", "BR", "BI", "RB", "IB", "RI", "IR":
+			line := ""
+			apart := map[bool]string{true: " "}[len(m[1]) == 1]
+			for i, a := range arguments(rest) {
+				line += font(m[1][i%len(m[1]):i%len(m[1])+1], a) + apart
+			}
+			put(bare(line))
+		case "Dl", "Ic", "D1", "IP", "TP":
+			put(bare(strings.Join(arguments(rest), " ")))
+		}
+	}
+	return out
+}
+
+// bare is text without escapes, in which the names of values have brackets.
+func bare(s string) string {
+	return strings.TrimSpace(plain(strings.ReplaceAll(s, `\&`, ""), true))
+}
+
+var (
+	useOf     = regexp.MustCompile(`^(?i:usage|use|or|e\.g\.|example|examples|try):\s*`)
+	prompt    = regexp.MustCompile("^(?:[$%#>]|`|'|\")\\s*")
+	optional  = regexp.MustCompile(`\[[^\[\]]*\]`)
+	valueName = regexp.MustCompile(`^<[^>]*>$|^[A-Z][A-Z0-9_-]+$`)
+	choice    = regexp.MustCompile(`^[{(]?[\w-]+(?:\|[\w-]+)+[})]?$`)
+	wordy     = regexp.MustCompile(`[.,;:!?]$`)
+)
+
+// invocations are the command lines of a program in a line of text: that with which it begins,
+// and that behind a pipe.
+func invocations(program, line string) [][]string {
+	line = prompt.ReplaceAllString(line, "")
+	var out [][]string
+	begins := true
+	for words := range shellCommands(line) {
+		named := len(words) > 0 && (words[0] == program || strings.HasSuffix(words[0], "/"+program))
+		if named && (begins || len(out) > 0 || strings.Contains(line, "|")) {
+			if words = concrete(words[1:]); len(words) > 0 {
+				out = append(out, words)
+			}
+		}
+		begins = false
+	}
+	return out
+}
+
+// concrete makes values of what stands for them, and leaves out what a synopsis calls
+// optional. Words that read like prose are no command line.
+func concrete(words []string) []string {
+	var out []string
+	depth := 0
+	last := ""
+	for _, w := range words {
+		whole := w
+		depth += strings.Count(w, "[") - strings.Count(w, "]")
+		if open := depth > 0 || strings.HasPrefix(w, "[") && depth == 0; open || depth < 0 {
+			depth = max(depth, 0)
+			continue
+		}
+		if w = strings.TrimSuffix(optional.ReplaceAllString(w, ""), "..."); w == "" || strings.ContainsAny(w, "[]") && !strings.Contains(whole, "*") {
+			continue
+		}
+		if choice.MatchString(w) {
+			w, _, _ = strings.Cut(strings.Trim(w, "{}()"), "|")
+		}
+		name, value, joined := strings.Cut(w, "=")
+		switch {
+		case valueName.MatchString(w):
+			w = standIn(w)
+		case joined && strings.HasPrefix(w, "-") && valueName.MatchString(value):
+			w = name + "=" + standIn(value)
+		}
+		out, last = append(out, w), whole
+	}
+	options := slices.ContainsFunc(out, func(w string) bool { return strings.HasPrefix(w, "-") })
+	if n := len(out); options && n > 0 {
+		if w := strings.TrimRight(out[n-1], ".,;:)"); w != "" { // of the sentence around it
+			out[n-1] = w
+		}
+	}
+	if len(out) > maxExampleWords || !options && (len(out) > 8 || wordy.MatchString(last)) {
+		return nil
+	}
+	return out
+}
+
+// standIn is a value for its name.
+func standIn(name string) string {
+	o := mutate.Option{Arity: mutate.NeedsValue, Kind: strings.Trim(name, "<>")}
+	if v := o.Likely(); len(v) > 0 {
+		return v[0]
+	}
+	return mutate.Input
+}
+
+// shellCommands yields the simple commands of a line as a shell would read it, but for
+// expansions: their words, without quotes and redirections.
+func shellCommands(line string) func(yield func([]string) bool) {
+	return func(yield func([]string) bool) {
+		var words []string
+		var word strings.Builder
+		in, skip := false, false // a word; the word names the file of a redirection
+		end := func() {
+			if in && !skip {
+				words = append(words, word.String())
+			}
+			skip = skip && !in
+			word.Reset()
+			in = false
+		}
+		for i := 0; i < len(line); i++ {
+			switch c := line[i]; {
+			case c == ' ' || c == '\t':
+				end()
+			case c == '\'' || c == '"':
+				n := strings.IndexByte(line[i+1:], c)
+				if n < 0 { // an apostrophe
+					word.WriteByte(c)
+					in = true
+					break
+				}
+				word.WriteString(line[i+1 : i+1+n])
+				in = true
+				i += n + 1
+			case c == '\\' && i+1 < len(line):
+				i++
+				word.WriteByte(line[i])
+				in = true
+			case c == '#' && !in:
+				i = len(line)
+			case c == '<' && strings.IndexByte(line[i:], '>') > 1 && !strings.Contains(line[i:i+strings.IndexByte(line[i:], '>')], " <"):
+				n := strings.IndexByte(line[i:], '>') // a placeholder, which may have spaces
+				word.WriteString(strings.ReplaceAll(line[i:i+n+1], " ", "-"))
+				in = true
+				i += n
+			case c == '<' || c == '>':
+				if word.String() == "2" || word.String() == "1" {
+					word.Reset()
+					in = false
+				}
+				end()
+				skip = true
+			case (c == '|' || c == ';' || c == '&') && (in && c == '|' && i+1 < len(line) && line[i+1] != ' '):
+				word.WriteByte(c) // one of several
+			case c == '|' || c == ';' || c == '&':
+				end()
+				if !yield(words) {
+					return
+				}
+				words, skip = nil, false
+			default:
+				word.WriteByte(c)
+				in = true
+			}
+		}
+		end()
+		yield(words)
+	}
+}

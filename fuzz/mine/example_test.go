@@ -1,0 +1,51 @@
+package mine
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestExamplesAreTheCommandLinesOfTheProgram(t *testing.T) {
+	help := `Usage: pack [OPTION]... FILE
+   or: pack -l <archive>
+pack puts many files into one.
+
+Examples:
+  pack -cf archive.pk foo bar  # Create archive.pk from foo and bar.
+  pack -xf archive.pk          # Extract all.
+  $ find . -name '*.c' | pack -T - -cf "my archive.pk" > log 2>&1
+  unpack -x archive.pk
+  -f, --file=ARCHIVE           use ARCHIVE, as pack does
+`
+	page := strings.Join([]string{
+		`.TH PACK 1`, `.SH NAME`, `pack \- an archiver`, `.SH SYNOPSIS`, `.B pack`, `{\-A|\-\-append} \fIarchive\fR [\fIfile\fR...]`,
+		`.SH DESCRIPTION`, `pack is a program that puts files into archives.`, `.B pack \-\-list a.pk.`,
+		`.SH EXAMPLES`, `To see it all:`, `.nf`, `pack \-tv \-\-sort=name a.pk; pack \-d a.pk`, `.fi`, `.SH AUTHOR`, `pack was written by somebody.`,
+	}, "\n")
+	want := []string{
+		"@@", "-l @@", "-cf archive.pk foo bar", "-xf archive.pk", "-T - -cf my archive.pk",
+		"-A @@", "--list a.pk", "-tv --sort=name a.pk", "-d a.pk",
+	}
+	var got []string
+	for _, words := range Examples("pack", []byte(help), []byte(page)) {
+		got = append(got, strings.Join(words, " "))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func FuzzExamples(f *testing.F) {
+	f.Add("  pack -c 'a b' <in >out | pack \\ x [a [b]] {a|b} \"")
+	f.Add(".SH EXAMPLES\n.B pack \\fIa\\fR")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, words := range Examples("pack", []byte(text), []byte(text)) {
+			if len(words) == 0 || len(words) > maxExampleWords || slices.Contains(words, "[") {
+				t.Errorf("%q gives %q", text, words)
+			}
+		}
+	})
+}

@@ -1,0 +1,325 @@
+package fuzz
+
+import (
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+)
+
+// rank is how soon a deliberate run is made. A session may end before all of them are
+// made, so breadth comes before depth: each option once before any of them twice. The
+// zero value is valid: it indexes arrays.
+type rank uint8
+
+// The ranks. Those from rankLate on take turns with draws.
+const (
+	rankBase     rank = iota
+	rankImported      // scenarios of other sessions
+	rankFavoured      // the seeds that the target likes best
+	rankOperands      // files and directories, and what most programs know
+	rankExamples      // command lines that the target's own texts show
+	rankOptions       // each option and each sub-command alone
+
+	rankMoreExamples // those that come later in long texts
+	rankFiles        // each option with a file to work on
+	rankSeeds        // all other seeds
+	rankShown        // options in examples, and with small programs and queries as operands
+	rankWorlds       // other streams, kinds of file, limits, faults
+	rankSub          // each option of a sub-command
+	rankEnv          // variables set and unset
+	rankOperated     // each option with a directory, and with two operands
+	rankValues       // what else is known of the values of options
+	rankSubFiles     // each option of a sub-command with something to work on
+	rankSeedWays     // all other seeds in all other ways
+	rankLarge        // options with much to read, and those that name a program beside those that take an amount
+	rankSignals      // which may cost a time limit each
+	rankWays         // options in all other ways
+	ranks
+
+	rankLate = rankMoreExamples
+)
+
+// favoured is how many of the first seeds, which the target likes best, every
+// second probe is made with.
+const favoured = 4
+
+// firstExamples is how many examples come before all draws: the first of a text are mostly
+// the most usual.
+const firstExamples = 24
+
+// pairs are two files, two directories, one of each, and two symbolic links: what compares,
+// copies or joins does nothing with one operand.
+func pairs(files []File) [][]string {
+	var names, dirs, links []string
+	for _, f := range files {
+		switch f.Kind {
+		case FileRegular:
+			names = append(names, f.Name)
+		case FileSymlink, FileDangling, FileLoop:
+			links = append(links, f.Name)
+		}
+		for d := filepath.Dir(f.Name); ; d = filepath.Dir(d) {
+			dirs = append(dirs, d)
+			if d == "." {
+				break
+			}
+		}
+	}
+	slices.Sort(dirs)
+	dirs = slices.Compact(dirs)
+	if len(names) < 2 || len(dirs) < 2 {
+		return nil
+	}
+	file, dir := names[len(names)-1], dirs[0]
+	out := [][]string{{names[0], file}, {dir, dirs[1]}, {file, dirs[1]}}
+	if n := len(links); n > 1 {
+		out = append(out, []string{links[n-1], links[0]})
+	}
+	return out
+}
+
+// prober puts together what to try of one base scenario.
+type prober struct {
+	o     *Options
+	add   func(rank, Scenario)
+	alone Scenario   // nothing but the words that are never changed
+	ways  []Scenario // to give the target an input
+	light []Seed     // to choose inputs from
+	both  [][]string // two operands
+	turn  int        // of the seeds
+}
+
+// probe lists single variations of a base scenario: words, options and sub-commands,
+// each alone and in all the ways to give the target a seed; variables; worlds.
+func probe(o *Options, base Scenario, add func(rank, Scenario)) {
+	p := prober{o: o, add: add, alone: base, ways: templates(base, o.Fixed), both: pairs(base.Files)}
+	p.alone.Argv = base.Argv[:o.Fixed]
+	p.alone.Stdin, p.alone.Input = StdinNull, nil
+	p.light = slices.DeleteFunc(slices.Clone(o.Seeds), func(s Seed) bool { return s.heavy() })
+	p.variables()
+	surroundings(o, &base, p.ways, p.seed, add)
+	if !o.varies(dimArgv) {
+		return
+	}
+	p.words()
+	for i := range o.Table.Options {
+		p.option(i)
+	}
+	p.commands()
+}
+
+// seed is the next input for a probe.
+func (p *prober) seed() []byte {
+	n := len(p.light)
+	if n == 0 {
+		return nil
+	}
+	p.turn++
+	if p.turn%2 == 0 {
+		return p.light[p.turn/2%min(favoured, n)].Data
+	}
+	return p.light[p.turn/2%n].Data
+}
+
+// try puts words before those of s.
+func (p *prober) try(r rank, s Scenario, words ...string) {
+	s.Argv = slices.Concat(s.Argv[:p.o.Fixed], words, s.Argv[p.o.Fixed:])
+	if s.usesInput() {
+		s.Input = p.seed()
+	}
+	p.add(r, s)
+}
+
+// variables tries common variables unset, and others set.
+func (p *prober) variables() {
+	if !p.o.varies(dimEnv) {
+		return
+	}
+	with := func(env ...string) {
+		s := p.ways[0]
+		s.Env = env
+		p.try(rankEnv, s)
+	}
+	with(mutate.CommonEnv()...)
+	for _, name := range mutate.CommonEnv() {
+		with(name)
+	}
+	for _, entry := range mutate.TellingEnv(p.o.EnvNames) {
+		with(entry)
+	}
+}
+
+// words tries what most programs know, operands, and the examples of the target's own
+// texts, whatever options they use.
+func (p *prober) words() {
+	for _, w := range []string{"--version", "--help", "-h", "--no-such-option"} {
+		p.try(rankOperands, p.alone, w)
+	}
+	for _, pair := range p.both {
+		p.try(rankOperands, p.alone, pair...)
+	}
+	const texts = 32
+	for _, text := range p.o.Table.Texts[:min(len(p.o.Table.Texts), texts)] {
+		p.try(rankShown, p.alone, text, mutate.Input)
+		p.try(rankShown, p.alone, mutate.Input, text)
+	}
+	for i, words := range p.o.Table.Examples {
+		r := rankExamples
+		if i >= firstExamples {
+			r = rankMoreExamples
+		}
+		for _, s := range p.o.staged(p.alone, words) {
+			if s.usesInput() {
+				s.Input = p.seed()
+			}
+			p.add(r, s)
+		}
+	}
+}
+
+// option tries the option with an index.
+func (p *prober) option(i int) {
+	opt := &p.o.Table.Options[i]
+	values := likely(opt)
+	first := opt.Words(values[0])
+	p.try(rankOptions, p.alone, first...)
+	last := len(p.ways) - 1 // an operand, where there can be one
+	p.try(rankFiles, p.ways[last], first...)
+	if len(p.light) > 0 {
+		liked := &p.light[i%min(favoured, len(p.light))]
+		for _, s := range p.ways {
+			if s, ok := named(s, liked); ok {
+				p.try(rankFiles, s, first...)
+			}
+		}
+	}
+	p.shown(i, first)
+	if len(p.both) > 0 {
+		p.try(rankOperated, p.alone, slices.Concat(first, p.both[1][:1])...)
+	}
+	for _, pair := range p.both {
+		p.try(rankOperated, p.alone, slices.Concat(first, pair)...)
+	}
+	for _, v := range values[1:] {
+		p.try(rankValues, p.alone, opt.Words(v)...)
+		p.try(rankValues, p.ways[last], opt.Words(v)...)
+		if len(p.both) > 0 {
+			p.try(rankValues, p.alone, slices.Concat(opt.Words(v), p.both[0])...)
+		}
+	}
+	if opt.Arity == mutate.MayHaveValue {
+		p.try(rankValues, p.ways[last], opt.Name)
+	}
+	p.large(opt, first)
+	for _, v := range values {
+		for _, s := range p.ways[:last] {
+			p.try(rankWays, s, opt.Words(v)...)
+		}
+	}
+	if opt.Arity == mutate.NoValue {
+		for _, name := range p.o.Table.Names {
+			p.try(rankWays, p.alone, slices.Concat(first, []string{name})...)
+		}
+	}
+}
+
+// likely are the values of an option to try, at least one.
+func likely(opt *mutate.Option) []string {
+	values := opt.Likely()
+	switch {
+	case opt.Arity == mutate.NoValue:
+		return []string{""}
+	case len(values) == 0:
+		return []string{"1", mutate.Input}
+	}
+	return values
+}
+
+// shown tries an option in a few examples, which do what the option modifies, and with a small
+// program before the file, as sed(1) and grep(1) want it.
+func (p *prober) shown(i int, words []string) {
+	t := &p.o.Table
+	const each = 3
+	for n := range min(each, len(t.Examples)) {
+		example := t.Examples[(i*each+n)%min(len(t.Examples), firstExamples)]
+		with := slices.Concat(words, example)
+		if n == each-1 || strings.HasPrefix(words[0], "-") && !strings.HasPrefix(words[0], "--") && len(words[0]) > 2 {
+			with = slices.Concat(example, words) // find(1) has its words behind the operands
+		}
+		for _, s := range p.o.staged(p.alone, with) {
+			if s.usesInput() {
+				s.Input = p.seed()
+			}
+			p.add(rankShown, s)
+		}
+	}
+	if len(t.Texts) > 0 {
+		text := t.Texts[i%len(t.Texts)]
+		p.try(rankShown, p.alone, slices.Concat(words, []string{text, mutate.Input})...)
+		if len(t.Names) > 0 {
+			p.try(rankShown, p.alone, slices.Concat(words, []string{text, t.Names[i%len(t.Names)]})...)
+		}
+	}
+}
+
+// large tries an option that takes an amount, or names a program, on the seeds that are large.
+// A program is mostly started when there is much to do, or little to do it with, so it is tried
+// with each amount. The others would cost too much: every such run is slow.
+func (p *prober) large(opt *mutate.Option, words []string) {
+	amount := func(o *mutate.Option) bool { return o.Takes("size") || o.Takes("number") }
+	if !amount(opt) && !opt.Takes("program") {
+		return
+	}
+	for _, seed := range p.o.Seeds {
+		if !seed.heavy() {
+			continue
+		}
+		try := func(words []string) {
+			s := p.ways[len(p.ways)-1]
+			s.Argv = slices.Concat(s.Argv[:p.o.Fixed], words, s.Argv[p.o.Fixed:])
+			s.Input = seed.Data
+			p.add(rankLarge, s)
+		}
+		try(words)
+		for i := range p.o.Table.Options {
+			if other := &p.o.Table.Options[i]; opt.Takes("program") && amount(other) {
+				try(slices.Concat(words, other.Words(likely(other)[0])))
+			}
+		}
+	}
+}
+
+// commands tries each sub-command, and each of its options: the first of all commands
+// before the second of any.
+func (p *prober) commands() {
+	for _, c := range p.o.Table.Commands {
+		words := strings.Fields(c)
+		p.try(rankOptions, p.alone, words...)
+		for _, s := range p.ways {
+			p.try(rankFiles, s, words...)
+		}
+		for _, pair := range p.both {
+			p.try(rankOperated, p.alone, slices.Concat(words, pair)...)
+		}
+	}
+	commands := slices.Sorted(maps.Keys(p.o.Table.Sub))
+	for i, more := 0, true; more; i++ {
+		more = false
+		for _, c := range commands {
+			if i >= len(p.o.Table.Sub[c]) {
+				continue
+			}
+			more = true
+			opt := &p.o.Table.Sub[c][i]
+			words := slices.Concat(strings.Fields(c), opt.Words(likely(opt)[0]))
+			p.try(rankSub, p.alone, words...)
+			p.try(rankSubFiles, p.ways[len(p.ways)-1], words...)
+			if len(p.both) > 0 {
+				p.try(rankSubFiles, p.alone, slices.Concat(words, p.both[0])...)
+			}
+		}
+	}
+}

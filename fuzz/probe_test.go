@@ -1,0 +1,98 @@
+package fuzz
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+)
+
+func TestTheBroadestRunsComeBeforeAllDrawsAndTheOthersTakeTurnsWithThem(t *testing.T) {
+	o := options(t, synthetic{})
+	if err := o.fill(); err != nil {
+		t.Fatal(err)
+	}
+	c := newCoordinator(&o)
+	if err := c.begin(nil); err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	early := slices.IndexFunc(c.plan, func(p planned) bool { return !p.early })
+	if early < 1 || len(c.plan)-early < 10 {
+		t.Fatalf("of %d planned runs %d are early", len(c.plan), early)
+	}
+	alone := map[string]bool{}
+	for _, p := range c.plan[:early] {
+		if c.choose(r, &plugin{}).phase != p.phase {
+			t.Fatal("an early run is not made in its turn")
+		}
+		for _, w := range p.s.Argv[1:] {
+			alone[w] = true
+		}
+	}
+	for i := range o.Table.Options {
+		opt := &o.Table.Options[i]
+		if v := append(opt.Likely(), "1"); !alone[opt.Words(v[0])[0]] {
+			t.Errorf("%s is not tried before all draws", opt.Name)
+		}
+	}
+	for i := range 20 {
+		if j := c.choose(r, &plugin{}); (j.phase == PhaseExplore) != (i%2 == 1) {
+			t.Errorf("run %d after those is for %v", i, j.phase)
+		}
+	}
+}
+
+func TestASessionIsNotSaturatedBeforeItsPlanIsDone(t *testing.T) {
+	o := options(t, synthetic{})
+	o.Confidence, o.Execs = 0.5, 20_000
+	out := run(t, o)
+	if planned := uint64(len(deliberate(&o))); out.Stop != StopSaturated || out.Stats.Runs-out.Stats.Draws < planned {
+		t.Errorf("%v after %d runs, %d of them draws; %d were planned", out.Stop, out.Stats.Runs, out.Stats.Draws, planned)
+	}
+}
+
+func TestExamplesAreCarriedOutWithTheFilesThatTheyName(t *testing.T) {
+	base := Scenario{Argv: target("x"), Files: []File{{Name: "dir/a"}, {Name: "file"}}}
+	seeds := []Seed{{Name: "s", Data: []byte("text")}, {Name: "t", File: "input.tar", Data: []byte("archive")}}
+	for _, c := range []struct {
+		words   []string
+		literal []string // beside the files of base, with their data
+		fitted  []string // nil: there is none
+	}{
+		{[]string{"-v", "--all"}, nil, nil},
+		{[]string{"-c", "new.tar", "/etc/passwd"}, []string{"new.tar=archive"}, []string{"-c", "@@", "dir/a"}},
+		{[]string{"--out=sub/b.txt", "-x"}, []string{"sub/b.txt=text"}, []string{"--out=@@", "-x"}},
+		{[]string{"file", "dir", "dir/a/b"}, nil, []string{"@@", "dir/a", "dir"}}, // there is no room for files of these names
+		{[]string{"build", "12", "../up", "{}", "a b"}, nil, nil},
+	} {
+		o := Options{Fixed: 1, Seeds: seeds, Table: mutate.Table{Commands: []string{"build"}}}
+		got := o.staged(base, c.words)
+		var literal []string
+		for _, f := range got[0].Files[len(base.Files):] {
+			literal = append(literal, f.Name+"="+string(f.Data))
+		}
+		if diff := cmp.Diff(c.literal, literal); diff != "" {
+			t.Errorf("%q: files %s", c.words, diff)
+		}
+		if want := slices.Concat(base.Argv, c.words); !slices.Equal(got[0].Argv, want) {
+			t.Errorf("got %q, want %q", got[0].Argv, want)
+		}
+		var fitted []string
+		if len(got) > 1 {
+			fitted = got[1].Argv[len(base.Argv):]
+		}
+		if diff := cmp.Diff(c.fitted, fitted); diff != "" {
+			t.Errorf("%q: fitted %s", c.words, diff)
+		}
+		for i := range got {
+			got[i].Stdin = StdinNull
+			if err := got[i].Check(); err != nil {
+				t.Errorf("%q: %v", c.words, err)
+			}
+		}
+	}
+}
