@@ -18,6 +18,7 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch/coverage"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
 	"github.com/tjfuzz/tjfuzz/trace"
 	"github.com/tjfuzz/tjfuzz/trace/rawtp"
@@ -97,18 +98,27 @@ func (b *bench) prepare(ctx context.Context, targets, runners *regexp.Regexp) er
 			name   string
 			server bool
 			rung   launch.Rung
+			edges  bool // of the instrumented program
 		}{
-			{"execve", false, 0},
-			{"copies at the entry", true, launch.AtEntry},
-			{"copies at main", true, launch.AtMain},
-			{"copies at the input", true, launch.AtInput},
+			{"execve", false, 0, false},
+			{"copies at the entry", true, launch.AtEntry, false},
+			{"copies at main", true, launch.AtMain, false},
+			{"copies at the input", true, launch.AtInput, false},
+			{"copies of AFL, instrumented", true, launch.AtAFL, true},
 		} {
+			if way.edges && !caged {
+				continue // there are none
+			}
 			name := "tjfuzz, " + way.name
 			if caged {
 				name += ", cage"
 			}
-			all = append(all, runner{name: name, rate: func(ctx context.Context, b *bench, t *target) (float64, error) {
-				return b.executor(ctx, t, launch.Options{ForkServer: way.server, Highest: way.rung}, caged)
+			all = append(all, runner{name: name, instrumented: way.edges, rate: func(ctx context.Context, b *bench, t *target) (float64, error) {
+				o := launch.Options{Program: t.program, ForkServer: way.server, Highest: way.rung}
+				if way.edges {
+					o.Program, o.Coverage = t.instrumented, new(coverage.Map)
+				}
+				return b.executor(ctx, t, o, caged)
 			}})
 		}
 	}
@@ -205,13 +215,13 @@ func (b *bench) executor(ctx context.Context, t *target, o launch.Options, caged
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	o.Program, o.Env = t.program, os.Environ()
+	o.Env = os.Environ()
 	o.Watch = func() (launch.Watcher, error) {
 		s, err := r.Launcher(0)
 		return recorded{s}, err
 	}
 	if caged {
-		o.Cage = &cage.Options{Expose: []string{t.program}}
+		o.Cage = &cage.Options{Expose: []string{o.Program}}
 	}
 	e, err := launch.New(o)
 	if err != nil {
@@ -224,7 +234,7 @@ func (b *bench) executor(ctx context.Context, t *target, o launch.Options, caged
 		for range 1 + random.IntN(4) {
 			input[random.IntN(len(input))] = byte(random.Uint32())
 		}
-		res, err := e.Run(ctx, &fuzz.Scenario{Argv: append([]string{t.program}, t.args...), Stdin: fuzz.StdinNull, Input: input})
+		res, err := e.Run(ctx, &fuzz.Scenario{Argv: append([]string{o.Program}, t.args...), Stdin: fuzz.StdinNull, Input: input})
 		if err == nil && len(res.Seen) == 0 {
 			err = errors.New("nothing was recorded")
 		}
