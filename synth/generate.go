@@ -24,6 +24,8 @@ type Options struct {
 	DenyErrorPath   bool    // do not allow what only runs that crashed, hung or had a fault showed
 	Runtime         string  // a container runtime that loads the filter itself, one of Runtimes; empty for none
 	Args            ArgMode // what the values of arguments that were seen mean for those that were not
+	Portable        bool    // allow what other C libraries and kernels need for the same
+	Tolerate        int     // how many harmless calls may come in where they make whole groups
 	AllowIncomplete bool    // generate although the recorder missed something
 }
 
@@ -94,6 +96,14 @@ func Generate(t *trace.Trace, o Options) (*Policy, error) {
 	all, err := withArguments(t, o.Args, p.Archs, rules, names)
 	if err != nil {
 		return nil, err
+	}
+	if o.Portable {
+		if all, err = portable(all, p.Archs); err != nil {
+			return nil, err
+		}
+	}
+	if o.Tolerate > 0 {
+		all = tolerated(all, p.Archs, o.Tolerate)
 	}
 	p.Groups = Arrange(all)
 	if err := p.Validate(); err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
 
-// GroupKind says which of the two catalogues a group belongs to.
+// GroupKind says which of the catalogues a group belongs to.
 type GroupKind uint8
 
 // The catalogues.
@@ -16,6 +16,7 @@ const (
 	GroupInvalid GroupKind = iota
 	Functional             // one ability; these groups partition the syscall tables
 	Systemd                // systemd's group of that name; these nest and overlap
+	Ability                // one ability with conditions on arguments; these overlap
 )
 
 func (k GroupKind) String() string {
@@ -24,6 +25,8 @@ func (k GroupKind) String() string {
 		return "functional"
 	case Systemd:
 		return "systemd"
+	case Ability:
+		return "ability"
 	}
 	return "invalid"
 }
@@ -34,8 +37,9 @@ type GroupDef struct {
 	Name        string // with the leading @
 	Description string // a fragment, lower case
 	Kind        GroupKind
-	Nested      []string // groups whose members belong to this one too, sorted
-	Members     []string // syscall names, sorted
+	Nested      []string    // groups whose members belong to this one too, sorted
+	Members     []string    // syscall names, sorted
+	Calls       []GroupCall // of an Ability: the members with their conditions
 }
 
 // catalogue is the index over the group tables. It is built once and never changed.
@@ -46,7 +50,7 @@ type catalogue struct {
 
 var groupCatalogue = sync.OnceValue(func() catalogue {
 	c := catalogue{owner: map[string]string{}}
-	c.groups = append(functionalGroups(), systemdGroups()...)
+	c.groups = slices.Concat(functionalGroups(), systemdGroups(), abilityGroups())
 	c.groups = append(c.groups, GroupDef{
 		Name: "@known", Description: "every syscall of the tables", Kind: Systemd,
 		Nested: []string{"@obsolete"}, Members: sysno.NamesKnown(),
@@ -63,7 +67,7 @@ var groupCatalogue = sync.OnceValue(func() catalogue {
 	return c
 })
 
-// Groups lists all groups of both kinds, sorted by name. The caller may change
+// Groups lists all groups of all kinds, sorted by name. The caller may change
 // what it gets.
 func Groups() []GroupDef {
 	groups := slices.Clone(groupCatalogue().groups)

@@ -129,3 +129,64 @@ func TestGroupsHandsOutCopies(t *testing.T) {
 		t.Error("a caller can change the catalogue")
 	}
 }
+
+func TestAbilitiesAreLessThanTheirCalls(t *testing.T) {
+	if n := len(Groups()); n < 100 {
+		t.Errorf("%d groups", n)
+	}
+	for _, g := range Groups() {
+		if g.Kind != Ability {
+			continue
+		}
+		conditions := false
+		seen := map[string]bool{}
+		for _, arch := range sysno.Archs() {
+			clauses, err := g.Clauses(arch)
+			if err != nil {
+				t.Errorf("%v: %v", arch, err)
+			}
+			for _, c := range clauses {
+				name, _ := c.ID.Name()
+				seen[name] = true
+				conditions = conditions || len(c.Args) > 0
+				c.Verdict = Verdict{Action: Allow}
+				if _, err := c.Rules(); err != nil {
+					t.Errorf("%s: %v", g.Name, err)
+				}
+			}
+		}
+		if !conditions {
+			t.Errorf("%s has no condition: it is a functional group", g.Name)
+		}
+		for _, name := range g.Members {
+			if !seen[name] {
+				t.Errorf("%s: no ABI has a clause for %s", g.Name, name)
+			}
+		}
+	}
+}
+
+func TestAnAbilityAdmitsNoDanger(t *testing.T) {
+	for name, want := range map[string]int{"@memory-w-xor-x": 1, "@memory-data": 0, "@thread-create": 0, "@fork": 0, "@terminal-control": 0, "@open-read-only": 0} {
+		g, ok := GroupByName(name)
+		if !ok {
+			t.Fatalf("no %s", name)
+		}
+		clauses, err := g.Clauses(sysno.AMD64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dangers := map[string]bool{}
+		for _, c := range clauses {
+			for _, choice := range c.Args {
+				names, _ := Dangers(c.ID, choice.Index, choice.OneOf)
+				for _, d := range names {
+					dangers[d] = true
+				}
+			}
+		}
+		if len(dangers) != want { // the loader maps code
+			t.Errorf("%s lets through %v", name, dangers)
+		}
+	}
+}

@@ -105,12 +105,14 @@ const (
 	Reachable        // static analysis says so, no run showed it
 	Always           // the kernel, the C library or the vDSO may issue it in any program
 	Runtime          // the container runtime needs it after it loads the filter
+	Portable         // another C library or kernel needs it instead of one that was seen
+	Tolerated        // completes a group, which makes the policy shorter to say
 	Manual           // a person said so
 )
 
 // String is the tier as messages and flags spell it.
 func (t Tier) String() string {
-	names := [...]string{"invalid", "observed", "error-path", "reachable", "always", "runtime", "manual"}
+	names := [...]string{"invalid", "observed", "error-path", "reachable", "always", "runtime", "portable", "tolerated", "manual"}
 	if int(t) < len(names) {
 		return names[t]
 	}

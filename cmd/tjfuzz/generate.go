@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,8 @@ type policyFlags struct {
 	errorPath       string
 	runtime         string
 	args            string
+	portable        bool
+	groups          string
 	allowIncomplete bool
 }
 
@@ -31,6 +34,8 @@ func (p *policyFlags) add(c *cobra.Command) {
 	f.StringVar(&p.errorPath, "error-path", "allow", "what only crashed or hung runs showed: `choice` allow or deny")
 	f.StringVar(&p.runtime, "runtime", "none", "add what a container `runtime` needs to start the program: "+strings.Join(synth.Runtimes(), ", ")+" or none")
 	f.StringVar(&p.args, "args", "off", "hold calls to the enums and flags that were seen: `mode` off, safe (refuse what is dangerous and was not seen) or strict (refuse all that was not seen)")
+	f.BoolVar(&p.portable, "portable", false, "also allow what other C libraries and kernels call for the same, and needs no more trust")
+	f.StringVar(&p.groups, "groups", "exact", "whether calls that were not seen may complete groups: `choice` exact, tolerant or tolerant:N, for at most N (8) calls, none of them dangerous")
 	f.BoolVar(&p.allowIncomplete, "allow-incomplete", false, "generate a profile although the recorder missed something")
 }
 
@@ -47,6 +52,10 @@ func (p *policyFlags) options() (synth.Options, error) {
 	default:
 		return o, fmt.Errorf("--error-path %s is neither allow nor deny", p.errorPath)
 	}
+	o.Portable = p.portable
+	if o.Tolerate, err = parseGroups(p.groups); err != nil {
+		return o, err
+	}
 	if o.Args, err = synth.ParseArgMode(p.args); err != nil {
 		return o, fmt.Errorf("--args: %w", err)
 	}
@@ -57,6 +66,23 @@ func (p *policyFlags) options() (synth.Options, error) {
 		o.Runtime = p.runtime
 	}
 	return o, nil
+}
+
+// parseGroups reads --groups: how many calls may complete groups.
+func parseGroups(word string) (int, error) {
+	const usual, most = 8, 400
+	switch name, number, given := strings.Cut(word, ":"); {
+	case word == "exact":
+		return 0, nil
+	case word == "tolerant":
+		return usual, nil
+	case name == "tolerant" && given:
+		if n, err := strconv.Atoi(number); err == nil && 0 < n && n <= most {
+			return n, nil
+		}
+		return 0, fmt.Errorf("--groups %s: %q is not a number from 1 to %d", word, number, most)
+	}
+	return 0, fmt.Errorf("--groups %s is neither exact nor tolerant", word)
 }
 
 func parseAction(word string) (synth.Verdict, error) {
@@ -83,7 +109,7 @@ func parseAction(word string) (synth.Verdict, error) {
 func newGenerate() *cobra.Command {
 	var p policyFlags
 	var f foreignFlags
-	var out string
+	var out, rollout string
 	c := &cobra.Command{
 		Use:   "generate [flags] EVIDENCE...",
 		Short: "Make a profile from evidence",
@@ -99,6 +125,9 @@ wrote stays: comments, "include" and "manual". enforce and verify take either.`,
   # from what strace recorded
   strace -f -o prog.log ./prog
   tjfuzz generate -o prog.seccomp.json prog.log
+
+  # for a trial, which logs what the profile would refuse
+  tjfuzz generate --rollout jq.trial.json -o jq.json .tjfuzz/jq/evidence.json
 
   # to read, and to edit
   tjfuzz generate -o jq.yaml .tjfuzz/jq/evidence.json
@@ -132,6 +161,10 @@ wrote stays: comments, "include" and "manual". enforce and verify take either.`,
 			if err != nil {
 				return err
 			}
+			early, err := rolloutTo(c, rollout)
+			if err != nil {
+				return err
+			}
 			policy, err := generate(t, o)
 			if err != nil {
 				return err
@@ -140,13 +173,35 @@ wrote stays: comments, "include" and "manual". enforce and verify take either.`,
 			if o.Args != synth.ArgsOff {
 				voiceOf(c, false).say("%s", conditioned(policy))
 			}
+			if err := early(policy); err != nil {
+				return err
+			}
 			return w.write(func(w io.Writer) error { return encode(w, policy) })
 		},
 	}
 	p.add(c)
 	f.add(c)
+	c.Flags().StringVar(&rollout, "rollout", "", "also write to this `file` the same policy for a trial: what it would refuse is logged and carried out")
 	c.Flags().StringVarP(&out, "output", "o", "-", "write the profile to this `file`, - for standard output; a policy in YAML if it ends in .yaml")
 	return c
+}
+
+// rolloutTo is what writes the policy for a trial; nothing, for no path.
+func rolloutTo(c *cobra.Command, path string) (func(*synth.Policy) error, error) {
+	if path == "" {
+		return func(*synth.Policy) error { return nil }, nil
+	}
+	w, err := outputTo(c, path)
+	if err != nil {
+		return nil, err
+	}
+	encode, err := policyWriter(path)
+	if err != nil {
+		return nil, err
+	}
+	return func(p *synth.Policy) error {
+		return w.write(func(w io.Writer) error { return encode(w, p.Rollout()) })
+	}, nil
 }
 
 // generate is synth.Generate with hints and the exit code of incomplete evidence.

@@ -164,7 +164,7 @@ func (r *learned) count(t synth.Tier) int {
 // tiers says on what evidence the rules stand.
 func (r *learned) tiers() string {
 	var parts []string
-	for _, t := range []synth.Tier{synth.Observed, synth.ErrorPath, synth.Runtime} {
+	for _, t := range []synth.Tier{synth.Observed, synth.ErrorPath, synth.Runtime, synth.Portable, synth.Tolerated} {
 		if n := r.count(t); n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %v", n, t))
 		}

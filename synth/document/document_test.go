@@ -85,6 +85,8 @@ func TestRulesSayWhatTheyLookLike(t *testing.T) {
 		{"personality: {personality: {op: '&', mask: 0xff, value: 8}}", "personality", []string{"allow [arg0 & 0xff == 0x8]"}},
 		{"x86_64:read: {}", "read", []string{"allow []"}},
 		{"'@file-lock': {}", "flock", []string{"allow []"}},
+		{"'@socket-pair': {}", "socketpair", []string{"allow [arg0 & 0xffffffff == 0x1]"}},
+		{"'@signal-probe': {then: log}", "kill", []string{"log [arg1 & 0xffffffff == 0x0]"}},
 	} {
 		got := rulesOf(policy(t, begin+"  "+c.rule+"\n"), c.call)
 		if diff := cmp.Diff(c.want, got); diff != "" {

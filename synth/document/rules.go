@@ -70,7 +70,7 @@ func (d *Document) rules(archs []sysno.Arch) ([]placed, error) {
 
 // readRule reads one call, or one group, with what is said of it.
 func readRule(call entry, tier synth.Tier, archs []sysno.Arch, reason string) ([]placed, error) {
-	ids, err := readCall(call.key, archs)
+	calls, err := readCall(call.key, archs)
 	if err != nil {
 		return nil, err
 	}
@@ -115,10 +115,10 @@ func readRule(call entry, tier synth.Tier, archs []sysno.Arch, reason string) ([
 		if len(conditions) > 0 && strings.HasPrefix(call.key.Value, "@") {
 			return nil, at(conditions[0].key, "write the calls that it is for", "a group has no argument %q", conditions[0].key.Value)
 		}
-		for _, id := range ids {
-			clause.ID, clause.Args = id, nil
+		for _, of := range calls {
+			clause.ID, clause.Args = of.ID, of.Args
 			for _, f := range conditions {
-				choice, err := readChoice(id, f)
+				choice, err := readChoice(of.ID, f)
 				if err != nil {
 					return nil, err
 				}
@@ -136,18 +136,16 @@ func readRule(call entry, tier synth.Tier, archs []sysno.Arch, reason string) ([
 	return rules, nil
 }
 
-// readCall finds the syscalls that a key stands for.
-func readCall(n *yaml.Node, archs []sysno.Arch) ([]sysno.ID, error) {
+// readCall finds the syscalls that a key stands for, with the conditions of a group.
+func readCall(n *yaml.Node, archs []sysno.Arch) ([]synth.Clause, error) {
 	name, err := word(n)
 	if err != nil {
 		return nil, err
 	}
-	names := []string{name}
 	if strings.HasPrefix(name, "@") {
-		if names = synth.Expand(name); names == nil {
-			return nil, at(n, "'tjfuzz groups' lists them", "there is no group %s", name)
-		}
-	} else if prefix, _, ok := strings.Cut(name, ":"); ok {
+		return readGroup(n, name, archs)
+	}
+	if prefix, _, ok := strings.Cut(name, ":"); ok {
 		id, err := sysno.Parse(archs[0], name)
 		if err != nil {
 			return nil, at(n, "", "%v", err)
@@ -155,21 +153,16 @@ func readCall(n *yaml.Node, archs []sysno.Arch) ([]sysno.ID, error) {
 		if !slices.Contains(archs, id.Arch) {
 			return nil, at(n, `add it to "architectures", or remove the rule`, "the policy does not list %s", prefix)
 		}
-		return []sysno.ID{id}, nil
+		return []synth.Clause{{ID: id}}, nil
 	}
-	var ids []sysno.ID
-	for _, name := range names {
-		for _, a := range archs {
-			if id, ok := sysno.Lookup(a, name); ok {
-				ids = append(ids, id)
-			}
+	var calls []synth.Clause
+	for _, a := range archs {
+		if id, ok := sysno.Lookup(a, name); ok {
+			calls = append(calls, synth.Clause{ID: id})
 		}
 	}
-	if len(ids) > 0 {
-		return ids, nil
-	}
-	if strings.HasPrefix(name, "@") {
-		return nil, at(n, "remove it", "none of %v has a call of %s", archs, name)
+	if len(calls) > 0 {
+		return calls, nil
 	}
 	_, err = sysno.Parse(archs[0], name)
 	if err == nil { // "$257", which Lookup does not take
@@ -180,6 +173,25 @@ func readCall(n *yaml.Node, archs []sysno.Arch) ([]sysno.ID, error) {
 		return nil, at(n, fmt.Sprintf(`remove it, or add %v to "architectures"`, unknown.Elsewhere[0]), "%v", err)
 	}
 	return nil, at(n, "", "%v", err)
+}
+
+func readGroup(n *yaml.Node, name string, archs []sysno.Arch) ([]synth.Clause, error) {
+	g, ok := synth.GroupByName(name)
+	if !ok {
+		return nil, at(n, "'tjfuzz groups' lists them", "there is no group %s", name)
+	}
+	var calls []synth.Clause
+	for _, a := range archs {
+		clauses, err := g.Clauses(a)
+		if err != nil {
+			return nil, at(n, "", "%v", err)
+		}
+		calls = append(calls, clauses...)
+	}
+	if len(calls) == 0 {
+		return nil, at(n, "remove it", "none of %v has a call of %s", archs, name)
+	}
+	return calls, nil
 }
 
 // readChoice reads what an argument may be.
