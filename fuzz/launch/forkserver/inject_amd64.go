@@ -21,18 +21,22 @@ func stub(resume uint64) []byte {
 	return binary.LittleEndian.AppendUint64(bytes.Clone(code[:end]), resume)
 }
 
-// The private page begins with the registers of the snapshot; stub_amd64.s has the
-// same offsets. The last script lies in it.
+// The private memory begins with the registers of the snapshot; stub_amd64.s has the
+// same offsets.
 const (
 	privateShared  = 256
 	privateControl = 264
-	privateWord    = 272
-	privateLast    = 296
-	privateLastLen = 304
-	privatePids    = 312
-	privateOne     = 320
-	privateCalls   = 512
-	pageSize       = 4096
+	privateTell    = 272
+	privatePids    = 280
+	privateOne     = 288
+	privateWord    = 304 // the report of a copy, in which it asks nothing any more
+
+	// what a copy gives recvmsg(2), from privateMessage on
+	privateVector = 384
+	privateByte   = 400
+	privateRights = 408
+
+	pageSize = 4096
 )
 
 // Keys of the auxiliary vector, see getauxval(3).
@@ -225,7 +229,7 @@ func (s *Server) settle(t tracee, st *state, join *Call, numbered bool) error {
 	}
 	regs.Orig_rax = ^uint64(0)
 	const anonymous = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS
-	private, err := t.call(unix.SYS_MMAP, 0, pageSize, unix.PROT_READ|unix.PROT_WRITE, anonymous, ^uintptr(0))
+	private, err := t.call(unix.SYS_MMAP, 0, privateSize, unix.PROT_READ|unix.PROT_WRITE, anonymous, ^uintptr(0))
 	if err != nil {
 		return fmt.Errorf("map the stub's data: %w", err)
 	}
@@ -237,10 +241,13 @@ func (s *Server) settle(t tracee, st *state, join *Call, numbered bool) error {
 	if err != nil {
 		return fmt.Errorf("map the shared pages: %w", err)
 	}
-	if _, err := t.call(unix.SYS_CLOSE, sharedFD); err != nil {
-		return fmt.Errorf("close the shared pages: %w", err)
+	if _, err := t.call(unix.SYS_MADVISE, shared, sharedSize, unix.MADV_DONTFORK); err != nil {
+		return fmt.Errorf("keep copies from the shared pages: %w", err)
 	}
-	s.at = shared
+	if err := s.settleDescriptors(t, numbered); err != nil {
+		return err
+	}
+	s.private = private
 
 	word := private + privateWord
 	ask := func(nr uintptr, args ...uintptr) (uint64, error) {
@@ -269,23 +276,24 @@ func (s *Server) settle(t tracee, st *state, join *Call, numbered bool) error {
 	copy(page, unsafe.Slice((*byte)(unsafe.Pointer(&regs)), unsafe.Sizeof(regs)))
 	put := func(at int, v uintptr) { binary.LittleEndian.PutUint64(page[at:], uint64(v)) }
 	put(privateShared, shared)
-	put(privateControl, controlFD)
-	last, n, err := lastScript(private+privateCalls, shared, uintptr(robust), st.blocked, join)
-	if err != nil {
-		return err
-	}
-	put(privateLast, private+privateCalls)
-	put(privateLastLen, uintptr(n))
+	put(privateControl, uintptr(s.control))
+	put(privateTell, uintptr(s.shared))
 	if numbered {
-		put(privatePids, pidsFD)
+		put(privatePids, uintptr(s.pids))
 		page[privateOne] = '1' // the number before that of the first copy
 	}
-	copy(page[privateCalls:], last)
+	// struct msghdr: no name, one vector, control data, flags.
+	for i, v := range []uintptr{0, 0, private + privateVector, 1, private + privateRights, privateScript - privateRights, 0} {
+		put(privateMessage+8*i, v)
+	}
+	put(privateVector, private+privateByte)
+	put(privateVector+8, 1)
+	s.last = lastScript(uintptr(robust), st.blocked, join)
 	if _, err := unix.PtracePokeData(t.pid, private, page); err != nil {
 		return fmt.Errorf("write the stub's data: %w", err)
 	}
 	if numbered {
-		if _, err := t.call(unix.SYS_PWRITE64, pidsFD, private+privateOne, 1, 0); err != nil {
+		if _, err := t.call(unix.SYS_PWRITE64, uintptr(s.pids), private+privateOne, 1, 0); err != nil {
 			return ineligible("the numbers of its processes cannot be reset: " + err.Error())
 		}
 	}
@@ -306,6 +314,31 @@ func (s *Server) settle(t tracee, st *state, join *Call, numbered bool) error {
 	}
 	if err := unix.PtraceDetach(t.pid); err != nil {
 		return fmt.Errorf("let the server go: %w", err)
+	}
+	return nil
+}
+
+// settleDescriptors gives the server's descriptors the numbers that their counterparts
+// have in this process: a copy, which gets those that it is passed by the numbers that
+// they have here, gets none in their place, and where these numbers are small a table of
+// descriptors is quickly copied.
+func (s *Server) settleDescriptors(t tracee, numbered bool) error {
+	own := map[int]int{controlFD: s.control, passFD: s.pass, sharedFD: s.shared}
+	if numbered {
+		own[pidsFD] = s.pids
+	}
+	for from, to := range own {
+		if to >= transit {
+			return fmt.Errorf("give the server its descriptors: %d is too high", to)
+		}
+		if _, err := t.call(unix.SYS_DUP3, uintptr(from), uintptr(to), unix.O_CLOEXEC); err != nil {
+			return fmt.Errorf("give the server its descriptors: %w", err)
+		}
+		s.occupied = append(s.occupied, to)
+	}
+	s.occupied = append(s.occupied, s.inherited...)
+	if _, err := t.call(unix.SYS_CLOSE_RANGE, controlFD, pidsFD, 0); err != nil {
+		return fmt.Errorf("close the server's descriptors: %w", err)
 	}
 	return nil
 }

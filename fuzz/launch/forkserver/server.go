@@ -13,6 +13,7 @@
 package forkserver
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -68,18 +69,22 @@ type Server struct {
 	process *spawn.Process
 	ended   bool
 	memory  []byte  // shared with the server
-	at      uintptr // where the server has it
+	private uintptr // where the server has its own
 	tid     uint64  // where the program's C library keeps the id of its thread, 0 without
-	control int
-	pass    int
+	last    spawn.Script
+	image   []byte // of what copies do, as the server has it
 	edges   []byte // the map that copies count in
 	counted int    // bytes of it that are used
 
+	// Each has the same number in the server, as soon as that can make copies.
+	control, pass, shared, pids int
+
 	inherited []int // descriptors above 2 that the program has from whoever started tjfuzz
+	occupied  []int // all that the server has above 2
 }
 
-// The descriptors of the server, which copies close. Below them are those that a copy
-// gets, in the places of the ones of tjfuzz, and above all: those on their way there.
+// The descriptors of the server while it is still the program, which is not to find them
+// where it opens others, and above all: those of a copy on their way to their places.
 const (
 	controlFD = 1000 + iota
 	passFD
@@ -90,23 +95,26 @@ const (
 	transit = 900
 )
 
-const sharedSize = 128 << 10
+const (
+	sharedSize  = 128 << 10
+	privateSize = sharedSize // so that there is room for what was made in the shared pages
+)
 
-// The shared pages. stub_amd64.s knows the offsets in the header.
+// The shared pages. stub_amd64.s knows the offsets.
 type header struct {
-	birth           uint64 // flags of clone(2)
-	tid             uint64
-	world, nWorld   uint64
-	target, nTarget uint64
-	report          spawn.Report
+	birth   uint64 // flags of clone(2)
+	tid     uint64
+	calls   uint64
+	bytes   uint64 // of the image of them, or 0 where the server has it
+	report  spawn.Report
+	scratch [2]uint64 // of the server
 }
 
+// Parts of the shared pages and of what the server has for itself.
 const (
-	messageAt = 128 // what the copy gives recvmsg(2)
-	vectorAt  = 192
-	byteAt    = 208
-	rightsAt  = 256
-	scriptsAt = 1024
+	sharedScript   = 1024
+	privateScript  = 1024 // what a copy does
+	privateMessage = 320  // what it gives recvmsg(2)
 )
 
 // Start executes a program and makes it a server, which is the init of its copies: in a
@@ -115,21 +123,19 @@ const (
 // orphans. The spec has no execve and no Init. The error is ErrIneligible where the
 // program is the reason. The calling goroutine must be locked to its thread until Close.
 func Start(spec *spawn.Spec, o Options) (_ *Server, err error) {
-	s := &Server{control: -1, pass: -1}
+	s := &Server{control: -1, pass: -1, shared: -1, pids: -1}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	memory, err := unix.MemfdCreate("scripts", unix.MFD_CLOEXEC)
-	if err != nil {
+	if s.shared, err = unix.MemfdCreate("scripts", unix.MFD_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("make the shared pages: %w", err)
 	}
-	defer unix.Close(memory)
-	if err := unix.Ftruncate(memory, sharedSize); err != nil {
+	if err := unix.Ftruncate(s.shared, sharedSize); err != nil {
 		return nil, fmt.Errorf("make the shared pages: %w", err)
 	}
-	if s.memory, err = unix.Mmap(memory, 0, sharedSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+	if s.memory, err = unix.Mmap(s.shared, 0, sharedSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
 		return nil, fmt.Errorf("map the shared pages: %w", err)
 	}
 	var control, pass [2]int
@@ -149,7 +155,7 @@ func Start(spec *spawn.Spec, o Options) (_ *Server, err error) {
 	own.Target.Append(&spec.Target)
 	own.Target.Dup(control[1], controlFD)
 	own.Target.Dup(pass[1], passFD)
-	own.Target.Dup(memory, sharedFD)
+	own.Target.Dup(s.shared, sharedFD)
 	if o.Edges != 0 {
 		area, err := s.mapEdges()
 		if err != nil {
@@ -159,14 +165,13 @@ func Start(spec *spawn.Spec, o Options) (_ *Server, err error) {
 		own.Target.Dup(area, edgesFD)
 	}
 	if spec.Namespaces&unix.CLONE_NEWPID != 0 {
-		pids, err := elsewhere(func() (int, error) {
+		s.pids, err = elsewhere(func() (int, error) {
 			return unix.Open("/proc/sys/kernel/ns_last_pid", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 		})
 		if err != nil {
 			return nil, fmt.Errorf("open ns_last_pid: %w", err)
 		}
-		defer unix.Close(pids)
-		own.Target.Dup(pids, pidsFD)
+		own.Target.Dup(s.pids, pidsFD)
 	} else {
 		own.Target.Call("adopt orphans", unix.SYS_PRCTL, unix.PR_SET_CHILD_SUBREAPER, 1)
 	}
@@ -186,11 +191,13 @@ func (s *Server) Spec(spec *spawn.Spec) *spawn.Spec {
 	r.World, r.Target = spawn.Script{}, spawn.Script{}
 	fds := descriptors(spec)
 	w := &r.World
-	w.Call("receive descriptors", unix.SYS_RECVMSG, passFD, s.at+messageAt, 0)
+	if len(fds) > 0 {
+		w.Call("receive descriptors", unix.SYS_RECVMSG, uintptr(s.pass), s.private+privateMessage, 0)
+	}
 	received := make([]int, len(fds))
 	lowest := 2
 	for i := range fds {
-		for lowest++; slices.Contains(s.inherited, lowest); lowest++ {
+		for lowest++; slices.Contains(s.occupied, lowest); lowest++ {
 		}
 		received[i] = lowest
 	}
@@ -227,21 +234,18 @@ func descriptors(spec *spawn.Spec) []int {
 	return both.Descriptors()
 }
 
-// lastScript is what a copy does when it has nothing of tjfuzz left but the stub. It
-// will lie at an address in private memory.
-func lastScript(at, shared, robust uintptr, blocked uint64, join *Call) (image []byte, calls int, err error) {
+// lastScript is what a copy does when it has nothing of tjfuzz left but the stub: nobody
+// can be told that it fails, and it does not.
+func lastScript(robust uintptr, blocked uint64, join *Call) (s spawn.Script) {
 	const robustSize = 24 // sizeof(struct robust_list_head)
-	var s spawn.Script
-	s.Call("unmap the shared pages", unix.SYS_MUNMAP, shared, sharedSize)
 	if robust != 0 {
-		s.Call("set the list of robust mutexes", unix.SYS_SET_ROBUST_LIST, robust, robustSize)
+		s.Try("set the list of robust mutexes", unix.SYS_SET_ROBUST_LIST, robust, robustSize)
 	}
-	s.Call("unblock signals", unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, spawn.Struct(&s, &blocked), 0, 8)
+	s.Try("unblock signals", unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, spawn.Struct(&s, &blocked), 0, 8)
 	if join != nil {
-		s.Call("join the record", join.NR, join.Args[:]...)
+		s.Try("join the record", join.NR, join.Args[:]...)
 	}
-	image, err = s.Image(at)
-	return image, s.Len(), err
+	return s
 }
 
 // Report implements [spawn.Forker].
@@ -264,8 +268,10 @@ func (s *Server) Fork(spec *spawn.Spec) (status int, err error) {
 			return -1, fmt.Errorf("pass descriptors to the fork server: %d is too high", fd)
 		}
 	}
-	if err := unix.Sendmsg(s.pass, []byte{0}, unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL); err != nil {
-		return -1, fmt.Errorf("pass descriptors to the fork server: %w", err)
+	if len(fds) > 0 {
+		if err := unix.Sendmsg(s.pass, []byte{0}, unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL); err != nil {
+			return -1, fmt.Errorf("pass descriptors to the fork server: %w", err)
+		}
 	}
 	if err := again(func() error { return unix.Send(s.control, []byte{0}, unix.MSG_NOSIGNAL) }); err != nil {
 		return -1, fmt.Errorf("ask the fork server: %w", err)
@@ -282,27 +288,22 @@ func (s *Server) order(spec *spawn.Spec) error {
 	if s.tid != 0 {
 		h.birth = unix.CLONE_CHILD_SETTID | unix.CLONE_CHILD_CLEARTID
 	}
-	at := uintptr(scriptsAt)
-	for _, part := range []struct {
-		script     *spawn.Script
-		where, len *uint64
-	}{{&spec.World, &h.world, &h.nWorld}, {&spec.Target, &h.target, &h.nTarget}} {
-		image, err := part.script.Image(s.at + at)
-		if err != nil {
-			return fmt.Errorf("prepare a copy: %w", err)
-		}
-		if uintptr(len(image)) > sharedSize-at {
-			return fmt.Errorf("prepare a copy: no room for %d bytes of calls", len(image))
-		}
-		*part.where, *part.len = uint64(s.at+at), uint64(part.script.Len())
-		at += uintptr(copy(s.memory[at:], image))
+	var all spawn.Script
+	all.Append(&spec.World)
+	all.Append(&spec.Target)
+	all.Append(&s.last)
+	image, err := all.Image(s.private + privateScript)
+	if err != nil {
+		return fmt.Errorf("prepare a copy: %w", err)
 	}
-	put := func(at uintptr, words ...uintptr) {
-		copy(unsafe.Slice((*uintptr)(unsafe.Pointer(&s.memory[at])), len(words)), words)
+	if bytes.Equal(image, s.image) {
+		return nil
 	}
-	// struct msghdr: no name, one vector, control data, flags.
-	put(messageAt, 0, 0, s.at+vectorAt, 1, s.at+rightsAt, scriptsAt-rightsAt, 0)
-	put(vectorAt, s.at+byteAt, 1)
+	if len(image) > sharedSize-sharedScript {
+		return fmt.Errorf("prepare a copy: no room for %d bytes of calls", len(image))
+	}
+	h.calls, h.bytes = uint64(all.Len()), uint64(copy(s.memory[sharedScript:], image))
+	s.image = image
 	return nil
 }
 
@@ -337,7 +338,7 @@ func (s *Server) Close() error {
 	if s.process != nil {
 		errs = append(errs, s.End())
 	}
-	for _, fd := range []int{s.control, s.pass} {
+	for _, fd := range []int{s.control, s.pass, s.shared, s.pids} {
 		if fd >= 0 {
 			errs = append(errs, os.NewSyscallError("close", unix.Close(fd)))
 		}

@@ -1,8 +1,10 @@
 #include "textflag.h"
 
 // What the server runs in place of the program. It is copied into the server, so it
-// may use no address but those that it finds by R15, the private page; see inject_amd64.go
-// for it and header for the shared pages. No instruction of it touches what a system call does
+// may use no address but those that it finds by R15, the private memory; see inject_amd64.go
+// for that and header for the shared pages, which copies have not. A page that a copy or its server
+// writes to is copied, which costs more than some system calls: so the server writes to
+// the shared pages, and the copy to registers. No instruction touches what a system call does
 // not: the floating point state and the segments are the program's all the time.
 
 #define SYS_READ 0
@@ -19,23 +21,23 @@
 #define P_RSP 152
 #define P_SHARED 256
 #define P_CONTROL 264
-#define P_WORD 272
-#define P_STATUS 280
-#define P_COUNT 288
-#define P_LAST 296
-#define P_LASTLEN 304
-#define P_PIDS 312
-#define P_ONE 320
+#define P_TELL 272
+#define P_PIDS 280
+#define P_ONE 288
+#define P_CALLS 296
+#define P_REPORT 304
+#define P_SCRIPT 1024
 #define P_END 4096
 
 #define S_BIRTH 0
 #define S_TID 8
-#define S_WORLD 16
-#define S_WORLDLEN 24
-#define S_TARGET 32
-#define S_TARGETLEN 40
-#define S_STEP 48
-#define S_ERRNO 52
+#define S_CALLS 16
+#define S_BYTES 24
+#define S_STEP 32
+#define S_ERRNO 36
+#define S_WORD 40
+#define S_STATUS 48
+#define S_SCRIPT 1024
 
 #define WNOHANG 1
 #define WALL 0x40000000
@@ -48,13 +50,26 @@ TEXT stub<>(SB), NOSPLIT|NOFRAME, $0-0
 serve: // a byte for each child; at the end of the stream, the end
 	MOVQ $SYS_READ, AX
 	MOVQ P_CONTROL(R15), DI
-	LEAQ P_WORD(R15), SI
+	LEAQ S_WORD(R14), SI
 	MOVQ $1, DX
 	SYSCALL
 	CMPQ AX, $EINTR
 	JEQ  serve
 	CMPQ AX, $1
 	JNE  leave
+
+	// What copies are to do, where that is something else than before.
+	MOVQ S_BYTES(R14), CX
+	TESTQ CX, CX
+	JEQ  number
+	LEAQ S_SCRIPT(R14), SI
+	LEAQ P_SCRIPT(R15), DI
+	CLD
+	REP; MOVSB
+	MOVQ S_CALLS(R14), AX
+	MOVQ AX, P_CALLS(R15)
+
+number:
 	MOVQ P_PIDS(R15), DI
 	TESTQ DI, DI
 	JEQ  fork
@@ -83,7 +98,7 @@ fork:
 reap: // all that the copy leaves is adopted
 	MOVQ $SYS_WAIT4, AX
 	MOVQ $-1, DI
-	LEAQ P_WORD(R15), SI
+	LEAQ S_WORD(R14), SI
 	MOVQ R13, DX
 	XORL R10, R10
 	SYSCALL
@@ -95,10 +110,10 @@ reap: // all that the copy leaves is adopted
 	JEQ  left
 	CMPQ AX, R12
 	JNE  reap
-	MOVL P_WORD(R15), AX
+	MOVL S_WORD(R14), AX
 	CMPB AX, $STOPPED
 	JEQ  reap
-	MOVL AX, P_STATUS(R15)
+	MOVL AX, S_STATUS(R14)
 	MOVL $4, R8
 	MOVQ $(WALL|WNOHANG), R13 // mostly nothing is left, and one message does
 	JMP  reap
@@ -121,7 +136,7 @@ end: // one byte more
 tell:
 	MOVQ $SYS_WRITE, AX
 	MOVQ P_CONTROL(R15), DI
-	LEAQ P_STATUS(R15), SI
+	LEAQ S_STATUS(R14), SI
 	MOVQ R8, DX
 	SYSCALL
 	CMPQ AX, $EINTR
@@ -140,17 +155,13 @@ leave:
 	JMP  leave
 
 born:
-	XORL BX, BX // which script: 0 world, 1 target, 2 last
-	MOVQ S_WORLD(R14), R13
-	MOVQ S_WORLDLEN(R14), R12
-
-script:
+	LEAQ P_SCRIPT(R15), R13
+	MOVQ P_CALLS(R15), R12
 	XORL BP, BP // the result of the call before
 
 call:
 	TESTQ R12, R12
-	JEQ  done
-	INCL P_COUNT(R15)
+	JEQ  resume
 	MOVQ 8(R13), DI
 	CMPQ DI, $LAST
 	JNE  arguments
@@ -165,38 +176,31 @@ arguments:
 	MOVQ 48(R13), R9
 	SYSCALL
 	MOVQ AX, BP
-	CMPL BX, $2 // of the last script nothing can be told: what is shared is gone
-	JEQ  next
 	CMPQ AX, $-4095
 	JCS  next
 	CMPB 56(R13), $0
-	JNE  next
-
-failed:
-	NEGL AX
-	MOVL AX, S_ERRNO(R14)
-	MOVL P_COUNT(R15), AX
-	MOVL AX, S_STEP(R14)
-	JMP  leave
+	JEQ  failed
 
 next:
 	ADDQ $64, R13
 	DECQ R12
 	JMP  call
 
-done:
-	INCL BX
-	CMPL BX, $2
-	JEQ  last
-	JGT  resume
-	MOVQ S_TARGET(R14), R13
-	MOVQ S_TARGETLEN(R14), R12
-	JMP  script
-
-last: // lies in the private page, because it unmaps the shared ones
-	MOVQ P_LAST(R15), R13
-	MOVQ P_LASTLEN(R15), R12
-	JMP  script
+failed: // is told by way of the file of which the shared pages are
+	NEGL AX
+	MOVL AX, (P_REPORT+4)(R15)
+	LEAQ P_SCRIPT(R15), CX
+	SUBQ CX, R13
+	SHRQ $6, R13
+	INCL R13
+	MOVL R13, P_REPORT(R15)
+	MOVQ $SYS_PWRITE64, AX
+	MOVQ P_TELL(R15), DI
+	LEAQ P_REPORT(R15), SI
+	MOVQ $8, DX
+	MOVQ $S_STEP, R10
+	SYSCALL
+	JMP  leave
 
 resume: // the registers lie as in struct user_regs_struct
 	LEAQ P_END(R15), SP
