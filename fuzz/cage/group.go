@@ -23,6 +23,7 @@ type group struct {
 	claims   []*claim.Claim // on dirs
 	roots    []*os.File     // "tasks" of the v1 trees' roots, for the way back
 	used     *os.File       // where the kernel counts CPU time, nil where it does not
+	usedFD   int            // its descriptor, for which os.File makes a system call each time
 	fd       int            // of a v2 group, else 0
 	warnings []string
 }
@@ -54,7 +55,7 @@ func newGroup(l Limits) (*group, error) {
 		}
 		if c.file == "" {
 			// Without it, the clock on the wall has to do.
-			g.used, _ = os.Open(filepath.Join(dir, "cpuacct.usage"))
+			g.count(filepath.Join(dir, "cpuacct.usage"))
 			continue
 		}
 		if err != nil {
@@ -97,17 +98,23 @@ func (g *group) unified(name string, l Limits) {
 	}
 	if err == nil {
 		g.fd, err = unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		g.used, _ = os.Open(filepath.Join(dir, "cpu.stat"))
+		g.count(filepath.Join(dir, "cpu.stat"))
 	}
 	if err != nil {
 		g.warnings = []string{fmt.Sprintf("memory and the number of processes of a target are bounded by time only: %v", err)}
 	}
 }
 
+func (g *group) count(path string) {
+	if g.used, _ = os.Open(path); g.used != nil {
+		g.usedFD = int(g.used.Fd())
+	}
+}
+
 // cpuTime is what all processes of the group have ever used.
 func (g *group) cpuTime() time.Duration {
 	var buf [256]byte
-	n, _ := unix.Pread(int(g.used.Fd()), buf[:], 0) // ReadAt would look for the end, too
+	n, _ := unix.Pread(g.usedFD, buf[:], 0) // ReadAt would look for the end, too
 	text, unit := string(buf[:max(0, n)]), time.Nanosecond
 	if _, rest, ok := strings.Cut(text, "usage_usec "); ok { // v2
 		text, unit = rest, time.Microsecond

@@ -2,11 +2,7 @@ package launch
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/aflserver"
@@ -43,14 +39,13 @@ func (v *servers) startAFL(c *class, s *fuzz.Scenario) (err error) {
 	if made.world, err = v.e.cage.NewLastingWorld(); err != nil {
 		return err
 	}
-	st, err := v.e.stage(s, made.world)
+	st, err := v.e.stage(s, made.world, nil)
 	if err != nil {
 		return err
 	}
-	made.streams, st.streams = st.streams, nil
 	defer st.close()
 	spec := made.world.Spec()
-	made.streams.install(&spec.Target)
+	st.streams.install(&spec.Target)
 	if err := watch.Begin(spec); err != nil {
 		return err
 	}
@@ -71,63 +66,21 @@ func (v *servers) startAFL(c *class, s *fuzz.Scenario) (err error) {
 	// What the program does before copies begin it does in every run. What AFL's runtime does
 	// there beside, greeting and mapping, it does for a fuzzer only.
 	c.startup = common(seen, c.always)
-	if made.flags, err = made.streams.flags(); err != nil {
-		return err
-	}
 	if err := made.equip(s); err != nil {
 		return err
 	}
+	if made.kept, err = keep(st.streams, s); err != nil {
+		return err
+	}
+	made.bound = true
 	c.server = made
 	return nil
 }
 
-// restream prepares a run that has the streams of its server.
-func (e *Exec) restream(from *server, s *fuzz.Scenario) (*stage, error) {
-	if err := from.rewrite(s.Input); err != nil {
-		return nil, err
-	}
-	if err := from.streams.rewind(s); err != nil {
-		return nil, fmt.Errorf("rewind the streams: %w", err)
-	}
-	return &stage{place: from.world, lasts: true, standing: from.streams}, nil
-}
-
-// rewind makes files of which all runs have the same description begin anew.
-func (st *streams) rewind(s *fuzz.Scenario) error {
-	begin := func(f io.Seeker) error {
-		_, err := f.Seek(0, io.SeekStart)
-		return err
-	}
-	if s.Stdin == fuzz.StdinFile {
-		in := st.of[0]
-		if err := in.Truncate(int64(len(s.Input))); err != nil {
-			return err
-		}
-		if _, err := in.WriteAt(s.Input, 0); err != nil {
-			return err
-		}
-		if err := begin(in); err != nil {
-			return err
-		}
-	}
-	return errors.Join(st.output.Truncate(0), begin(st.output))
-}
-
-// flags are those of the open file descriptions, which all runs share.
-func (st *streams) flags() (flags [3]int, err error) {
-	for fd, f := range st.of {
-		if flags[fd], err = unix.FcntlInt(f.Fd(), unix.F_GETFL, 0); err != nil {
-			return flags, fmt.Errorf("look at the streams: %w", err)
-		}
-	}
-	return flags, nil
-}
-
-// meddles reports whether a call can change a server that is no more than its copies are,
-// or what a copy shares with it.
+// meddles reports whether a call can change a server that is no more than its copies are.
 func meddles(id sysno.ID) bool {
 	switch name, _ := id.Name(); name {
-	case "ptrace", "process_vm_writev", "flock":
+	case "ptrace", "process_vm_writev":
 		return true
 	}
 	return false

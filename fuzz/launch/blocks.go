@@ -97,7 +97,7 @@ func (v *servers) covered(ctx context.Context, c *class, s *fuzz.Scenario) (r *f
 			return r, fresh, err
 		}
 		if c.server == nil { // the run left something before it came to a breakpoint
-			v.start(c, s)
+			v.e.onThread(func() { v.start(c, s) })
 			continue
 		}
 		blocks, err := v.trace(ctx, c, s)

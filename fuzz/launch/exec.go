@@ -59,28 +59,18 @@ type Options struct {
 // [fuzz.Executor]; its methods may not be called concurrently.
 type Exec struct {
 	opts      Options
-	jobs      chan job
+	jobs      chan func()
 	done      chan struct{}
 	cancel    int  // eventfd that ends the wait for a run
 	cancelled bool // it has done so
 	cage      *cage.Cage
 	room      string // where the directories of runs without a cage are made
 	claim     *claim.Claim
+	watch     Watcher  // nil: nothing is recorded
 	copies    *servers // nil: all runs are by execve
 	warn      []string
 	can       fuzz.Abilities
 	output    []byte
-}
-
-type job struct {
-	ctx      context.Context
-	scenario *fuzz.Scenario
-	reply    chan<- outcome
-}
-
-type outcome struct {
-	result *fuzz.Result
-	err    error
 }
 
 // New starts an executor.
@@ -95,7 +85,7 @@ func New(o Options) (*Exec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make an eventfd: %w", err)
 	}
-	e := &Exec{opts: o, jobs: make(chan job), done: make(chan struct{}), cancel: cancel}
+	e := &Exec{opts: o, jobs: make(chan func()), done: make(chan struct{}), cancel: cancel}
 	dir := ""
 	if o.Cage != nil {
 		dir = o.Cage.Dir
@@ -149,15 +139,32 @@ func (e *Exec) Run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, error) 
 		defer close(told)
 		_, _ = unix.Write(e.cancel, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 	})
-	reply := make(chan outcome, 1)
-	e.jobs <- job{ctx, s, reply}
-	out := <-reply
+	var r *fuzz.Result
+	var err error
+	if e.copies != nil {
+		r, err = e.copies.run(ctx, s)
+	} else {
+		e.onThread(func() { r, err = e.run(s, e.watch, nil) })
+	}
+	signal(r, e.watch)
 	if !stop() {
 		<-told
 		e.cancelled = true
 		return nil, ctx.Err()
 	}
-	return out.result, out.err
+	return r, err
+}
+
+// onThread calls a function on the thread on which the targets are started. To wait for
+// another thread takes as long as a tenth of a copy of a small program: so copies, which
+// that thread does not start, are waited for where they are asked for.
+func (e *Exec) onThread(f func()) {
+	done := make(chan struct{})
+	e.jobs <- func() {
+		defer close(done)
+		f()
+	}
+	<-done
 }
 
 // Close ends the executor.
@@ -185,7 +192,6 @@ func (e *Exec) serve(ready chan<- error) {
 	// The thread is never unlocked, so that it ends with the goroutine and no
 	// other goroutine inherits its mark.
 	runtime.LockOSThread()
-	var watch Watcher
 	err := func() (err error) {
 		if e.opts.Cage != nil {
 			if e.cage, err = cage.New(*e.opts.Cage); err != nil {
@@ -202,31 +208,24 @@ func (e *Exec) serve(ready chan<- error) {
 		}
 		e.can.Terminal, e.can.Faults = canHaveTerminals(), canFault()
 		if e.opts.Watch != nil {
-			watch, err = e.opts.Watch()
+			e.watch, err = e.opts.Watch()
 		}
 		if err == nil && e.opts.ForkServer {
-			e.copies = newServers(e, watch)
+			e.copies = newServers(e, e.watch)
 		}
 		return err
 	}()
 	ready <- err
 	if err == nil {
-		for j := range e.jobs {
-			var r *fuzz.Result
-			if e.copies != nil {
-				r, err = e.copies.run(j.ctx, j.scenario)
-			} else {
-				r, err = e.run(j.scenario, watch, nil)
-			}
-			signal(r, watch)
-			j.reply <- outcome{r, err}
+		for f := range e.jobs {
+			f()
 		}
 		if e.copies != nil {
 			e.copies.close()
 		}
 	}
-	if watch != nil {
-		_ = watch.Release()
+	if e.watch != nil {
+		_ = e.watch.Release()
 	}
 	if e.cage != nil {
 		_ = e.cage.Leave()
@@ -243,12 +242,11 @@ type stage struct {
 	fifo    *fifo  // nil where the input is none
 	faults  []byte // a filter, nil where nothing is made to fail
 	bell    *bell  // nil where no signal comes when the time is up
-
-	standing *streams // those of a server, in the place of streams
 }
 
-// stage prepares a run, in a place of its own or in a lasting world.
-func (e *Exec) stage(s *fuzz.Scenario, world *cage.World) (_ *stage, err error) {
+// stage prepares a run, in a place of its own or in a lasting world, and with streams of its
+// own or kept ones.
+func (e *Exec) stage(s *fuzz.Scenario, world *cage.World, has *kept) (_ *stage, err error) {
 	st := &stage{env: environ(e.opts.Env, s.Env)}
 	defer func() {
 		if err != nil {
@@ -277,10 +275,17 @@ func (e *Exec) stage(s *fuzz.Scenario, world *cage.World) (_ *stage, err error) 
 	if st.argv, st.fifo, err = furnish(st.place, s); err != nil {
 		return nil, err
 	}
-	if st.streams, err = openStreams(s); err != nil {
+	if st.streams, err = streamsOf(s, has); err != nil {
 		return nil, err
 	}
 	return st, nil
+}
+
+func streamsOf(s *fuzz.Scenario, has *kept) (*streams, error) {
+	if has != nil {
+		return has.streams(s)
+	}
+	return openStreams(s)
 }
 
 // restage prepares a run in the world of a server, which has the scenario's files already.
@@ -288,7 +293,7 @@ func (e *Exec) restage(from *server, s *fuzz.Scenario) (*stage, error) {
 	if err := from.rewrite(s.Input); err != nil {
 		return nil, err
 	}
-	streams, err := openStreams(s)
+	streams, err := streamsOf(s, from.kept)
 	if err != nil {
 		return nil, err
 	}
@@ -315,12 +320,12 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 	var st *stage
 	var err error
 	switch {
-	case from != nil && from.streams != nil:
-		st, err = e.restream(from, s)
-	case from != nil && from.world != nil:
-		st, err = e.restage(from, s)
+	case from == nil:
+		st, err = e.stage(s, nil, nil)
+	case from.world == nil:
+		st, err = e.stage(s, nil, from.kept)
 	default:
-		st, err = e.stage(s, nil)
+		st, err = e.restage(from, s)
 	}
 	if err != nil {
 		return nil, err
@@ -329,9 +334,7 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 	var spec *spawn.Spec
 	if from != nil {
 		spec = st.place.Copy()
-		if st.streams != nil {
-			st.streams.install(&spec.Target)
-		}
+		st.streams.install(&spec.Target)
 		spec = from.Spec(spec)
 	} else {
 		spec = st.place.Spec()
@@ -402,11 +405,7 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 	if e.cage != nil && !st.lasts && (watch == nil || slices.ContainsFunc(r.Seen, Leaves)) {
 		e.cage.Used()
 	}
-	if st.standing != nil {
-		e.output = readAll(st.standing.output)
-	} else {
-		e.output = st.streams.finish()
-	}
+	e.output = st.streams.finish()
 	return r, nil
 }
 

@@ -90,12 +90,11 @@ type server struct {
 	traits traits
 
 	covered *covered // nil: it has no breakpoints
+	kept    *kept    // nil: each copy gets its own streams
+	bound   bool     // a copy cannot get any
 
 	input *os.File // in the world, nil where the program has no such file
 	size  int      // its size
-
-	streams *streams // those of all copies; nil: each has its own
-	flags   [3]int   // of these
 }
 
 // maker makes copies, and knows what those of an instrumented program have done.
@@ -128,13 +127,13 @@ func (s *server) close() (err error) {
 	if s.maker != nil {
 		err = s.Close()
 	}
-	if s.streams != nil {
-		s.streams.close()
-	}
 	if s.covered != nil {
 		_ = s.covered.watch.Close()
 	}
 	s.traits.close()
+	if s.kept != nil {
+		s.kept.close()
+	}
 	if s.input != nil {
 		s.input.Close()
 	}
@@ -171,14 +170,14 @@ func (v *servers) watcher() Watcher {
 
 func (v *servers) run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, error) {
 	if !s.Usual() { // a copy has the world of the program that was executed
-		return v.e.run(s, v.watcher(), nil)
+		return v.execve(s)
 	}
 	c := v.class(s)
 	v.clock++
 	c.used = v.clock
 	if c.server == nil && c.rung < nowhere {
 		if c.runs++; c.runs > warmUp {
-			v.start(c, s)
+			v.e.onThread(func() { v.start(c, s) })
 		}
 	}
 	if c.server == nil {
@@ -208,7 +207,14 @@ func (v *servers) run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, erro
 // copy runs a scenario as a copy. A run that may leave something to the next one is the
 // last of the server.
 func (v *servers) copy(ctx context.Context, c *class, s *fuzz.Scenario, watch Watcher) (*fuzz.Result, error) {
-	r, err := v.e.run(s, watch, c.server)
+	var r *fuzz.Result
+	var err error
+	run := func() { r, err = v.e.run(s, watch, c.server) }
+	if c.server.kept != nil {
+		run()
+	} else {
+		v.e.onThread(run) // of the devices that are opened a cage's lobby has its own
+	}
 	if err == nil && c.server.Ended() && !r.TimedOut && !r.Left {
 		// Not by us, and nobody knows how the run would have ended.
 		r, err = nil, errors.New("the fork server was killed")
@@ -218,6 +224,13 @@ func (v *servers) copy(ctx context.Context, c *class, s *fuzz.Scenario, watch Wa
 	}
 	if err == nil && c.server.spoilt(r.Seen) || ctx.Err() != nil {
 		v.drop(c)
+	} else if err == nil && c.server.kept != nil && !c.server.kept.settle(r.Seen) {
+		if c.server.bound {
+			v.drop(c)
+		} else {
+			c.server.kept.close()
+			c.server.kept = nil
+		}
 	}
 	return r, err
 }
@@ -259,7 +272,7 @@ func (v *servers) differs(c *class) {
 
 // exec runs a scenario by execve.
 func (v *servers) exec(c *class, s *fuzz.Scenario) (*fuzz.Result, error) {
-	r, err := v.e.run(s, v.watcher(), nil)
+	r, err := v.execve(s)
 	if err == nil {
 		if c.known == nil {
 			c.always = slices.Clone(r.Seen)
@@ -270,6 +283,11 @@ func (v *servers) exec(c *class, s *fuzz.Scenario) (*fuzz.Result, error) {
 			c.startup = common(c.startup, c.always)
 		}
 	}
+	return r, err
+}
+
+func (v *servers) execve(s *fuzz.Scenario) (r *fuzz.Result, err error) {
+	v.e.onThread(func() { r, err = v.e.run(s, v.watcher(), nil) })
 	return r, err
 }
 
@@ -351,7 +369,7 @@ func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
 			return err
 		}
 	}
-	st, err := v.e.stage(s, made.world)
+	st, err := v.e.stage(s, made.world, nil)
 	if err != nil {
 		return err
 	}
@@ -388,6 +406,11 @@ func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
 	made.maker, made.parent = f, f.Pid()
 	if err := made.equip(s); err != nil {
 		return err
+	}
+	if v.watch != nil { // else nobody sees what a run does to them
+		if made.kept, err = keep(st.streams, s); err != nil {
+			return err
+		}
 	}
 	c.server = made
 	return nil

@@ -23,10 +23,8 @@ func (s *server) spoilt(seen []sysno.ID) bool {
 			return true
 		}
 	}
-	if s.streams != nil {
-		if now, err := s.streams.flags(); err != nil || now != s.flags || slices.ContainsFunc(seen, meddles) {
-			return true
-		}
+	if s.bound && slices.ContainsFunc(seen, meddles) {
+		return true
 	}
 	if s.world == nil {
 		return false

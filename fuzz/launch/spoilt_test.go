@@ -17,7 +17,7 @@ import (
 
 // reader is an executor whose target is a shell that reads what to do, so that all
 // scripts are of one class. Its copies are made in a cage.
-func reader(t *testing.T) (e *Exec, do func(script string) (*fuzz.Result, string)) {
+func reader(t *testing.T, stdin fuzz.StdinKind) (e *Exec, do func(script string) (*fuzz.Result, string)) {
 	t.Helper()
 	testenv.Require(t, testenv.Cage, testenv.BPF)
 	r, err := rawtp.Open(rawtp.Options{Slots: 2})
@@ -43,7 +43,7 @@ func reader(t *testing.T) (e *Exec, do func(script string) (*fuzz.Result, string
 	})
 	return e, func(script string) (*fuzz.Result, string) {
 		t.Helper()
-		r := run(t, e, &fuzz.Scenario{Argv: []string{"sh"}, Stdin: fuzz.StdinPipe, Input: []byte(script), Files: []fuzz.File{{Name: "given", Data: []byte("given\n")}}})
+		r := run(t, e, &fuzz.Scenario{Argv: []string{"sh"}, Stdin: stdin, Input: []byte(script), Files: []fuzz.File{{Name: "given", Data: []byte("given\n")}}})
 		return r, string(e.Output())
 	}
 }
@@ -68,7 +68,7 @@ func served(t *testing.T, e *Exec, do func(string) (*fuzz.Result, string)) {
 
 // Whatever a copy in a cage does, the next one sees what the first one saw.
 func TestCopiesDoNotSeeEachOther(t *testing.T) {
-	e, do := reader(t)
+	e, do := reader(t, fuzz.StdinPipe)
 	const probe = `
 		echo $$ $PPID $(sh -c 'echo $$')
 		for d in / /tmp /tmp/work /run /dev/shm /etc /var/tmp /root /dev/pts; do ls -A $d; done
@@ -125,7 +125,7 @@ func differences(got, want string) string {
 
 // The server of a cage is confined as its copies are, but that it may number processes.
 func TestServersAreConfined(t *testing.T) {
-	e, do := reader(t)
+	e, do := reader(t, fuzz.StdinPipe)
 	served(t, e, do)
 	for _, c := range e.copies.classes {
 		dir := fmt.Sprintf("/proc/%d/", c.server.Pid())

@@ -17,6 +17,7 @@ import (
 // streams are the three standard descriptors of a run.
 type streams struct {
 	of     [3]*os.File // what the target gets, nil for a closed one, and for a directory of its own
+	kept   *kept       // whose the output is, and what else is not in of; nil where it is all the run's own
 	alarm  *alarm      // nil where no signal comes with a read
 	here   bool        // standard input is the target's working directory
 	ours   []*os.File  // what is ours and has to be open until the target has ended
@@ -61,9 +62,10 @@ func openStreams(s *fuzz.Scenario) (_ *streams, err error) {
 // install makes the streams those of the program.
 func (st *streams) install(target *spawn.Script) {
 	for fd, f := range st.of {
-		if f != nil {
+		switch {
+		case f != nil:
 			target.Dup(int(f.Fd()), fd)
-		} else {
+		case st.kept == nil:
 			target.Try("close", unix.SYS_CLOSE, uintptr(fd))
 		}
 	}
@@ -84,6 +86,9 @@ func (st *streams) install(target *spawn.Script) {
 func (st *streams) finish() []byte {
 	st.release()
 	st.readers.Wait()
+	if st.kept != nil {
+		return st.kept.finish()
+	}
 	return readAll(st.output)
 }
 
@@ -113,7 +118,7 @@ func (st *streams) release() {
 func (st *streams) close() {
 	st.release()
 	st.readers.Wait()
-	if st.output != nil {
+	if st.output != nil && st.kept == nil {
 		st.output.Close()
 	}
 }

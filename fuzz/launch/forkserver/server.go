@@ -63,8 +63,8 @@ type Options struct {
 	Join    *Call         // made by each copy, after all else that is not the program's
 }
 
-// Server makes copies. It is a [spawn.Forker] for what Spec returns. It belongs to the
-// thread that started it.
+// Server makes copies. It is a [spawn.Forker] for what Spec returns, on any thread, and ends
+// with the thread that started it.
 type Server struct {
 	process *spawn.Process
 	ended   bool
