@@ -66,7 +66,8 @@ type Asked interface {
 	Alone() bool
 }
 
-// Process is a started child. It must be waited for, on the thread that started it.
+// Process is a started child. It must be waited for, on the thread that started it unless
+// a Forker made it.
 type Process struct {
 	Pid    int // of the init where there is one, else of the target
 	init   bool
@@ -139,7 +140,7 @@ type plan struct {
 }
 
 // Start starts a child. The calling goroutine must be locked to its thread until
-// Wait has returned. If a call of a script fails, Wait reports it.
+// Wait has returned, unless a Forker makes it. If a call of a script fails, Wait reports it.
 func Start(spec *Spec) (*Process, error) {
 	if len(spec.Target.calls) == 0 {
 		return nil, errors.New("spawn: nothing to execute")
@@ -544,6 +545,28 @@ func (p *Process) stepName(step int) string {
 // asked is asked again.
 const again = 5
 
+// brief is how long the thread waits before the runtime of Go is told that it does. Short runs
+// have ended by then, and what the runtime does when a thread waits, and does again when it no
+// longer waits, takes longer than the system call: another one is woken to look after the
+// processor that is free. No other goroutine gets that meanwhile, and a garbage
+// collection waits as long.
+const brief = time.Millisecond
+
+// poll is poll(2).
+func poll(fds []unix.PollFd, timeout int) (int, error) {
+	if timeout != 0 {
+		first := unix.NsecToTimespec(int64(brief))
+		n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds[0])), uintptr(len(fds)), uintptr(unsafe.Pointer(&first)), 0, 0, 0)
+		if errno != 0 {
+			return -1, errno
+		}
+		if n > 0 {
+			return int(n), nil
+		}
+	}
+	return unix.Poll(fds, timeout)
+}
+
 // watch follows the status pipe: first the target's status arrives, and when
 // the init has ended it closes.
 func (p *Process) watch(l Limits) Status {
@@ -567,7 +590,7 @@ func (p *Process) watch(l Limits) Status {
 		if asked != nil && !st.Killed && !st.Left && (wait < 0 || wait > again) {
 			wait = again
 		}
-		n, err := unix.Poll(fds, wait)
+		n, err := poll(fds, wait)
 		switch {
 		case err == unix.EINTR || p.doomed && n == 0:
 			continue
