@@ -166,6 +166,7 @@ func (c *Cage) Remove() error { return c.group.remove() }
 type World struct {
 	scratch int // the detached mount of the run's scratch file system
 	changes int // tells of changes in it, for a lasting world, else -1
+	events  []byte
 	cage    *Cage
 }
 

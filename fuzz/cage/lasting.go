@@ -57,12 +57,14 @@ func (c *Cage) NewLastingWorld() (*World, error) {
 // written, for nothing tells of writes to a mapping. Times of access do not count.
 func (w *World) Changed() (bool, error) {
 	// An event with a name has less than 512 bytes, so a half-empty buffer is the end.
-	var events [4096]byte
+	if w.events == nil {
+		w.events = make([]byte, 4096)
+	}
 	for changed := false; ; changed = true {
-		switch n, err := unix.Read(w.changes, events[:]); {
+		switch n, err := unix.Read(w.changes, w.events); {
 		case err == unix.EAGAIN:
 			return changed, nil
-		case n > 0 && n < len(events)/2:
+		case n > 0 && n < len(w.events)/2:
 			return true, nil
 		case err == unix.EINTR, n > 0:
 		default:
@@ -87,11 +89,16 @@ func (w *World) Server() *spawn.Spec {
 	return s
 }
 
+// Settle is a system call that the server makes when it has executed the program: then
+// nothing needs its bounding set to have the one capability that copies have not.
+func (w *World) Settle() (nr uintptr, args [6]uintptr) {
+	return unix.SYS_PRCTL, [6]uintptr{unix.PR_CAPBSET_DROP, unix.CAP_CHECKPOINT_RESTORE}
+}
+
 // Copy is how a copy of the server starts, whose limits and keyring it has.
 func (w *World) Copy() *spawn.Spec {
 	s := &spawn.Spec{Namespaces: unix.CLONE_NEWPID}
 	s.Target.Call("setsid", unix.SYS_SETSID)
-	drop(&s.Target, unix.CAP_CHECKPOINT_RESTORE)
 	permit(&s.Target, kept)
 	return s
 }

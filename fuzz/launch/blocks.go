@@ -138,7 +138,7 @@ func (v *servers) undisturbed(ctx context.Context, c *class, s *fuzz.Scenario) (
 		return nil, err
 	}
 	r, err := v.copy(ctx, c, s, doubtful{v.watch})
-	if err != nil || r.Signal == int(unix.SIGTRAP) || len(union(delicate(r.Seen), cov.vetted)) > len(cov.vetted) {
+	if err != nil || r.Signal == int(unix.SIGTRAP) || !within(delicate(r.Seen), cov.vetted) {
 		return nil, err
 	}
 	return r, v.watch.Keep()

@@ -333,9 +333,7 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 	defer st.close()
 	var spec *spawn.Spec
 	if from != nil {
-		spec = st.place.Copy()
-		st.streams.install(&spec.Target)
-		spec = from.Spec(spec)
+		spec = from.spec(st)
 	} else {
 		spec = st.place.Spec()
 		st.streams.install(&spec.Target)

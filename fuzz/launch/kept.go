@@ -4,12 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
-	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
 
 // kept are streams that a server has and all of its copies inherit, for to make them
@@ -86,15 +84,16 @@ func rewrite(f *os.File, data []byte) error {
 
 // settle undoes what else a run, which made these calls, may have done with the streams.
 // It reports whether the next run cannot tell.
-func (k *kept) settle(seen []sysno.ID) bool {
-	if tells(seen) {
+func (k *kept) settle(made *calls) bool {
+	if made.tells {
 		return false
 	}
-	touched := slices.ContainsFunc(seen, func(id sysno.ID) bool {
-		name, _ := id.Name()
-		return name == "fcntl" || name == "fcntl64" || name == "ioctl" || name == "flock"
-	})
-	return !touched || restore(k.output, true) == nil && (k.input == nil || restore(k.input, k.file) == nil)
+	return !made.controls || restore(k.output, true) == nil && (k.input == nil || restore(k.input, k.file) == nil)
+}
+
+// controls reports whether a call can change what restore restores.
+func controls(name string) bool {
+	return name == "fcntl" || name == "fcntl64" || name == "ioctl" || name == "flock"
 }
 
 // restore makes the flags and the locks of an open file those of a new one. Attributes,
@@ -122,34 +121,32 @@ func restore(f *os.File, attributed bool) error {
 		unix.FcntlFlock(fd, unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_UNLCK}), unix.Flock(int(fd), unix.LOCK_UN))
 }
 
-// tells reports whether what a run did with streams might be told by the next one that
-// has them, whatever settle does: whether it made any calls but those that can change of an open
+// tells reports whether what a call did with streams might be told by the next run that
+// has them, whatever settle does: whether it is any call but those that can change of an open
 // file its data, where in it one is, its flags and its locks. What changes owners, modes
 // and times is one of the others.
-func tells(seen []sysno.ID) bool {
-	return slices.ContainsFunc(seen, func(id sysno.ID) bool {
-		switch name, _ := id.Name(); name {
-		case "read", "readv", "pread64", "preadv", "preadv2", "write", "writev", "pwrite64", "pwritev", "pwritev2",
-			"lseek", "_llseek", "sendfile", "sendfile64", "copy_file_range", "splice", "ftruncate", "ftruncate64", "truncate", "truncate64",
-			"fsync", "fdatasync", "fadvise64", "fadvise64_64", "readahead",
-			"open", "openat", "openat2", "creat", "close", "close_range", "dup", "dup2", "dup3", "pipe", "pipe2", "memfd_create", "eventfd", "eventfd2",
-			"stat", "stat64", "fstat", "fstat64", "lstat", "lstat64", "newfstatat", "fstatat64", "statx", "statfs", "statfs64", "fstatfs", "fstatfs64",
-			"access", "faccessat", "faccessat2", "readlink", "readlinkat", "getdents", "getdents64", "getcwd", "chdir", "fchdir", "umask",
-			"getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr",
-			"unlink", "unlinkat", "mkdir", "mkdirat", "rmdir", "rename", "renameat", "renameat2", "symlink", "symlinkat",
-			"poll", "ppoll", "select", "_newselect", "pselect6", "epoll_create", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2",
-			"mmap", "mmap2", "mprotect", "munmap", "mremap", "brk", "madvise", "msync", "mincore", "mlock", "mlock2", "munlock",
-			"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigsuspend", "rt_sigpending", "rt_sigtimedwait", "sigaltstack", "pause",
-			"kill", "tkill", "tgkill", "alarm", "setitimer", "getitimer", "restart_syscall",
-			"clone", "clone3", "fork", "vfork", "execve", "execveat", "wait4", "waitid", "waitpid", "exit", "exit_group",
-			"futex", "set_robust_list", "get_robust_list", "set_tid_address", "set_thread_area", "rseq", "arch_prctl", "membarrier",
-			"sched_yield", "sched_getaffinity", "getcpu", "gettid", "getpid", "getppid", "getpgrp", "getpgid", "getsid", "setsid", "setpgid",
-			"getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups", "getpriority",
-			"getrlimit", "ugetrlimit", "setrlimit", "prlimit64", "getrusage", "sysinfo", "times", "uname",
-			"time", "gettimeofday", "clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "getrandom",
-			"socket", "connect", "fcntl", "fcntl64", "ioctl", "flock":
-			return false
-		}
-		return true
-	})
+func tells(name string) bool {
+	switch name {
+	case "read", "readv", "pread64", "preadv", "preadv2", "write", "writev", "pwrite64", "pwritev", "pwritev2",
+		"lseek", "_llseek", "sendfile", "sendfile64", "copy_file_range", "splice", "ftruncate", "ftruncate64", "truncate", "truncate64",
+		"fsync", "fdatasync", "fadvise64", "fadvise64_64", "readahead",
+		"open", "openat", "openat2", "creat", "close", "close_range", "dup", "dup2", "dup3", "pipe", "pipe2", "memfd_create", "eventfd", "eventfd2",
+		"stat", "stat64", "fstat", "fstat64", "lstat", "lstat64", "newfstatat", "fstatat64", "statx", "statfs", "statfs64", "fstatfs", "fstatfs64",
+		"access", "faccessat", "faccessat2", "readlink", "readlinkat", "getdents", "getdents64", "getcwd", "chdir", "fchdir", "umask",
+		"getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr",
+		"unlink", "unlinkat", "mkdir", "mkdirat", "rmdir", "rename", "renameat", "renameat2", "symlink", "symlinkat",
+		"poll", "ppoll", "select", "_newselect", "pselect6", "epoll_create", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2",
+		"mmap", "mmap2", "mprotect", "munmap", "mremap", "brk", "madvise", "msync", "mincore", "mlock", "mlock2", "munlock",
+		"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigsuspend", "rt_sigpending", "rt_sigtimedwait", "sigaltstack", "pause",
+		"kill", "tkill", "tgkill", "alarm", "setitimer", "getitimer", "restart_syscall",
+		"clone", "clone3", "fork", "vfork", "execve", "execveat", "wait4", "waitid", "waitpid", "exit", "exit_group",
+		"futex", "set_robust_list", "get_robust_list", "set_tid_address", "set_thread_area", "rseq", "arch_prctl", "membarrier",
+		"sched_yield", "sched_getaffinity", "getcpu", "gettid", "getpid", "getppid", "getpgrp", "getpgid", "getsid", "setsid", "setpgid",
+		"getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups", "getpriority",
+		"getrlimit", "ugetrlimit", "setrlimit", "prlimit64", "getrusage", "sysinfo", "times", "uname",
+		"time", "gettimeofday", "clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "getrandom",
+		"socket", "connect", "fcntl", "fcntl64", "ioctl", "flock":
+		return false
+	}
+	return true
 }

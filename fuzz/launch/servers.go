@@ -3,22 +3,18 @@ package launch
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
-	"fmt"
-	"os"
 	"slices"
-	"time"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
-	"github.com/tjfuzz/tjfuzz/fuzz/launch/forkserver"
 	"github.com/tjfuzz/tjfuzz/internal/image"
-	"github.com/tjfuzz/tjfuzz/internal/spawn"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
 
 // Rejoiner is a Watcher that can record copies of a process that executed the program
-// in another run. Leave and Join return a system call that has no
+// in another run. Its Begin leaves the Spec of a copy as it is. Leave and Join return a system call that has no
 // effect but this.
 type Rejoiner interface {
 	Watcher
@@ -39,6 +35,7 @@ type servers struct {
 	e       *Exec
 	watch   Rejoiner // nil: nothing is recorded
 	classes map[[sha256.Size]byte]*class
+	key     []byte // of a class, for its memory
 	clock   int
 	made    [nowhere]int // copies
 	main    int64        // how far main() is from the entry point, 0 where that is not known
@@ -79,68 +76,6 @@ type class struct {
 	copies  int
 	starts  int // of servers
 	used    int // by the clock
-}
-
-// server is a fork server and where it lives.
-type server struct {
-	maker
-	parent int         // of the copies
-	world  *cage.World // nil without a cage
-	limits limits
-	traits traits
-
-	covered *covered // nil: it has no breakpoints
-	kept    *kept    // nil: each copy gets its own streams
-	bound   bool     // a copy cannot get any
-
-	input *os.File // in the world, nil where the program has no such file
-	size  int      // its size
-}
-
-// maker makes copies, and knows what those of an instrumented program have done.
-type maker interface {
-	spawn.Forker
-	Spec(*spawn.Spec) *spawn.Spec // of a run that is a copy
-	Edges() []byte                // how often each edge was taken in the last run, as AFL counts; empty where that is not known
-	Ended() bool
-	Close() error
-}
-
-// rewrite gives the next run its input, in the file that the last one had.
-func (s *server) rewrite(input []byte) error {
-	if s.input != nil {
-		if _, err := s.input.WriteAt(input, 0); err != nil {
-			return fmt.Errorf("write the input: %w", err)
-		}
-		if len(input) < s.size {
-			if err := s.input.Truncate(int64(len(input))); err != nil {
-				return fmt.Errorf("write the input: %w", err)
-			}
-		}
-		s.size = len(input)
-	}
-	_, err := s.world.Changed() // which was not the run's doing
-	return err
-}
-
-func (s *server) close() (err error) {
-	if s.maker != nil {
-		err = s.Close()
-	}
-	if s.covered != nil {
-		_ = s.covered.watch.Close()
-	}
-	s.traits.close()
-	if s.kept != nil {
-		s.kept.close()
-	}
-	if s.input != nil {
-		s.input.Close()
-	}
-	if s.world != nil {
-		s.world.Close()
-	}
-	return err
 }
 
 // newServers returns nil where copies cannot be had.
@@ -198,7 +133,7 @@ func (v *servers) run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, erro
 	r.Seen = union(r.Seen, c.startup)
 	c.copies++
 	v.made[c.rung]++
-	if c.copies > checked && c.copies&(c.copies-1) != 0 && len(union(r.Seen, c.known)) == len(c.known) {
+	if c.copies > checked && c.copies&(c.copies-1) != 0 && within(r.Seen, c.known) {
 		return r, nil
 	}
 	return v.compare(ctx, c, s, r)
@@ -224,7 +159,7 @@ func (v *servers) copy(ctx context.Context, c *class, s *fuzz.Scenario, watch Wa
 	}
 	if err == nil && c.server.spoilt(r.Seen) || ctx.Err() != nil {
 		v.drop(c)
-	} else if err == nil && c.server.kept != nil && !c.server.kept.settle(r.Seen) {
+	} else if err == nil && c.server.kept != nil && !c.server.kept.settle(&c.server.seen) {
 		if c.server.bound {
 			v.drop(c)
 		} else {
@@ -253,7 +188,7 @@ func (v *servers) compare(ctx context.Context, c *class, s *fuzz.Scenario, copie
 		always = slices.DeleteFunc(always, func(id sysno.ID) bool { return !slices.Contains(r.Seen, id) })
 		ended = ended || sameEnd(r, copied)
 	}
-	if !ended || len(union(copied.Seen, c.known)) > len(c.known) || len(union(copied.Seen, always)) > len(copied.Seen) {
+	if !ended || !within(copied.Seen, c.known) || !within(always, copied.Seen) {
 		v.differs(c)
 	}
 	return withSignals(r, copied.Signals), nil
@@ -300,9 +235,8 @@ func sameEnd(a, b *fuzz.Result) bool {
 
 // class returns the class of a scenario.
 func (v *servers) class(s *fuzz.Scenario) *class {
-	h := sha256.New()
-	fmt.Fprintf(h, "%d %q %q %q", s.Stdin, s.Argv, s.Env, s.Files)
-	key := [sha256.Size]byte(h.Sum(nil))
+	v.key = appendClass(v.key[:0], s)
+	key := sha256.Sum256(v.key)
 	c := v.classes[key]
 	if c == nil {
 		if len(v.classes) >= maxClasses {
@@ -316,6 +250,28 @@ func (v *servers) class(s *fuzz.Scenario) *class {
 		v.classes[key] = c
 	}
 	return c
+}
+
+// appendClass appends what the scenarios of a class have in common, and no others.
+func appendClass(b []byte, s *fuzz.Scenario) []byte {
+	text := func(s string) {
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
+	}
+	b = append(b, byte(s.Stdin))
+	for _, list := range [][]string{s.Argv, s.Env} {
+		b = binary.AppendUvarint(b, uint64(len(list)))
+		for _, v := range list {
+			text(v)
+		}
+	}
+	for _, f := range s.Files {
+		text(f.Name)
+		b = append(b, byte(f.Kind))
+		b = binary.AppendUvarint(b, uint64(len(f.Data)))
+		b = append(b, f.Data...)
+	}
+	return b
 }
 
 // start makes the server of a class, in the place of the least used one if need be.
@@ -349,86 +305,6 @@ func (v *servers) start(c *class, s *fuzz.Scenario) {
 	if c.server != nil {
 		v.cover(c)
 	}
-}
-
-func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
-	if c.rung == AtAFL {
-		return v.startAFL(c, s)
-	}
-	if c.rung == AtMain && v.main == 0 {
-		return errors.New("where main begins is not known, or is the entry point")
-	}
-	made := &server{}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, made.close())
-		}
-	}()
-	if v.e.cage != nil {
-		if made.world, err = v.e.cage.NewLastingWorld(); err != nil {
-			return err
-		}
-	}
-	st, err := v.e.stage(s, made.world, nil)
-	if err != nil {
-		return err
-	}
-	defer st.close()
-	o := forkserver.Options{
-		Program: v.e.opts.Program, Argv: st.argv, Env: st.env,
-		Timeout: max(v.e.opts.Timeout, time.Second),
-	}
-	if v.e.opts.Coverage != nil {
-		o.Edges, o.LastEdge = v.afl.Edges, v.afl.Last
-	}
-	switch c.rung {
-	case AtInput:
-		o.Input = inputName(s)
-	case AtMain:
-		o.Main = v.main
-	}
-	spec := st.place.Server()
-	st.streams.install(&spec.Target)
-	if v.watch != nil {
-		var leave, join forkserver.Call
-		leave.NR, leave.Args = v.watch.Leave()
-		join.NR, join.Args = v.watch.Join()
-		o.Leave, o.Join = &leave, &join
-		o.Started = func() { c.startup = v.watch.Seen() }
-		if err := v.watch.Begin(spec); err != nil {
-			return err
-		}
-	}
-	f, err := forkserver.Start(spec, o)
-	if err != nil {
-		return err
-	}
-	made.maker, made.parent = f, f.Pid()
-	if err := made.equip(s); err != nil {
-		return err
-	}
-	if v.watch != nil { // else nobody sees what a run does to them
-		if made.kept, err = keep(st.streams, s); err != nil {
-			return err
-		}
-	}
-	c.server = made
-	return nil
-}
-
-// equip notes what must not change, and finds the input.
-func (s *server) equip(first *fuzz.Scenario) (err error) {
-	if s.limits, err = limitsOf(s.parent); err != nil {
-		return err
-	}
-	if s.traits, err = elsewhere(func() (traits, error) { return traitsOf(s.parent) }); err != nil {
-		return err
-	}
-	if s.world != nil && named(first) {
-		s.size = len(first.Input)
-		s.input, err = openAt(s.world, inputName(first))
-	}
-	return err
 }
 
 // mainOf is how far main() is from the entry point of a program, in the file and so in
@@ -478,16 +354,4 @@ func (v *servers) close() {
 	for _, c := range v.classes {
 		v.drop(c)
 	}
-}
-
-// common returns what is in both.
-func common(a, b []sysno.ID) []sysno.ID {
-	return slices.DeleteFunc(slices.Clone(a), func(id sysno.ID) bool { return !slices.Contains(b, id) })
-}
-
-// union merges sorted sets.
-func union(a, b []sysno.ID) []sysno.ID {
-	all := slices.Concat(a, b)
-	slices.SortFunc(all, sysno.ID.Compare)
-	return slices.Compact(all)
 }

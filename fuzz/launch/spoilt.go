@@ -15,10 +15,11 @@ import (
 // next copy of the server: in the server's world, or in the server itself, which is
 // the init of its copies and belongs to their user.
 func (s *server) spoilt(seen []sysno.ID) bool {
-	if s.Ended() || slices.ContainsFunc(seen, disturbs) || !s.traits.kept() {
+	s.seen.judge(seen)
+	if s.Ended() || s.seen.disturbs || s.seen.writes && !s.traits.kept() {
 		return true
 	}
-	if slices.ContainsFunc(seen, limitsOthers) {
+	if s.seen.limits {
 		if now, err := limitsOf(s.parent); err != nil || now != s.limits {
 			return true
 		}
@@ -30,14 +31,43 @@ func (s *server) spoilt(seen []sysno.ID) bool {
 		return false
 	}
 	changed, err := s.world.Changed()
-	return changed || err != nil || slices.ContainsFunc(seen, Leaves)
+	return changed || err != nil || s.seen.leaves
+}
+
+// calls are the system calls of a run, and what they can mean for the next copy. Mostly
+// they are those of the run before.
+type calls struct {
+	seen []sysno.ID
+
+	disturbs bool // see there
+	limits   bool // the limits of another process may have been changed
+	writes   bool // something may have been written to a file
+	leaves   bool // see Leaves
+	tells    bool // see there
+	controls bool // flags or locks of open files may have been changed
+}
+
+func (c *calls) judge(seen []sysno.ID) {
+	if slices.Equal(c.seen, seen) {
+		return
+	}
+	*c = calls{seen: slices.Clone(seen)}
+	for _, id := range seen {
+		name, _ := id.Name()
+		c.disturbs = c.disturbs || disturbs(name)
+		c.limits = c.limits || name == "prlimit64"
+		c.writes = c.writes || writes(name)
+		c.leaves = c.leaves || Leaves(id)
+		c.tells = c.tells || tells(name)
+		c.controls = c.controls || controls(name)
+	}
 }
 
 // disturbs reports whether a call can change another process of the same user in a way
 // that its children inherit, or the keyring that all copies have. What ptrace(2) guards is out of reach, since a server
 // has a capability that its copies have not.
-func disturbs(id sysno.ID) bool {
-	switch name, _ := id.Name(); name {
+func disturbs(name string) bool {
+	switch name {
 	case "setpriority", "ioprio_set", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler",
 		"add_key", "keyctl", "request_key":
 		return true
@@ -45,9 +75,14 @@ func disturbs(id sysno.ID) bool {
 	return false
 }
 
-func limitsOthers(id sysno.ID) bool {
-	name, _ := id.Name()
-	return name == "prlimit64"
+// writes reports whether a call can write to a file that was opened.
+func writes(name string) bool {
+	switch name {
+	case "write", "writev", "pwrite64", "pwritev", "pwritev2", "sendfile", "sendfile64", "splice", "vmsplice",
+		"copy_file_range", "io_submit", "io_uring_setup", "":
+		return true
+	}
+	return false
 }
 
 // limits are the resource limits of a process.

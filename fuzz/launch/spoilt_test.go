@@ -142,8 +142,8 @@ func TestServersAreConfined(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, set := range []string{"CapPrm", "CapEff", "CapBnd"} {
-			if want := set + ":\t00000100800005fb\n"; !strings.Contains(string(status), want) {
+		for set, want := range map[string]string{"CapPrm": "00000100800005fb", "CapEff": "00000100800005fb", "CapBnd": "00000000800005fb"} {
+			if want := set + ":\t" + want + "\n"; !strings.Contains(string(status), want) {
 				t.Errorf("want %q in\n%s", want, status)
 			}
 		}

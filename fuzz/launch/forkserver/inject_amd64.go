@@ -218,6 +218,11 @@ func (s *Server) infiltrate(o *Options, numbered bool) error {
 			return err
 		}
 	}
+	if o.Settle != nil {
+		if _, err := t.call(o.Settle.NR, o.Settle.Args[:]...); err != nil {
+			return fmt.Errorf("settle: %w", err)
+		}
+	}
 	return s.settle(t, st, o.Join, numbered)
 }
 

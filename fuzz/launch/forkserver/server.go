@@ -60,6 +60,7 @@ type Options struct {
 	Timeout time.Duration // for the start, in which the program's libraries may do what they like
 	Leave   *Call         // made by the server where copies begin, before all else that is not the program's
 	Started func()        // called then, on the calling thread
+	Settle  *Call         // made by the server then, and may not fail
 	Join    *Call         // made by each copy, after all else that is not the program's
 }
 
@@ -72,9 +73,10 @@ type Server struct {
 	private uintptr // where the server has its own
 	tid     uint64  // where the program's C library keeps the id of its thread, 0 without
 	last    spawn.Script
-	image   []byte // of what copies do, as the server has it
-	edges   []byte // the map that copies count in
-	counted int    // bytes of it that are used
+	image   []byte      // of what copies do, as the server has it
+	ordered *spawn.Spec // which that is of
+	edges   []byte      // the map that copies count in
+	counted int         // bytes of it that are used
 
 	// Each has the same number in the server, as soon as that can make copies.
 	control, pass, shared, pids int
@@ -184,7 +186,8 @@ func Start(spec *spawn.Spec, o Options) (_ *Server, err error) {
 }
 
 // Spec is what makes a run a copy: spec without the execve, and with what gives the
-// copy its descriptors. Spec is left as it is.
+// copy its descriptors. Spec is left as it is, and what is returned must be too: it will do
+// for many runs, and costs least where it is that of the run before.
 func (s *Server) Spec(spec *spawn.Spec) *spawn.Spec {
 	r := *spec
 	r.Forker, r.Init = s, true
@@ -288,6 +291,9 @@ func (s *Server) order(spec *spawn.Spec) error {
 	if s.tid != 0 {
 		h.birth = unix.CLONE_CHILD_SETTID | unix.CLONE_CHILD_CLEARTID
 	}
+	if spec == s.ordered {
+		return nil
+	}
 	var all spawn.Script
 	all.Append(&spec.World)
 	all.Append(&spec.Target)
@@ -296,10 +302,12 @@ func (s *Server) order(spec *spawn.Spec) error {
 	if err != nil {
 		return fmt.Errorf("prepare a copy: %w", err)
 	}
+	s.ordered = spec
 	if bytes.Equal(image, s.image) {
 		return nil
 	}
 	if len(image) > sharedSize-sharedScript {
+		s.ordered = nil
 		return fmt.Errorf("prepare a copy: no room for %d bytes of calls", len(image))
 	}
 	h.calls, h.bytes = uint64(all.Len()), uint64(copy(s.memory[sharedScript:], image))

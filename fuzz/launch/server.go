@@ -1,0 +1,178 @@
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/cage"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch/forkserver"
+	"github.com/tjfuzz/tjfuzz/internal/spawn"
+)
+
+// server is a fork server and where it lives.
+type server struct {
+	maker
+	parent int         // of the copies
+	world  *cage.World // nil without a cage
+	limits limits
+	traits traits
+
+	covered *covered // nil: it has no breakpoints
+	kept    *kept    // nil: each copy gets its own streams
+	bound   bool     // a copy cannot get any
+
+	alike *spawn.Spec // of all copies that get no descriptors, nil before the first
+	seen  calls       // of the last run
+
+	input *os.File // in the world, nil where the program has no such file
+	size  int      // its size
+}
+
+// maker makes copies, and knows what those of an instrumented program have done.
+type maker interface {
+	spawn.Forker
+	Spec(*spawn.Spec) *spawn.Spec // of a run that is a copy
+	Edges() []byte                // how often each edge was taken in the last run, as AFL counts; empty where that is not known
+	Ended() bool
+	Close() error
+}
+
+// rewrite gives the next run its input, in the file that the last one had.
+func (s *server) rewrite(input []byte) error {
+	if s.input != nil {
+		if _, err := s.input.WriteAt(input, 0); err != nil {
+			return fmt.Errorf("write the input: %w", err)
+		}
+		if len(input) < s.size {
+			if err := s.input.Truncate(int64(len(input))); err != nil {
+				return fmt.Errorf("write the input: %w", err)
+			}
+		}
+		s.size = len(input)
+	}
+	_, err := s.world.Changed() // which was not the run's doing
+	return err
+}
+
+// spec is how a copy starts.
+func (s *server) spec(st *stage) *spawn.Spec {
+	alike := s.world != nil && st.streams.kept != nil && st.streams.of[0] == nil
+	if alike && s.alike != nil {
+		return s.alike
+	}
+	spec := st.place.Copy()
+	st.streams.install(&spec.Target)
+	spec = s.Spec(spec)
+	if alike {
+		s.alike = spec
+	}
+	return spec
+}
+
+func (s *server) close() (err error) {
+	if s.maker != nil {
+		err = s.Close()
+	}
+	if s.covered != nil {
+		_ = s.covered.watch.Close()
+	}
+	s.traits.close()
+	if s.kept != nil {
+		s.kept.close()
+	}
+	if s.input != nil {
+		s.input.Close()
+	}
+	if s.world != nil {
+		s.world.Close()
+	}
+	return err
+}
+
+// startAt makes the server of a class on the rung that it is on.
+func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
+	if c.rung == AtAFL {
+		return v.startAFL(c, s)
+	}
+	if c.rung == AtMain && v.main == 0 {
+		return errors.New("where main begins is not known, or is the entry point")
+	}
+	made := &server{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, made.close())
+		}
+	}()
+	if v.e.cage != nil {
+		if made.world, err = v.e.cage.NewLastingWorld(); err != nil {
+			return err
+		}
+	}
+	st, err := v.e.stage(s, made.world, nil)
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	o := forkserver.Options{
+		Program: v.e.opts.Program, Argv: st.argv, Env: st.env,
+		Timeout: max(v.e.opts.Timeout, time.Second),
+	}
+	if v.e.opts.Coverage != nil {
+		o.Edges, o.LastEdge = v.afl.Edges, v.afl.Last
+	}
+	switch c.rung {
+	case AtInput:
+		o.Input = inputName(s)
+	case AtMain:
+		o.Main = v.main
+	}
+	if made.world != nil {
+		o.Settle = new(forkserver.Call)
+		o.Settle.NR, o.Settle.Args = made.world.Settle()
+	}
+	spec := st.place.Server()
+	st.streams.install(&spec.Target)
+	if v.watch != nil {
+		var leave, join forkserver.Call
+		leave.NR, leave.Args = v.watch.Leave()
+		join.NR, join.Args = v.watch.Join()
+		o.Leave, o.Join = &leave, &join
+		o.Started = func() { c.startup = v.watch.Seen() }
+		if err := v.watch.Begin(spec); err != nil {
+			return err
+		}
+	}
+	f, err := forkserver.Start(spec, o)
+	if err != nil {
+		return err
+	}
+	made.maker, made.parent = f, f.Pid()
+	if err := made.equip(s); err != nil {
+		return err
+	}
+	if v.watch == nil { // nobody sees what a run does
+		made.seen.writes = true
+	} else if made.kept, err = keep(st.streams, s); err != nil {
+		return err
+	}
+	c.server = made
+	return nil
+}
+
+// equip notes what must not change, and finds the input.
+func (s *server) equip(first *fuzz.Scenario) (err error) {
+	if s.limits, err = limitsOf(s.parent); err != nil {
+		return err
+	}
+	if s.traits, err = elsewhere(func() (traits, error) { return traitsOf(s.parent) }); err != nil {
+		return err
+	}
+	if s.world != nil && named(first) {
+		s.size = len(first.Input)
+		s.input, err = openAt(s.world, inputName(first))
+	}
+	return err
+}
