@@ -33,6 +33,7 @@ const (
 	rankOperated     // each option with a directory, and with two operands
 	rankValues       // what else is known of the values of options
 	rankSubFiles     // each option of a sub-command with something to work on
+	rankMoreShown    // options in further examples
 	rankSeedWays     // all other seeds in all other ways
 	rankLarge        // options with much to read, and those that name a program beside those that take an amount
 	rankSignals      // which may cost a time limit each
@@ -242,18 +243,21 @@ func likely(opt *mutate.Option) []string {
 // program before the file, as sed(1) and grep(1) want it.
 func (p *prober) shown(i int, words []string) {
 	t := &p.o.Table
-	const each = 3
+	const first, each = 2, 6
 	for n := range min(each, len(t.Examples)) {
-		example := t.Examples[(i*each+n)%min(len(t.Examples), firstExamples)]
+		r, example := rankShown, t.Examples[n]
+		if n >= first {
+			r = rankMoreShown
+		}
 		with := slices.Concat(words, example)
-		if n == each-1 || strings.HasPrefix(words[0], "-") && !strings.HasPrefix(words[0], "--") && len(words[0]) > 2 {
+		if strings.HasPrefix(words[0], "-") && !strings.HasPrefix(words[0], "--") && len(words[0]) > 2 {
 			with = slices.Concat(example, words) // find(1) has its words behind the operands
 		}
 		for _, s := range p.o.staged(p.alone, with) {
 			if s.usesInput() {
 				s.Input = p.seed()
 			}
-			p.add(rankShown, s)
+			p.add(r, s)
 		}
 	}
 	if len(t.Texts) > 0 {

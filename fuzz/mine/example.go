@@ -173,7 +173,7 @@ func standIn(name string) string {
 	if v := o.Likely(); len(v) > 0 {
 		return v[0]
 	}
-	return mutate.Input
+	return mutate.Input // what is not named otherwise is mostly a file
 }
 
 // shellCommands yields the simple commands of a line as a shell would read it, but for

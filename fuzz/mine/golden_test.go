@@ -25,6 +25,9 @@ func rows(t mutate.Table) string {
 				b.WriteString(" apart")
 			}
 		}
+		if len(o.Then) > 0 {
+			fmt.Fprintf(&b, " then %q", o.Then)
+		}
 		if len(o.Values) > 0 {
 			fmt.Fprintf(&b, " of %q", o.Values)
 		}

@@ -27,8 +27,9 @@ var (
 	joinedValue   = regexp.MustCompile(`^\[?=(<[^>]*>|\{[^}]*\}|\[[^\]]*\]|'[^']*'|[^\s,\]]+)\]?`)
 	optionalValue = regexp.MustCompile(`^\s?\[([A-Za-z<{][^\]]*)\]`)
 	spacedValue   = regexp.MustCompile(`^ (<[^>]*>(?:\[?=<[^>]*>\]?)?|\{[^}]*\}|[A-Z][A-Z0-9_.:|-]*(?:=\w+)?|\w+)(:|\s|,|\]|\)|\.\.\.|$)`)
-	severalValues = regexp.MustCompile(`^ ([a-z]\w*) [a-z]\w*( [a-z]\w*)?(\s\s|$)`) // jq's --arg a v
-	glued         = regexp.MustCompile(`^(-[A-Z])([a-z]{3,})$`)                     // perl's -Idirectory
+	severalValues = regexp.MustCompile(`^ ([a-z]\w*) [a-z]\w*( [a-z]\w*)?(\s\s|$)`)      // jq's --arg a v
+	furtherValue  = regexp.MustCompile(`^ (<[^>]*>|[A-Z][A-Z0-9_-]+|\{\}|;|\+)(?:\s|$)`) // -fprintf FILE FORMAT, -exec COMMAND {} +
+	glued         = regexp.MustCompile(`^(-[A-Z])([a-z]{3,})$`)                          // perl's -Idirectory
 	bundle        = regexp.MustCompile(`^-[A-Za-z0-9]{3,}$`)
 	usageValue    = regexp.MustCompile(`^ ([A-Za-z][A-Za-z0-9_.:-]*)\s*(\]|\.\.\.)`)
 	operand       = regexp.MustCompile(`^([a-z]+)=([A-Z]+)\s\s`)
@@ -126,20 +127,24 @@ type argument struct {
 	values []string
 	kind   string // its name in the text
 	apart  bool
+	then   []string // words behind the value
 }
 
 func (a argument) option(name string) mutate.Option {
-	o := mutate.Option{Name: name, Arity: a.arity, Values: a.values, Apart: a.apart && strings.HasPrefix(name, "--")}
+	o := mutate.Option{Name: name, Arity: a.arity, Values: a.values, Apart: a.apart && strings.HasPrefix(name, "--"), Then: a.then}
 	if a.arity != mutate.NoValue && len(a.values) == 0 {
 		o.Kind = a.kind
 	}
 	return o
 }
 
-// entry reads "-w, --width=COLS   set the width".
+// entry reads "-w, --width=COLS   set the width". Spellings of one option share what it takes;
+// of a row of options with nothing but blanks between, as find(1) has them, each has its own.
 func (p *helpParser) entry(text string) {
 	rest := text
 	arg := argument{arity: mutate.NoValue}
+	var own []argument
+	row := true
 	for {
 		name := spelling.FindString(rest)
 		if name == "" {
@@ -148,7 +153,9 @@ func (p *helpParser) entry(text string) {
 		name = strings.TrimRight(name, ".")
 		rest = rest[len(name):]
 		p.open = append(p.open, mutate.Option{Name: name})
+		own = append(own, argument{arity: mutate.NoValue})
 		if a, n := value(rest); n > 0 {
+			own[len(own)-1] = a
 			if len(a.values) == 0 {
 				a.values = arg.values
 			}
@@ -158,10 +165,15 @@ func (p *helpParser) entry(text string) {
 		if gap == "" || !strings.HasPrefix(rest[len(gap):], "-") {
 			break
 		}
+		row = row && strings.TrimSpace(gap) == ""
 		rest = rest[len(gap):]
 	}
 	for i := range p.open {
-		p.open[i] = arg.option(p.open[i].Name)
+		a := arg
+		if row && len(p.open) > 2 {
+			a = own[i]
+		}
+		p.open[i] = a.option(p.open[i].Name)
 	}
 	if m := glued.FindStringSubmatch(text[:len(text)-len(rest)]); m != nil && arg.arity == mutate.NoValue {
 		p.options = append(p.options, mutate.Option{Name: m[1], Arity: mutate.MayHaveValue, Kind: m[2]})
@@ -191,14 +203,30 @@ func value(s string) (a argument, n int) {
 		return argument{arity: mutate.MayHaveValue, values: enumerated(m[1]), kind: placeholder(m[1])}, len(m[0])
 	}
 	if m := severalValues.FindStringSubmatch(s); m != nil {
-		// The table knows one value; the others are operands that follow by chance.
-		return argument{arity: mutate.NeedsValue, kind: m[1], apart: true}, len(m[0]) - len(m[3])
+		a = argument{arity: mutate.NeedsValue, kind: m[1], apart: true}
+		for _, kind := range strings.Fields(m[0])[1:] {
+			a.then = append(a.then, standIn(kind))
+		}
+		return a, len(m[0]) - len(m[3])
 	}
 	if m := spacedValue.FindStringSubmatch(s); m != nil {
 		// A lower-case word is a value only where the description stands apart from it.
 		named := strings.ContainsAny(m[1][:1], "<{") || m[1] == strings.ToUpper(m[1]) || strings.Contains(m[1], "=")
 		if named || apart.MatchString(s[1+len(m[1]):]) {
-			return argument{mutate.NeedsValue, enumerated(m[1]), placeholder(m[1]), true}, 1 + len(m[1])
+			a = argument{arity: mutate.NeedsValue, values: enumerated(m[1]), kind: placeholder(m[1]), apart: true}
+			n = 1 + len(m[1])
+			for len(a.then) < 3 && named {
+				more := furtherValue.FindStringSubmatch(s[n:])
+				if more == nil {
+					break
+				}
+				w := more[1]
+				if strings.ContainsAny(w[:1], "<") || w[0] >= 'A' && w[0] <= 'Z' {
+					w = standIn(w)
+				}
+				a.then, n = append(a.then, w), n+1+len(more[1])
+			}
+			return a, n
 		}
 	}
 	return argument{arity: mutate.NoValue}, 0
@@ -275,7 +303,7 @@ func (p *helpParser) usage(text string) {
 		name, rest := text[m[2]:m[3]], text[m[3]:]
 		a, n := value(rest)
 		if v := usageValue.FindStringSubmatch(rest); n == 0 && v != nil {
-			a, n = argument{mutate.NeedsValue, nil, v[1], true}, len(v[0])
+			a, n = argument{arity: mutate.NeedsValue, kind: v[1], apart: true}, len(v[0])
 		}
 		if n == 0 && m[3] < len(text) && strings.ContainsRune("]|", rune(text[m[3]])) {
 			p.options = append(p.options, bundled(name)...)

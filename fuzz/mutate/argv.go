@@ -29,6 +29,7 @@ type Option struct {
 	Values []string // values that the target is known to accept, possibly none
 	Kind   string   // what the target calls the value: "FILE", "num"; may be empty
 	Apart  bool     // the value of a long option stands in the next word, not behind "="
+	Then   []string // words that follow the value, where the option takes more than one
 }
 
 // Table is what is known about the command line of a target.
@@ -111,12 +112,16 @@ func (o *Option) knowledge() int {
 	if o.Kind != "" {
 		k++
 	}
-	return k
+	return k + len(o.Then)
 }
 
 // Words returns the words that spell the option with the value, which is
 // ignored for an option that takes none.
 func (o *Option) Words(value string) []string {
+	return append(o.spelled(value), o.Then...)
+}
+
+func (o *Option) spelled(value string) []string {
 	switch {
 	case o.Arity == NoValue:
 		return []string{o.Name}

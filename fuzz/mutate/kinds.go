@@ -27,6 +27,7 @@ var kinds = []struct {
 	{"mode perm permissions umask", []string{"0644", "u+x"}},
 	{"bytes size blocksize", []string{"1", "4096", "1M"}},
 	{"num number n int integer count cols columns lines level seconds secs sec timeout time duration width depth max min port percent id float", []string{"1", "0", "1000"}},
+	{"format fmt", []string{"%s", "%d %p"}},
 	{"regex regexp pattern glob re expr", []string{"a", ".*"}},
 	{"char character sep separator delim delimiter", []string{",", ":"}},
 	{"encoding charset locale lang language", []string{"UTF-8", "C"}},

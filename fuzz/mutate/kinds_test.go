@@ -41,6 +41,7 @@ func TestWordsOfAnOptionAreThoseThatItsProgramReads(t *testing.T) {
 		{Option{Name: "--a", Arity: MayHaveValue, Apart: true}, []string{"--a=v"}},
 		{Option{Name: "-a", Arity: NeedsValue}, []string{"-a", "v"}},
 		{Option{Name: "-a", Arity: MayHaveValue}, []string{"-av"}},
+		{Option{Name: "--a", Arity: NeedsValue, Apart: true, Then: []string{"w", ";"}}, []string{"--a", "v", "w", ";"}},
 	} {
 		if got := c.o.Words("v"); !slices.Equal(got, c.want) {
 			t.Errorf("%+v: got %q, want %q", c.o, got, c.want)
