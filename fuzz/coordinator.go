@@ -333,7 +333,7 @@ func (c *coordinator) ids() []sysno.ID {
 
 // outcome is called when no worker is left.
 func (c *coordinator) outcome(err error) *Outcome {
-	out := &Outcome{Stats: c.snapshot(), Stop: c.stop, Found: c.firsts(), Crashes: failures(c.crashes), Hangs: failures(c.hangs)}
+	out := &Outcome{Stats: c.snapshot(), Stop: c.stop, Found: c.firsts(), Varied: c.varied(), Crashes: failures(c.crashes), Hangs: failures(c.hangs)}
 	if err != nil {
 		out.Stop = StopNone
 	}

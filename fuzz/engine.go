@@ -146,6 +146,7 @@ type Outcome struct {
 	Stop         Stop
 	Observations []trace.Observation // sorted by ID; Witness.ID is empty when Options.State was nil, and where no run has shown it
 	Found        []Found             // for each observation that a run has shown, in the order of the runs
+	Varied       []Varied            // by dimension
 	LostBefore   trace.Lost          // by the sessions that this one went on from
 	Before       []sysno.ID          // sorted: what runs of these have shown, which the recorder of this one has not seen
 	Unshared     error               // why the last exchange on Options.Share failed, nil when it did not

@@ -39,3 +39,33 @@ func (c *coordinator) first(id sysno.ID, j *job) Found {
 	}
 	return f
 }
+
+// Varied is what draws that varied one dimension have shown.
+type Varied struct {
+	Dimension string
+	Draws     uint64  // those that varied it first, from an entry that was no longer young
+	Found     int     // syscalls that a draw which varied it, and perhaps others, was first to show
+	Chance    float64 // as Stats.Chance, if all further draws were of these
+}
+
+// varied has an item for each dimension that is varied, in the order of Dimensions. It
+// needs c.mu.
+func (c *coordinator) varied() []Varied {
+	var out []Varied
+	for d, name := range dimensionNames {
+		if !c.o.varies(dimension(d)) {
+			continue
+		}
+		v := Varied{Dimension: name, Draws: c.drawn[d]}
+		for _, rec := range c.books {
+			if slices.Contains(rec.first.Varied, name) {
+				v.Found++
+			}
+		}
+		var parts [strata]float64
+		parts[d] = 1
+		v.Chance = chance(c.stats.Singletons, &c.drawn, &c.quiet, &parts)
+		out = append(out, v)
+	}
+	return out
+}

@@ -104,3 +104,32 @@ func TestOnlyRefusesWhatIsNotVaried(t *testing.T) {
 		t.Error("accepted")
 	}
 }
+
+// The numbers by dimension are those of the syscalls that they sum up, and no dimension is
+// surer than all together.
+func TestEachDimensionSaysWhatItHasFoundAndWhatToExpectOfIt(t *testing.T) {
+	o := options(t, synthetic{})
+	o.Execs, o.Only = 4000, []string{"bytes", "argv", "env"}
+	out := run(t, o)
+	var names []string
+	least, all := 1.0, uint64(0)
+	for _, v := range out.Varied {
+		names = append(names, v.Dimension)
+		found := 0
+		for _, f := range out.Found {
+			if slices.Contains(f.Varied, v.Dimension) {
+				found++
+			}
+		}
+		if v.Found != found {
+			t.Errorf("%s: %d found, want %d", v.Dimension, v.Found, found)
+		}
+		least, all = min(least, v.Chance), all+v.Draws
+	}
+	if !slices.Equal(names, o.Only) {
+		t.Errorf("got %q, want %q", names, o.Only)
+	}
+	if all == 0 || all > out.Stats.Draws || least < UpperBound(0, out.Stats.Draws, 0.95) {
+		t.Errorf("%d of %d draws, the least chance is %v: %+v", all, out.Stats.Draws, least, out.Varied)
+	}
+}

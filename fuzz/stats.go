@@ -47,7 +47,7 @@ func (c *coordinator) statsLines(s Stats) [][2]string {
 		}
 		return fmt.Sprint(start.Add(after).Unix())
 	}
-	return [][2]string{
+	lines := [][2]string{
 		{"start_time", fmt.Sprint(start.Unix())},
 		{"last_update", at(s.Elapsed, true)},
 		{"run_time", fmt.Sprint(int64(s.Elapsed.Seconds()))},
@@ -76,6 +76,14 @@ func (c *coordinator) statsLines(s Stats) [][2]string {
 		{"chance_of_new", fmt.Sprintf("%.6f", s.Chance)},
 		{"sessions", fmt.Sprint(c.before.sessions + 1)},
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, v := range c.varied() {
+		lines = append(lines,
+			[2]string{"found_by_" + v.Dimension, fmt.Sprint(v.Found)},
+			[2]string{"chance_by_" + v.Dimension, fmt.Sprintf("%.6f", v.Chance)})
+	}
+	return lines
 }
 
 // banner is what can be shown of a program's name: afl-whatsup has a shell execute

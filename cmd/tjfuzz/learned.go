@@ -114,6 +114,8 @@ func (r *learned) text(v voice, program string) {
 	default:
 		v.say("confidence: none yet, the last new syscall was found only %d random runs ago; give it more time with --duration", st.Quiet)
 	}
+	v.say("found by deliberate runs: %s", r.deliberate())
+	v.say("found by random runs, and the chance that one more shows another (95 %%): %s", r.varied())
 	v.say("proof: %d scenarios replayed under the policy, %d violations", r.check.Replays, len(r.check.Violations))
 	v.say("wrote %s; evidence is in %s", r.profile, r.state)
 	if r.profile != "-" {
@@ -172,6 +174,40 @@ func (r *learned) tiers() string {
 	return strings.Join(parts, ", ")
 }
 
+// deliberate says how many syscalls were found by runs that were no draws, by what they
+// were for.
+func (r *learned) deliberate() string {
+	var parts []string
+	for p := fuzz.PhaseBase; p <= fuzz.PhaseShared; p++ {
+		n := 0
+		for _, f := range r.outcome.Found {
+			if f.Phase == p && p != fuzz.PhaseExplore {
+				n++
+			}
+		}
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %v", n, p))
+		}
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// varied says the same of draws, by what they varied.
+func (r *learned) varied() string {
+	var parts []string
+	for _, d := range r.outcome.Varied {
+		part := fmt.Sprintf("%d %s", d.Found, d.Dimension)
+		if d.Chance < 1 {
+			part += " (< " + percent(d.Chance) + ")"
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, ", ")
+}
+
 func (r *learned) json(w io.Writer) error {
 	type size struct {
 		Group   string `json:"group"`
@@ -185,29 +221,39 @@ func (r *learned) json(w io.Writer) error {
 		Phase   string   `json:"phase"`
 		Varied  []string `json:"varied,omitempty"`
 	}
+	type varied struct {
+		Dimension string  `json:"dimension"`
+		Draws     uint64  `json:"draws"`
+		Found     int     `json:"found"`
+		Chance    float64 `json:"chance_of_another"`
+	}
 	st := r.outcome.Stats
 	result := struct {
-		Profile    string  `json:"profile"`
-		State      string  `json:"state"`
-		Stop       string  `json:"stop"`
-		Runs       uint64  `json:"runs"`
-		CleanRuns  uint64  `json:"clean_runs"`
-		Seconds    float64 `json:"seconds"`
-		Syscalls   int     `json:"syscalls_observed"`
-		Allowed    int     `json:"syscalls_allowed"`
-		Chance     float64 `json:"chance_of_another"`
-		Crashes    int     `json:"crashes"`
-		Hangs      int     `json:"hangs"`
-		Replays    int     `json:"replays"`
-		Violations int     `json:"violations"`
-		Groups     []size  `json:"groups"`
-		Found      []found `json:"found"`
+		Profile    string   `json:"profile"`
+		State      string   `json:"state"`
+		Stop       string   `json:"stop"`
+		Runs       uint64   `json:"runs"`
+		CleanRuns  uint64   `json:"clean_runs"`
+		Seconds    float64  `json:"seconds"`
+		Syscalls   int      `json:"syscalls_observed"`
+		Allowed    int      `json:"syscalls_allowed"`
+		Chance     float64  `json:"chance_of_another"`
+		Crashes    int      `json:"crashes"`
+		Hangs      int      `json:"hangs"`
+		Replays    int      `json:"replays"`
+		Violations int      `json:"violations"`
+		Groups     []size   `json:"groups"`
+		Found      []found  `json:"found"`
+		Varied     []varied `json:"varied"`
 	}{Profile: r.profile, State: r.state, Stop: r.outcome.Stop.String(), Runs: st.Runs, CleanRuns: st.CleanRuns,
 		Seconds: st.Elapsed.Seconds(), Syscalls: len(r.evidence.Observations), Chance: st.Chance,
 		Crashes: len(r.outcome.Crashes), Hangs: len(r.outcome.Hangs),
-		Replays: r.check.Replays, Violations: len(r.check.Violations), Groups: []size{}, Found: []found{}}
+		Replays: r.check.Replays, Violations: len(r.check.Violations), Groups: []size{}, Found: []found{}, Varied: []varied{}}
 	for _, f := range r.outcome.Found {
 		result.Found = append(result.Found, found{f.ID.String(), f.Run, f.At.Seconds(), f.Phase.String(), f.Varied})
+	}
+	for _, d := range r.outcome.Varied {
+		result.Varied = append(result.Varied, varied{d.Dimension, d.Draws, d.Found, d.Chance})
 	}
 	for _, g := range r.policy.Sizes() {
 		if g.Allowed > 0 {
