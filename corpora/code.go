@@ -25,6 +25,8 @@ func codeFamilies() []family {
 		}},
 		{"jq", []Seed{
 			valid("filter", "def f(x): x | .. | numbers; [.[]? | select(.n > 1) | {name, n: (.n * 2)}] | sort_by(.n) | map(.name // \"none\") | join(\", \")\n"),
+			valid("outside", "[(now | strflocaltime(\"%c %Z\")), env.HOME, $ENV.PATH, input_filename, (\"2026-01-02T03:04:05Z\" | fromdate)] | debug\n"),
+			odd("modules", "import \"a\" as a; import \"b\" as $b; include \"dir/c\"; a::f($b)\n"),
 			broken("syntax", ".a | [ .b, \n"),
 		}},
 		{"python", []Seed{

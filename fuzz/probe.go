@@ -24,6 +24,7 @@ const (
 	rankOptions       // each option and each sub-command alone
 
 	rankMoreExamples // those that come later in long texts
+	rankFirstShown   // each option in the first example
 	rankFiles        // each option with a file to work on
 	rankSeeds        // all other seeds
 	rankShown        // options in examples, and with small programs and queries as operands
@@ -246,16 +247,22 @@ func (p *prober) shown(i int, words []string) {
 	const first, each = 2, 6
 	for n := range min(each, len(t.Examples)) {
 		r, example := rankShown, t.Examples[n]
-		if n >= first {
+		switch {
+		case n == 0:
+			r = rankFirstShown
+		case n >= first:
 			r = rankMoreShown
 		}
 		with := slices.Concat(words, example)
 		if strings.HasPrefix(words[0], "-") && !strings.HasPrefix(words[0], "--") && len(words[0]) > 2 {
 			with = slices.Concat(example, words) // find(1) has its words behind the operands
 		}
-		for _, s := range p.o.staged(p.alone, with) {
+		for i, s := range p.o.staged(p.alone, with) {
 			if s.usesInput() {
 				s.Input = p.seed()
+			}
+			if i > 0 {
+				r = max(r, rankShown)
 			}
 			p.add(r, s)
 		}
