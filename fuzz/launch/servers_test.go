@@ -97,9 +97,16 @@ var commands = []command{
 	{"blocked signals", []string{"grep", "-E", "^(Sig(Pnd|Blk|Ign|Cgt)|Cap.*|NoNewPrivs|Seccomp):", "/proc/self/status"}, nil, AtMain, false, false},
 	{"environment", []string{"env"}, nil, AtMain, false, false},
 	{"working directory", []string{"pwd"}, nil, AtMain, false, false},
+	{"links", []string{"find", "-L", ".", "-printf", "%p %y %l %m\n"}, nil, AtMain, false, false},
 	{"jq", []string{"jq", "-c", ".a"}, []string{"{\"a\":[1]}", "{", "3"}, AtInput, false, false},
 	{"file", []string{"file", "-"}, []string{"#!/bin/sh", "\x7fELF", ""}, AtInput, false, false},
 	{"xmllint", []string{"xmllint", "@@"}, []string{"<a/>", "<"}, AtInput, false, false},
+}
+
+// things are files of all kinds that a copy may have.
+var things = []fuzz.File{
+	{Name: "dir/dangling", Kind: fuzz.FileDangling}, {Name: "dir/empty", Kind: fuzz.FileDirectory}, {Name: "dir/link", Data: []byte("x\n"), Kind: fuzz.FileSymlink},
+	{Name: "loop", Kind: fuzz.FileLoop}, {Name: "ro", Data: []byte("x\n"), Kind: fuzz.FileReadOnly}, {Name: "un", Kind: fuzz.FileUnreadable},
 }
 
 // A copy gives what execve gives: how it ends, what it writes and, where it is recorded,
@@ -158,7 +165,7 @@ func compare(t *testing.T, program string, r *rawtp.Recorder, in *cage.Options, 
 	}
 	const runs = 9
 	for n := range runs {
-		s := &fuzz.Scenario{Argv: c.argv, Stdin: fuzz.StdinPipe, Input: []byte(c.inputs[n%len(c.inputs)])}
+		s := &fuzz.Scenario{Argv: c.argv, Stdin: fuzz.StdinPipe, Input: []byte(c.inputs[n%len(c.inputs)]), Files: things}
 		want := run(t, plain, s)
 		out := plain.Output()
 		if in == nil {
