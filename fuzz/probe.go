@@ -28,15 +28,16 @@ const (
 	rankFiles        // each option with a file to work on
 	rankSeeds        // all other seeds
 	rankShown        // options in examples, and with small programs and queries as operands
+	rankLarge        // options with much to read, and those that name a program beside those that take an amount
 	rankWorlds       // other streams, kinds of file, limits, faults
 	rankSub          // each option of a sub-command
 	rankEnv          // variables set and unset
 	rankOperated     // each option with a directory, and with two operands
 	rankValues       // what else is known of the values of options
+	rankOwnEnv       // variables that the target alone seems to know, set
 	rankSubFiles     // each option of a sub-command with something to work on
 	rankMoreShown    // options in further examples
 	rankSeedWays     // all other seeds in all other ways
-	rankLarge        // options with much to read, and those that name a program beside those that take an amount
 	rankSignals      // which may cost a time limit each
 	rankWays         // options in all other ways
 	ranks
@@ -140,17 +141,20 @@ func (p *prober) variables() {
 	if !p.o.varies(dimEnv) {
 		return
 	}
-	with := func(env ...string) {
+	with := func(r rank, env ...string) {
 		s := p.ways[0]
 		s.Env = env
-		p.try(rankEnv, s)
+		p.try(r, s)
 	}
-	with(mutate.CommonEnv()...)
+	with(rankEnv, mutate.CommonEnv()...)
 	for _, name := range mutate.CommonEnv() {
-		with(name)
+		with(rankEnv, name)
 	}
-	for _, entry := range mutate.TellingEnv(p.o.EnvNames) {
-		with(entry)
+	for _, entry := range mutate.TellingEnv(nil) {
+		with(rankEnv, entry)
+	}
+	for _, entry := range mutate.TellingEnv(p.o.EnvNames) { // those that it has tried are left out
+		with(rankOwnEnv, entry)
 	}
 }
 

@@ -14,7 +14,7 @@ var kinds = []struct {
 	{"bool boolean", []string{"true", "false"}},
 	{"url uri", []string{"http://localhost:1/", "file:///dev/null"}},
 	{"dir directory folder root", []string{".", "/tmp"}},
-	{"file filename path archive output input script config", []string{Input, "out"}},
+	{"file filename pathname path infile outfile files archive output input script config", []string{Input, "out"}},
 	{"command cmd program prog executable shell editor pager helper", []string{"cat", "true"}},
 	{"port", []string{"0", "65535"}},
 	{"host hostname address addr ip server proxy interface", []string{"localhost", "127.0.0.1"}},
