@@ -1,6 +1,7 @@
 package synth
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ type Explanation struct {
 	ID      sysno.ID
 	Group   GroupDef // its functional group; the zero GroupDef for a number without a name
 	Rules   []Rule   // the policy's rules for it, none when the default action decides
+	Clauses []Clause // the same in words
 	Default Verdict  // what happens when no rule decides
 	Listed  bool     // whether the policy lists the syscall's ABI
 
@@ -21,6 +23,13 @@ type Explanation struct {
 	TotalRuns uint64            // recorded runs
 	Seen      bool              // whether the target was seen to make the call
 	Observed  trace.Observation // how often, and the witness to replay; empty unless Seen
+	Near      []Nearby          // of a call that was not seen: what was seen that is most like it
+}
+
+// Nearby is a call that was seen in the place of another.
+type Nearby struct {
+	Observed trace.Observation
+	Relation string // to the other: "does the same", "is in the same group"
 }
 
 // Explain says what p does with the syscall, and why. t is the evidence behind p,
@@ -36,6 +45,7 @@ func Explain(p *Policy, t *trace.Trace, id sysno.ID) Explanation {
 			e.Rules = append(e.Rules, r)
 		}
 	}
+	e.Clauses = Clauses(e.Rules)
 	if t == nil {
 		return e
 	}
@@ -45,17 +55,49 @@ func Explain(p *Policy, t *trace.Trace, id sysno.ID) Explanation {
 			e.Seen, e.Observed = true, o
 		}
 	}
+	if !e.Seen {
+		e.Near = near(t, id, e.Group)
+	}
 	return e
+}
+
+// near finds, of the calls that were seen, those that do the same as another; or else
+// those of its group.
+func near(t *trace.Trace, id sysno.ID, group GroupDef) []Nearby {
+	name, _ := id.Name()
+	var same, related []Nearby
+	for _, o := range t.Observations {
+		other, named := o.ID.Name()
+		if !named || o.ID.Arch != id.Arch {
+			continue
+		}
+		for _, class := range equivalents() {
+			if class[0] != "execve" && slices.Contains(class, name) && slices.Contains(class, other) {
+				same = append(same, Nearby{o, "does the same"})
+				break
+			}
+		}
+		if slices.Contains(group.Members, other) {
+			related = append(related, Nearby{o, "is in the same group"})
+		}
+	}
+	byID := func(a, b Nearby) int { return a.Observed.ID.Compare(b.Observed.ID) }
+	slices.SortFunc(same, byID)
+	slices.SortFunc(related, byID)
+	if len(same) > 0 {
+		return same
+	}
+	return related
 }
 
 // String is the explanation as lines of text, without a line feed at the end.
 func (e Explanation) String() string {
 	var lines []string
 	line := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
-	for _, r := range e.Rules {
-		line("%s", r.String())
-		line("  tier:    %v", r.Tier)
-		line("  reason:  %s", r.Reason)
+	for _, c := range e.Clauses {
+		line("%s", c.String())
+		line("  tier:    %v", c.Tier)
+		line("  reason:  %s", c.Reason)
 	}
 	switch {
 	case len(e.Rules) == 0 && !e.Listed:
@@ -73,13 +115,44 @@ func (e Explanation) String() string {
 		line("  seen:    no evidence at hand")
 	case !e.Seen:
 		line("  seen:    in none of %d runs", e.TotalRuns)
+		for _, n := range e.Near {
+			line("  near:    %v %s and was seen in %d", n.Observed.ID, n.Relation, n.Observed.Runs)
+		}
 	default:
 		line("  seen:    in %d of %d runs, %d of them ended normally", e.Observed.Runs, e.TotalRuns, e.Observed.CleanRuns)
+		for _, a := range e.Observed.Args {
+			line("  values:  %s", valuesSeen(e.ID, a))
+		}
+		for _, s := range e.Observed.Sites {
+			line("  from:    %s", siteWords(s))
+		}
 		if w := e.Observed.Witness; w.Command != "" {
 			line("  witness: %s", w.Command)
 		}
 	}
 	return strings.Join(lines, "\n")
+}
+
+// valuesSeen are the values of an argument in words.
+func valuesSeen(id sysno.ID, a trace.Arg) string {
+	arg := argumentAt(id, uint8(a.Index))
+	if a.Any {
+		return arg.Name + " had more values than are kept"
+	}
+	var words []string
+	for _, v := range a.Values {
+		words = append(words, arg.Format(v))
+	}
+	return arg.Name + ": " + strings.Join(words, ", ")
+}
+
+// siteWords is where a call came from: the function, if it is known.
+func siteWords(s trace.Site) string {
+	module := cmp.Or(s.Module, "memory without a file")
+	if s.Symbol != "" {
+		return fmt.Sprintf("%s (%s)", s.Symbol, module)
+	}
+	return fmt.Sprintf("%s+%#x", module, s.Offset)
 }
 
 // GroupSize says how much of a functional group a policy allows.

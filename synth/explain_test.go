@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/trace"
 )
 
 func TestExplainSaysWhatWhyAndHowToSeeIt(t *testing.T) {
@@ -18,6 +19,13 @@ func TestExplainSaysWhatWhyAndHowToSeeIt(t *testing.T) {
 		ID: lookup(t, sysno.AMD64, "socket"), Verdict: Verdict{Action: Allow},
 		Args: []Cond{{Op: Equal, Value: 1}}, Tier: Manual, Reason: "local only",
 	})
+	detailed := sample(t)
+	for i := range detailed.Observations {
+		if o := &detailed.Observations[i]; o.ID == lookup(t, sysno.AMD64, "openat") {
+			o.Args = []trace.Arg{{Index: 2, Values: []uint64{0, 0x80000}}}
+			o.Sites = []trace.Site{{Module: "/usr/lib/libc.so.6", Offset: 0xf8011, Symbol: "open+0x51"}}
+		}
+	}
 	cases := []struct {
 		name string
 		got  Explanation
@@ -32,12 +40,30 @@ func TestExplainSaysWhatWhyAndHowToSeeIt(t *testing.T) {
 		{"denied", Explain(p, tr, lookup(t, sysno.AMD64, "ptrace")), `ptrace: errno EPERM, the default action, because no rule names it
   group:   @process-inspect (trace, read, write and compare other processes)
   seen:    in none of 10 runs`},
+		{"denied, and a like call seen", Explain(p, tr, lookup(t, sysno.AMD64, "openat2")), `openat2: errno EPERM, the default action, because no rule names it
+  group:   @file-open (open or create files by name)
+  seen:    in none of 10 runs
+  near:    openat does the same and was seen in 10`},
+		{"denied, and one of its group seen", Explain(p, tr, lookup(t, sysno.AMD64, "mremap")), `mremap: errno EPERM, the default action, because no rule names it
+  group:   @memory (map, unmap and resize memory)
+  seen:    in none of 10 runs
+  near:    mmap is in the same group and was seen in 10
+  near:    munmap is in the same group and was seen in 10
+  near:    brk is in the same group and was seen in 10`},
+		{"with details", Explain(p, detailed, lookup(t, sysno.AMD64, "openat")), `openat: allow
+  tier:    observed
+  reason:  seen in 10 of 10 runs
+  group:   @file-open (open or create files by name)
+  seen:    in 10 of 10 runs, 9 of them ended normally
+  values:  flags: O_RDONLY, O_RDONLY|O_CLOEXEC
+  from:    open+0x51 (/usr/lib/libc.so.6)
+  witness: prog openat`},
 		{"without evidence", Explain(p, nil, lookup(t, sysno.AMD64, "exit")), `exit: allow
   tier:    always
   reason:  ends the program
   group:   @process-exit (end the thread or the process)
   seen:    no evidence at hand`},
-		{"conditional", Explain(conditional, nil, lookup(t, sysno.AMD64, "socket")), `socket: allow if arg0 == 0x1
+		{"conditional", Explain(conditional, nil, lookup(t, sysno.AMD64, "socket")), `socket: allow if domain == 0x1
   tier:    manual
   reason:  local only
 socket: otherwise errno EPERM, the default action

@@ -151,6 +151,11 @@ func explain(c *cobra.Command, p *synth.Policy, t *trace.Trace, ids []sysno.ID, 
 		}
 		return nil
 	}
+	type near struct {
+		Syscall  string `json:"syscall"`
+		Relation string `json:"relation"`
+		Runs     uint64 `json:"runs"`
+	}
 	type entry struct {
 		Syscall   string `json:"syscall"`
 		Verdict   string `json:"verdict"`
@@ -161,6 +166,8 @@ func explain(c *cobra.Command, p *synth.Policy, t *trace.Trace, ids []sysno.ID, 
 		CleanRuns uint64 `json:"clean_runs"`
 		TotalRuns uint64 `json:"total_runs"`
 		Witness   string `json:"witness,omitempty"`
+		Says      string `json:"says,omitempty"` // all rules, in words
+		Near      []near `json:"near,omitempty"`
 	}
 	entries := []entry{}
 	for _, id := range ids {
@@ -170,6 +177,10 @@ func explain(c *cobra.Command, p *synth.Policy, t *trace.Trace, ids []sysno.ID, 
 		if len(x.Rules) > 0 {
 			r := x.Rules[0]
 			e.Verdict, e.Tier, e.Reason = r.Verdict.String(), r.Tier.String(), r.Reason
+		}
+		e.Says = inWords(id, x.Clauses)
+		for _, n := range x.Near {
+			e.Near = append(e.Near, near{n.Observed.ID.String(), n.Relation, n.Observed.Runs})
 		}
 		entries = append(entries, e)
 	}

@@ -29,6 +29,7 @@ const (
 	exitError      = 1
 	exitUsage      = 2
 	exitIncomplete = 3
+	exitDiffers    = 4
 	exitViolation  = 5
 )
 
@@ -130,7 +131,7 @@ applies it. The program needs no source, no recompilation and no configuration.`
 		return usage(c, err)
 	})
 	root.AddCommand(newLearn(), newTrace(), newGenerate(), newMerge(), newConvert(), newEnforce(), newVerify(),
-		newExplain(), newGroups(), newDoctor(), newVersion())
+		newExplain(), newDiff(), newLint(), newGroups(), newDoctor(), newVersion())
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {
