@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
+	"github.com/tjfuzz/tjfuzz/internal/image"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
 	"github.com/tjfuzz/tjfuzz/trace"
@@ -68,6 +70,48 @@ func TestCopiesMakeNoForeignCalls(t *testing.T) {
 	}
 	if lost := r.Lost(); lost != (trace.Lost{}) {
 		t.Errorf("lost %+v, want nothing", lost)
+	}
+}
+
+// A program is stopped at its entry point though the recorder has a uprobe there, and goes on
+// over that: each copy's main phase is told from the startup.
+func TestServersBeginWhereTheRecorderHasAUprobe(t *testing.T) {
+	testenv.Require(t, testenv.Cage, testenv.BPF)
+	program := testenv.Program(t, "cat")
+	file, offset, err := image.Entry(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rung := range []Rung{AtInput, AtMain, AtEntry} {
+		r, err := rawtp.Open(rawtp.Options{Slots: 2, Entry: &rawtp.Entry{Path: file, Offset: offset}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if err := r.NoPhases(); err != nil {
+			t.Fatal(err)
+		}
+		served, plain := executors(t, program, r, &cage.Options{})
+		served.copies.e.opts.Highest = rung
+		s := &fuzz.Scenario{Argv: []string{"cat", "@@"}, Stdin: fuzz.StdinPipe, Input: []byte("input")}
+		for n := range warmUp + checked + 2 {
+			if got, want := run(t, served, s), run(t, plain, s); !same(got, want) {
+				t.Errorf("rung %d, run %d: got %+v, want %+v", rung, n, got, want)
+			}
+		}
+		if n := served.Copies()[rung]; n < checked {
+			t.Errorf("%d copies begin at rung %d, want at least %d", n, rung, checked)
+		}
+		phases := func(e *Exec) map[sysno.ID]trace.Phase {
+			all := map[sysno.ID]trace.Phase{}
+			for _, o := range e.watch.(recorded).Observations() {
+				all[o.ID] = o.Phases
+			}
+			return all
+		}
+		if got, want := phases(served), phases(plain); !maps.Equal(got, want) {
+			t.Errorf("rung %d: the phases are %v, want %v", rung, got, want)
+		}
 	}
 }
 

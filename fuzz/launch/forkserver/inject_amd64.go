@@ -128,15 +128,17 @@ func (t tracee) call(nr uintptr, args ...uintptr) (uintptr, error) {
 	return uintptr(regs.Rax), nil
 }
 
-// runTo lets the process run until it comes to an address. The breakpoint is one of
-// the processor's: where the recorder has a uprobe the kernel takes an int3 for that.
+// runTo lets the process run until it comes to an address. An instruction that no processor
+// has stops it there: int3 would be a uprobe of the recorder's where that has one, and
+// a breakpoint of the processor's is never quite gone. The kernel keeps it for the process, and
+// then to switch to that costs more than all system calls of a copy.
 func (t tracee) runTo(address uint64) error {
-	const debugreg = 848 // offsetof(struct user, u_debugreg)
-	set := func(n int, v uint64) error {
-		_, err := unix.PtracePokeUser(t.pid, uintptr(debugreg+8*n), binary.LittleEndian.AppendUint64(nil, v))
-		return err
+	undefined := []byte{0x0f, 0x0b} // ud2
+	saved := make([]byte, len(undefined))
+	if _, err := unix.PtracePeekText(t.pid, uintptr(address), saved); err != nil {
+		return fmt.Errorf("read the program: %w", err)
 	}
-	if err := errors.Join(set(0, address), set(7, 1)); err != nil {
+	if _, err := unix.PtracePokeText(t.pid, uintptr(address), undefined); err != nil {
 		return fmt.Errorf("set a breakpoint: %w", err)
 	}
 	for sig := unix.Signal(0); ; {
@@ -147,7 +149,7 @@ func (t tracee) runTo(address uint64) error {
 		if sig, err = t.next(); err != nil {
 			return err
 		}
-		if sig != unix.SIGTRAP {
+		if sig != unix.SIGILL {
 			continue
 		}
 		var regs unix.PtraceRegs
@@ -155,7 +157,10 @@ func (t tracee) runTo(address uint64) error {
 			return fmt.Errorf("read registers: %w", err)
 		}
 		if regs.Rip == address {
-			return errors.Join(set(7, 0), set(0, 0), set(6, 0))
+			if _, err := unix.PtracePokeText(t.pid, uintptr(address), saved); err != nil {
+				return fmt.Errorf("take a breakpoint away: %w", err)
+			}
+			return nil
 		}
 	}
 }
