@@ -17,6 +17,9 @@ type Replayed struct {
 	Failed []sysno.ID // calls that the scenario itself makes fail, by a filter of its own
 	Signal int        // what ended the target, 0 for an exit
 	Clean  bool       // it ended by itself, by exit
+
+	End    string // how it ended, as far as two runs can be compared by it: exit code, signal, time limit
+	Output string // a digest of what it wrote
 }
 
 // Case is one scenario to replay.
@@ -69,16 +72,10 @@ func Verify(ctx context.Context, p *synth.Policy, cases []Case, progress func(do
 		for _, id := range r.Seen {
 			seen[id] = true
 		}
-		const sigsys = 31
-		found := false
-		for _, id := range r.Denied {
-			if meant(p, id) || r.Signal != sigsys && slices.Contains(r.Failed, id) && permitted(p, id) {
-				continue
-			}
-			found = true
+		for _, id := range r.refused(p) {
 			v.Violations = append(v.Violations, Violation{c.ID, c.Command, id, id.String(), r.Signal == sigsys, r.Clean})
 		}
-		if r.Signal == sigsys && !found && len(r.Denied) == 0 {
+		if r.unseen() {
 			return nil, &UnseenError{Case: c.ID, Command: c.Command}
 		}
 		if progress != nil {
@@ -97,6 +94,23 @@ func Verify(ctx context.Context, p *synth.Policy, cases []Case, progress func(do
 	slices.SortStableFunc(v.Unexercised, func(a, b synth.Rule) int { return a.ID.Compare(b.ID) })
 	return v, nil
 }
+
+const sigsys = 31
+
+// refused are the calls that the policy refused.
+func (r *Replayed) refused(p *synth.Policy) []sysno.ID {
+	var ids []sysno.ID
+	for _, id := range r.Denied {
+		if meant(p, id) || r.Signal != sigsys && slices.Contains(r.Failed, id) && permitted(p, id) {
+			continue
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// unseen reports whether the target died of a filter and nobody saw of what.
+func (r *Replayed) unseen() bool { return r.Signal == sigsys && len(r.Denied) == 0 }
 
 // UnseenError says that a target died of a filter and nobody saw which call it was.
 type UnseenError struct{ Case, Command string }

@@ -102,18 +102,23 @@ func parseSyscalls(a sysno.Arch, words []string) ([]sysno.ID, error) {
 	return ids, nil
 }
 
-// explained is the policy to explain. A profile says what is allowed, the
-// evidence why: tiers and reasons are those of a policy generated from it. Where
-// there is no profile, that policy is explained itself.
+// explained is the policy to explain. Where there is no profile, that is the one that
+// the evidence makes.
 func explained(path, program string, t *trace.Trace) (*synth.Policy, error) {
-	generated, err := synth.Generate(t, synth.Options{AllowIncomplete: true})
+	if _, err := os.Stat(defaultProfile(program)); err != nil && path == "" {
+		return synth.Generate(t, synth.Options{AllowIncomplete: true})
+	}
+	_, p, err := loadPolicy(path, program)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(defaultProfile(program)); err != nil && path == "" {
-		return generated, nil
-	}
-	_, p, err := loadPolicy(path, program)
+	return withTiers(p, t)
+}
+
+// withTiers gives the rules of a policy their tiers and reasons. A profile says what is
+// allowed, the evidence why: they are those of a policy generated from it.
+func withTiers(p *synth.Policy, t *trace.Trace) (*synth.Policy, error) {
+	generated, err := synth.Generate(t, synth.Options{AllowIncomplete: true})
 	if err != nil {
 		return nil, err
 	}

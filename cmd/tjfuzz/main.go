@@ -130,7 +130,7 @@ applies it. The program needs no source, no recompilation and no configuration.`
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage(c, err)
 	})
-	root.AddCommand(newLearn(), newTrace(), newGenerate(), newMerge(), newConvert(), newEnforce(), newVerify(),
+	root.AddCommand(newLearn(), newTrace(), newGenerate(), newMerge(), newConvert(), newEnforce(), newVerify(), newReduce(),
 		newExplain(), newDiff(), newLint(), newGroups(), newDoctor(), newVersion())
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {

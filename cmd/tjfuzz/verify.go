@@ -136,33 +136,19 @@ func verify(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy,
 	if err != nil {
 		return nil, err
 	}
-	rec, err := s.runs.backend.open(recording{slots: 1, policy: p})
+	replays, err := s.under(p)
 	if err != nil {
 		return nil, err
 	}
-	defer rec.Close()
-	e, slot, err := s.executor(rec, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer e.Close()
+	defer replays.Close()
 	all := len(stored)
-	can := s.abilities(e)
-	stored = slices.DeleteFunc(stored, func(k kept) bool { return !can.Allow(&k.Scenario) })
+	stored = replays.able(stored)
 	cases := make([]enforce.Case, len(stored))
 	for i, st := range stored {
 		cases[i] = enforce.Case{
 			ID:      st.ID,
 			Command: st.command,
-			Replay: func(ctx context.Context) (enforce.Replayed, error) {
-				r, err := e.Run(ctx, &st.Scenario)
-				if err != nil {
-					return enforce.Replayed{}, runError(err, s.args[0])
-				}
-				return enforce.Replayed{
-					Seen: r.Seen, Denied: slot.Denied(), Failed: madeToFail(st.Scenario.World), Signal: r.Signal, Clean: r.Clean(),
-				}, nil
-			},
+			Replay:  func(ctx context.Context) (enforce.Replayed, error) { return replays.replay(ctx, &st.Scenario) },
 		}
 	}
 	result, err := enforce.Verify(ctx, p, cases, progress)
@@ -172,16 +158,7 @@ func verify(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy,
 	if err != nil {
 		return nil, err
 	}
-	return &verified{result, rec.Lost(), all - len(stored)}, nil
-}
-
-// madeToFail are the calls that fail in a scenario's world.
-func madeToFail(w fuzz.World) []sysno.ID {
-	ids := w.Kernel.Lacks()
-	for _, f := range w.Faults {
-		ids = append(ids, f.ID)
-	}
-	return ids
+	return &verified{result, replays.rec.Lost(), all - len(stored)}, nil
 }
 
 func (r *verified) text(v voice, c *cobra.Command, path string) {
