@@ -198,7 +198,7 @@ func randomArgs(t testing.TB, r *rand.Rand) *trace.Trace {
 // the bits that the kernel does not read; and a stricter mode allows no more.
 func TestWhatWasSeenIsAllowedInEveryMode(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
-	for round := range 30 {
+	for round := range 10 {
 		tr := randomArgs(t, r)
 		policies := map[ArgMode]*Policy{}
 		for mode := ArgsOff; mode <= ArgsStrict; mode++ {
@@ -231,7 +231,7 @@ func TestWhatWasSeenIsAllowedInEveryMode(t *testing.T) {
 
 func TestDangerousValuesThatWereNotSeenAreRefused(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
-	for range 30 {
+	for range 10 {
 		tr := randomArgs(t, r)
 		p := generate(t, tr, Options{Args: ArgsSafe})
 		for _, obs := range tr.Observations {

@@ -122,7 +122,7 @@ func calls(r *rand.Rand, n int) [][6]uint64 {
 
 func TestADifferenceShowsInCalls(t *testing.T) {
 	r := rand.New(rand.NewPCG(23, 24))
-	for range 150 {
+	for range 80 {
 		a, b := randomPolicy(t, r), randomPolicy(t, r)
 		d := Diff(a, b)
 		for _, name := range []string{"socket", "ioctl", "kill"} {

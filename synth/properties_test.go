@@ -12,7 +12,7 @@ import (
 // More evidence allows more: whatever the policy of a part allows, that of the whole does.
 func TestThePolicyOfMergedEvidenceAllowsWhatThatOfEachPartDoes(t *testing.T) {
 	r := rand.New(rand.NewPCG(13, 14))
-	for range 10 {
+	for range 5 {
 		a, b := randomArgs(t, r), randomArgs(t, r)
 		if r.IntN(2) == 0 {
 			b.Observations = append(b.Observations, trace.Observation{ID: lookup(t, sysno.I386, "read"), Runs: 1, CleanRuns: 1})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -210,16 +211,30 @@ func examineFilter() finding {
 }
 
 func examineLog() finding {
-	b, err := os.ReadFile("/proc/sys/kernel/seccomp/actions_logged")
-	if err != nil {
+	records, known := kernelRecords("log")
+	switch {
+	case !known:
 		return finding{What: "log", OK: true, Detail: "this kernel does not say which seccomp actions it logs"}
-	}
-	words := strings.Fields(string(b))
-	for _, w := range words {
-		if w == "log" {
-			return finding{What: "log", OK: true, Detail: "the kernel records calls that a policy logs"}
-		}
+	case records:
+		return finding{What: "log", OK: true, Detail: "the kernel records calls that a policy logs"}
 	}
 	return finding{What: "log", OK: true, Detail: "the kernel leaves no record of calls that a policy logs; enforce still shows them",
 		Mend: "sysctl kernel.seccomp.actions_logged lists the actions; add log"}
+}
+
+// kernelRecords reports whether the kernel's log has calls that met a seccomp action;
+// known is false where the kernel does not say.
+func kernelRecords(action string) (records, known bool) {
+	b, err := os.ReadFile("/proc/sys/kernel/seccomp/actions_logged")
+	return slices.Contains(strings.Fields(string(b)), action), err == nil
+}
+
+// audible says, of a policy that logs calls, that somebody would learn of it: tjfuzz,
+// or the kernel's log.
+func audible(p *synth.Policy, shown, records, known bool) error {
+	if shown || records || !known || !slices.Contains(p.Listeners(), synth.Log) {
+		return nil
+	}
+	return hinted(errors.New("the policy logs calls, and nobody would learn of it: they are not shown here, and the kernel records none"),
+		"add log to the sysctl kernel.seccomp.actions_logged, or run with the rights to load eBPF programs")
 }

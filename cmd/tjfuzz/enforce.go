@@ -75,6 +75,11 @@ func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 	if err != nil {
 		return err
 	}
+	records, known := kernelRecords("log")
+	if err := audible(policy, watch != nil, records, known); err != nil {
+		finish()
+		return err
+	}
 	cmd.Watch = watch
 	status, err := enforce.Run(cmd)
 	lost := finish()
