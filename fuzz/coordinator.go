@@ -211,6 +211,7 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 		keep = append(keep, Queue)
 		c.announce()
 	}
+	c.corpus.heed(r.Words)
 	gain, kept := c.corpus.learn(&j.s, r, len(fresh))
 	if kept && len(fresh) == 0 {
 		keep = append(keep, Queue)

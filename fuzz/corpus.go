@@ -21,6 +21,7 @@ const (
 	maxSuspects = 1 << 12
 	maxFailures = 64 // crashes, and as many timeouts
 	maxWords    = 32 // of a command line that gets the name of a file added
+	maxTokens   = 1 << 10
 )
 
 // kindSyscall makes a Signal stand for a syscall itself. The corpus looks for both alike.
@@ -78,6 +79,9 @@ type corpus struct {
 
 	budget budget
 
+	tokens  mutate.Dictionary // that runs have shown; only ever appended to
+	tokened map[string]bool   // those, and those of the Options
+
 	suspects   map[string]*suspect
 	runs, hung uint64
 	banned     map[string]bool // never written to once it is handed out
@@ -119,6 +123,31 @@ func (c *corpus) learn(s *Scenario, r *Result, syscalls int) (gain float64, kept
 		}
 	}
 	return gain, kept
+}
+
+// heed keeps what the target compares its input with.
+func (c *corpus) heed(words [][]byte) {
+	if len(words) > 0 && c.tokened == nil {
+		c.tokened = make(map[string]bool)
+		for _, token := range c.o.Dictionary {
+			c.tokened[string(token)] = true
+		}
+	}
+	for _, w := range words {
+		if len(w) > 0 && !c.tokened[string(w)] && len(c.tokens) < maxTokens {
+			c.tokened[string(w)] = true
+			c.tokens = append(c.tokens, w)
+		}
+	}
+}
+
+// dictionary is that of a draw. What the target was seen to look for is worth more than what
+// may be of use to it.
+func (c *corpus) dictionary(r *rand.Rand) mutate.Dictionary {
+	if len(c.tokens) == 0 || r.IntN(2) == 0 {
+		return c.o.Dictionary
+	}
+	return c.tokens
 }
 
 // pairsOf returns the pairs of syscalls in a set that no set held before.
@@ -292,7 +321,7 @@ func (c *corpus) draw(r *rand.Rand) draft {
 	c.weigh()
 	c.stale++
 	from := c.parent(r)
-	d := draft{s: c.scenario(r, from), from: from, banned: c.banned}
+	d := draft{s: c.scenario(r, from), from: from, banned: c.banned, dict: c.dictionary(r)}
 	if r.IntN(8) == 0 && c.o.varies(dimArgv) {
 		d.s = c.cross(d.s, c.partner(r, from))
 	}

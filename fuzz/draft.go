@@ -14,6 +14,7 @@ type draft struct {
 	kind   stratum
 	dims   [dimensions]bool
 	other  []byte // partner of a splice
+	dict   mutate.Dictionary
 	banned map[string]bool
 	faults [][]Fault // of the syscalls that the target makes, where dims has dimFaults
 }
@@ -25,10 +26,10 @@ var extraNames = [...]string{"a", "b", "1", "input", "config", ".config", "out",
 func (d *draft) mutate(r *rand.Rand, o *Options, p *plugin) Scenario {
 	s := d.s
 	change := func(data []byte) []byte {
-		return p.bytes(r, data, mutate.ByteOptions{Dictionary: o.Dictionary, Other: d.other, Max: o.MaxInput})
+		return p.bytes(r, data, mutate.ByteOptions{Dictionary: d.dict, Other: d.other, Max: o.MaxInput})
 	}
 	if d.dims[dimArgv] {
-		args := mutate.Args(r, &o.Table, o.Dictionary, s.Argv[o.Fixed:])
+		args := mutate.Args(r, &o.Table, d.dict, s.Argv[o.Fixed:])
 		args = slices.DeleteFunc(args, func(w string) bool { return d.banned[wordKey(w)] && r.IntN(32) != 0 })
 		s.Argv = slices.Concat(s.Argv[:o.Fixed], args)
 	}

@@ -59,6 +59,7 @@ type File struct {
 type Result struct {
 	Seen     []sysno.ID // sorted, without duplicates
 	Signals  []Signal   // sorted, without duplicates; an executor may leave out those that it has reported before
+	Words    [][]byte   // what the target compares its input with, as far as this run was the first to show it; evidence of nothing
 	ExitCode int        // valid when Signal is 0 and TimedOut is false
 	Signal   int        // the signal that ended the target, 0 for none
 	Place    Place      // where it was then

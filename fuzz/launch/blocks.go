@@ -177,6 +177,7 @@ func (v *servers) trace(ctx context.Context, c *class, s *fuzz.Scenario) ([]uint
 	default:
 		cov.traced = true
 		cov.vetted = union(cov.vetted, delicate(r.Seen))
+		v.words = append(v.words, found.Words...)
 	}
 	return found.Blocks, err
 }

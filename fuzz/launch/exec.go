@@ -142,7 +142,9 @@ func (e *Exec) Run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, error) 
 	var r *fuzz.Result
 	var err error
 	if e.copies != nil {
-		r, err = e.copies.run(ctx, s)
+		if r, err = e.copies.run(ctx, s); r != nil {
+			r.Words, e.copies.words = e.copies.words, nil
+		}
 	} else {
 		e.onThread(func() { r, err = e.run(s, e.watch, nil) })
 	}

@@ -41,6 +41,7 @@ type servers struct {
 	main    int64        // how far main() is from the entry point, 0 where that is not known
 	afl     image.AFL
 	taken   []uint64 // see take
+	words   [][]byte // that traces found, and no result has told of
 }
 
 const (

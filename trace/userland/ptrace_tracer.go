@@ -39,7 +39,10 @@ type syscallInfo struct {
 	args   [6]uint64 // at the exit, whether that is an error
 }
 
-// request makes a ptrace(2) call that does not block.
+// request makes a ptrace(2) call that does not block. What an argument points to must not lie
+// on the stack, which moves when it grows.
+//
+//go:uintptrescapes
 func request(what, tid int, addr, data uintptr) error {
 	_, _, e := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(what), uintptr(tid), addr, data, 0, 0)
 	if e != 0 {

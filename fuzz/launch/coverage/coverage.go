@@ -55,6 +55,9 @@ type module struct {
 	offsets []uint64 // of its blocks, in the file; ascending
 	first   []byte   // the first byte of each
 	reached []bool   // guarded by Map.mu
+
+	shift   uint64            // from an offset to where the file wants the code
+	imports map[uint64]string // see image.Imports
 }
 
 // point is a block of a module.
@@ -132,6 +135,12 @@ func read(path, id string) (*module, error) {
 		}
 	}
 	mod.reached = make([]bool, len(mod.offsets))
+	if len(blocks) > 0 {
+		mod.shift = blocks[0].Address - blocks[0].Offset
+	}
+	if mod.imports, err = image.Imports(path); err != nil {
+		return nil, err
+	}
 	return mod, nil
 }
 
@@ -171,9 +180,10 @@ func own(path string, needed []string) bool {
 		slices.ContainsFunc(needed, func(name string) bool { return stem(name) == stem(path) })
 }
 
-// mapping is a line of /proc/PID/maps that has code of a file.
+// mapping is a line of /proc/PID/maps that has code or constants of a file.
 type mapping struct {
 	start, end, offset uint64
+	code               bool
 	path               string
 }
 
@@ -192,7 +202,7 @@ func parseMaps(maps []byte) ([]mapping, error) {
 			return nil, fmt.Errorf("a mapping %q", line)
 		}
 		at := bytes.IndexByte(line, '/')
-		if at < 0 || mode[2] != 'x' {
+		if m.code = mode[2] == 'x'; at < 0 || !m.code && mode[:2] != "r-" {
 			continue
 		}
 		m.path = strings.ReplaceAll(string(line[at:]), `\012`, "\n") // mangle_path() in fs/proc

@@ -25,14 +25,15 @@ const mapsText = `55d0c0a00000-55d0c0a02000 r--p 00000000 fe:01 1234            
 7ffc00000000-7ffc00002000 r-xp 00000000 00:00 0                          [vdso]
 `
 
-func TestMappingsWithCodeAreRead(t *testing.T) {
+func TestMappingsWithCodeAndConstantsAreRead(t *testing.T) {
 	got, err := parseMaps([]byte(mapsText))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []mapping{
-		{0x55d0c0a02000, 0x55d0c0a07000, 0x2000, "/usr/bin/a program"},
-		{0x7f0000002000, 0x7f0000003000, 0x1000, "/tmp/new\nline.so"},
+		{0x55d0c0a00000, 0x55d0c0a02000, 0, false, "/usr/bin/a program"},
+		{0x55d0c0a02000, 0x55d0c0a07000, 0x2000, true, "/usr/bin/a program"},
+		{0x7f0000002000, 0x7f0000003000, 0x1000, true, "/tmp/new\nline.so"},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(mapping{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

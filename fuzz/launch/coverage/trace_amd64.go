@@ -1,6 +1,7 @@
 package coverage
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
@@ -14,6 +15,7 @@ type Found struct {
 	Blocks    []uint64 // the keys of blocks that were first reached here; sorted, without duplicates
 	Processes bool     // the target made one: breakpoints there would go unnoticed. Blocks is empty
 	Handles   bool     // it has a handler for SIGTRAP, which breakpoints would call
+	Words     [][]byte // what the code that was first reached compares something with; sorted, without duplicates. Empty where Blocks is
 }
 
 // Trace follows a copy and all that it starts.
@@ -23,6 +25,9 @@ type Trace struct {
 	target int
 	born   map[int]bool // threads that have stopped before
 	hit    map[point]bool
+	calls  map[uint64]call // that are looked at, by their addresses
+	seen   int             // how many were
+	words  words
 	found  Found
 	ended  chan error
 }
@@ -30,7 +35,7 @@ type Trace struct {
 // Follow begins to trace the next child of a process, which is that of w and has no
 // other thread. None of the breakpoints ends what is traced.
 func (w *Watch) Follow(maker int) (*Trace, error) {
-	t := &Trace{w: w, maker: maker, born: map[int]bool{}, hit: map[point]bool{}, ended: make(chan error, 1)}
+	t := &Trace{w: w, maker: maker, born: map[int]bool{}, hit: map[point]bool{}, calls: map[uint64]call{}, words: words{}, ended: make(chan error, 1)}
 	seized := make(chan error)
 	go func() {
 		// Whoever traces waits for all of its tracees, and has no other children.
@@ -58,6 +63,7 @@ func (t *Trace) Wait() (Found, error) {
 		points = append(points, p)
 	}
 	t.found.Blocks = t.w.m.reach(points)
+	t.found.Words = t.words.sorted()
 	return t.found, err
 }
 
@@ -165,8 +171,10 @@ func (t *Trace) serve(tid int, ws unix.WaitStatus) error {
 // pass lets a thread that stands behind a breakpoint of ours do what is there instead.
 func (t *Trace) pass(tid int) (ours bool, err error) {
 	var info unix.Siginfo
-	if err := ptrace(unix.PTRACE_GETSIGINFO, tid, 0, uintptr(unsafe.Pointer(&info))); err != nil {
-		return false, err
+	// In the call itself: a pointer that has become a number does not follow the stack when that moves.
+	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_GETSIGINFO, uintptr(tid), 0, uintptr(unsafe.Pointer(&info)), 0, 0)
+	if errno != 0 {
+		return false, errno
 	}
 	if info.Code != codeKernel {
 		return false, nil
@@ -175,11 +183,22 @@ func (t *Trace) pass(tid int) (ours bool, err error) {
 	if err := unix.PtraceGetRegs(tid, &regs); err != nil {
 		return false, err
 	}
+	if c, ours := t.calls[regs.Rip-1]; ours {
+		return true, t.passCall(tid, c, &regs)
+	}
 	p, ours := t.w.find(regs.Rip - 1)
 	if !ours {
 		return false, nil
 	}
-	t.hit[p] = true
+	if !t.hit[p] {
+		t.hit[p] = true
+		if err := t.study(tid, p); err != nil {
+			return false, err
+		}
+		if c, first := t.calls[regs.Rip-1]; first {
+			return true, t.passCall(tid, c, &regs)
+		}
+	}
 	regs.Rip--
 	if _, err := unix.PtracePokeText(tid, uintptr(regs.Rip), p.module.first[p.block:p.block+1]); err != nil {
 		return false, err
@@ -187,6 +206,48 @@ func (t *Trace) pass(tid int) (ours bool, err error) {
 	return true, unix.PtraceSetRegs(tid, &regs)
 }
 
+// study looks at a block that was just reached, and puts breakpoints on its comparisons.
+func (t *Trace) study(tid int, p point) error {
+	found, calls := t.w.look(p)
+	for _, b := range found {
+		t.words.add(b)
+	}
+	for _, c := range calls {
+		if _, err := unix.PtracePokeText(tid, uintptr(c.at), []byte{breakpoint}); err != nil {
+			return err
+		}
+		t.calls[c.at] = c
+	}
+	return nil
+}
+
+// passCall looks at the arguments of a comparison, and makes the call that the breakpoint is on
+// in the thread's place: so the breakpoint stays.
+func (t *Trace) passCall(tid int, c call, regs *unix.PtraceRegs) error {
+	if t.seen++; t.seen > mostCalls {
+		regs.Rip--
+		if _, err := unix.PtracePokeText(tid, uintptr(c.at), []byte{c.first}); err != nil {
+			return err
+		}
+		return unix.PtraceSetRegs(tid, regs)
+	}
+	arguments := [...]uint64{regs.Rdi, regs.Rsi, regs.Rdx, regs.Rcx}
+	size := uint64(longestWord + 1)
+	if c.size >= 0 {
+		size = min(size, arguments[c.size])
+	}
+	for _, n := range c.operands {
+		t.words.add(t.w.operand(arguments[n], size, c.text))
+	}
+	regs.Rsp -= 8
+	if _, err := unix.PtracePokeData(tid, uintptr(regs.Rsp), binary.LittleEndian.AppendUint64(nil, c.next)); err != nil {
+		return err
+	}
+	regs.Rip = c.to
+	return unix.PtraceSetRegs(tid, regs)
+}
+
+// ptrace makes a request that has no pointers of this process.
 func ptrace(request, pid int, address, data uintptr) error {
 	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(request), uintptr(pid), address, data, 0, 0)
 	if errno != 0 {

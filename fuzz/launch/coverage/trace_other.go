@@ -9,6 +9,7 @@ type Found struct {
 	Blocks    []uint64
 	Processes bool
 	Handles   bool
+	Words     [][]byte
 }
 
 // Trace follows a copy and all that it starts.

@@ -20,6 +20,8 @@ type Watch struct {
 	mem   *os.File
 	parts []part
 	done  int // of m.log: what was reached before has no breakpoint here
+
+	constants []mapping // of the program and of its own libraries
 }
 
 // part is a mapping with the blocks of its file.
@@ -77,6 +79,10 @@ func (w *Watch) open(pid int) error {
 	var failed []error
 	for _, a := range mappings {
 		if a.path != program && !own(a.path, needed) {
+			continue
+		}
+		if !a.code {
+			w.constants = append(w.constants, a)
 			continue
 		}
 		mod, err := w.m.file(fmt.Sprintf("%smap_files/%x-%x", dir, a.start, a.end)) // whatever the path means here

@@ -1,0 +1,3 @@
+#include <string.h>
+
+int library(const char *text) { return strstr(text, "needle") != 0; }
