@@ -44,8 +44,8 @@ type Verification struct {
 	Replays     int
 	Clean       int // replays that ended by exit
 	Violations  []Violation
-	Exercised   int          // rules of which at least one replay made the call
-	Unexercised []synth.Rule // permitting rules of which none did, sorted
+	Exercised   int          // permitted calls that at least one replay made
+	Unexercised []synth.Rule // a permitting rule for each call that none did, sorted
 }
 
 // ErrNothingToReplay says that there is no scenario, so nothing would be proved.
@@ -82,13 +82,16 @@ func Verify(ctx context.Context, p *synth.Policy, cases []Case, progress func(do
 			progress(i + 1)
 		}
 	}
+	counted := map[sysno.ID]bool{} // alternatives of one call count once
 	for _, r := range p.Rules() {
 		switch {
-		case !r.Verdict.Action.Permits():
+		case !r.Verdict.Action.Permits() || counted[r.ID]:
 		case seen[r.ID]:
 			v.Exercised++
+			counted[r.ID] = true
 		default:
 			v.Unexercised = append(v.Unexercised, r)
+			counted[r.ID] = true
 		}
 	}
 	slices.SortStableFunc(v.Unexercised, func(a, b synth.Rule) int { return a.ID.Compare(b.ID) })

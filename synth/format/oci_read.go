@@ -26,6 +26,9 @@ func ReadOCI(r io.Reader) (*synth.Policy, error) { return ReadOCIFor(r, sysno.Na
 //     one argument are alternatives;
 //   - an errno that is not given is EPERM.
 //
+// A file whose member "x-tjfuzz-groups" is true may name groups, such as "@tcp-client".
+// No runtime understands it: it is for people to write, and WriteOCI never does.
+//
 // Rules come out in their functional groups, each with the tier Manual and its
 // place in the file as the reason; entries, their order and their comments are not
 // kept. Whatever is not exactly a profile, or would do less than it says, is a
@@ -44,7 +47,7 @@ func ReadOCIFor(r io.Reader, native sysno.Arch) (*synth.Policy, error) {
 
 func readProfile(root node, native sysno.Arch) (*synth.Policy, error) {
 	m, err := root.object("defaultAction", "defaultErrnoRet", "architectures", "flags", "listenerPath",
-		"listenerMetadata", "syscalls", "comment")
+		"listenerMetadata", "syscalls", "comment", groupsMember)
 	if err != nil {
 		return nil, err
 	}
@@ -82,9 +85,15 @@ func readProfile(root node, native sysno.Arch) (*synth.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
+	groups := false
+	if n, ok := m[groupsMember]; ok {
+		if groups, ok = n.value.(bool); !ok {
+			return nil, n.errorf("write true, or remove it", "%s where a boolean belongs", n.kind())
+		}
+	}
 	var rules []synth.Rule
 	for _, n := range entries {
-		entry, err := readEntry(n, p.Archs)
+		entry, err := readEntry(n, p.Archs, groups)
 		if err != nil {
 			return nil, err
 		}
@@ -96,6 +105,9 @@ func readProfile(root node, native sysno.Arch) (*synth.Policy, error) {
 	}
 	return p, nil
 }
+
+// groupsMember is the extension that permits groups among the names.
+const groupsMember = "x-tjfuzz-groups"
 
 // readVerdict reads an action with its errno, which may be absent.
 func readVerdict(action, errno node) (synth.Verdict, error) {
@@ -187,8 +199,8 @@ func readFlags(n node) ([]string, error) {
 const placed = "the profile says so at "
 
 // readEntry reads one of the syscalls into rules: one for each name, architecture
-// and alternative.
-func readEntry(n node, archs []sysno.Arch) ([]synth.Rule, error) {
+// and alternative. groups says that a name may be a group.
+func readEntry(n node, archs []sysno.Arch, groups bool) ([]synth.Rule, error) {
 	m, err := n.object("names", "action", "errnoRet", "args", "comment")
 	if err != nil {
 		return nil, err
@@ -220,6 +232,14 @@ func readEntry(n node, archs []sysno.Arch) ([]synth.Rule, error) {
 	}
 	var rules []synth.Rule
 	for _, item := range names {
+		if text, _ := item.value.(string); groups && strings.HasPrefix(text, "@") {
+			more, err := readGroup(item, text, archs, alternatives, synth.Rule{Verdict: verdict, Tier: synth.Manual, Reason: placed + n.where})
+			if err != nil {
+				return nil, err
+			}
+			rules = append(rules, more...)
+			continue
+		}
 		ids, err := readName(item, archs)
 		if err != nil {
 			return nil, err
@@ -231,6 +251,36 @@ func readEntry(n node, archs []sysno.Arch) ([]synth.Rule, error) {
 				})
 			}
 		}
+	}
+	return rules, nil
+}
+
+// readGroup is the rules for the members of a group. like has all that they share.
+func readGroup(n node, name string, archs []sysno.Arch, alternatives [][]synth.Cond, like synth.Rule) ([]synth.Rule, error) {
+	g, ok := synth.GroupByName(name)
+	if !ok {
+		return nil, n.errorf("'tjfuzz groups' lists them", "there is no group %q", name)
+	}
+	if len(alternatives) > 1 || len(alternatives[0]) > 0 {
+		return nil, n.errorf("name the syscalls that they are for", "a group has no arguments of its own, and the entry has conditions")
+	}
+	var rules []synth.Rule
+	for _, a := range archs {
+		clauses, err := g.Clauses(a)
+		if err != nil {
+			return nil, n.errorf("", "%v", err)
+		}
+		for _, c := range clauses {
+			c.Verdict, c.Tier, c.Reason = like.Verdict, like.Tier, like.Reason
+			more, err := c.Rules()
+			if err != nil {
+				return nil, n.errorf("", "%v", err)
+			}
+			rules = append(rules, more...)
+		}
+	}
+	if len(rules) == 0 {
+		return nil, n.errorf("remove it", "none of %v has a call of %s", archs, name)
 	}
 	return rules, nil
 }
@@ -257,7 +307,7 @@ func readName(n node, archs []sysno.Arch) ([]sysno.ID, error) {
 	case strings.HasPrefix(name, "@"):
 		mend := "write its syscalls instead"
 		if _, ok := synth.GroupByName(name); ok {
-			mend = fmt.Sprintf("write its syscalls instead; 'tjfuzz groups %s' lists them", name)
+			mend = fmt.Sprintf("write its syscalls instead; 'tjfuzz groups %s' lists them, and 'tjfuzz convert' does it where the file says \"%s\": true", name, groupsMember)
 		}
 		return nil, n.errorf(mend, "%q is a group; runtimes know syscalls only", name)
 	}

@@ -121,6 +121,10 @@ func TestReadRefusesWhatDoesLessThanItSays(t *testing.T) {
 		{"a name of an architecture that is not listed", around(`{"names": ["fstatat64"], "action": "SCMP_ACT_ALLOW"}`), `syscalls[1].names[0]: x86_64 has no syscall "fstatat64"; i386 has; remove it, or list SCMP_ARCH_X86`},
 		{"a name with NUL", around(`{"names": ["read\u0000x"], "action": "SCMP_ACT_ALLOW"}`), `syscalls[1].names[0]: the name "read\x00x" holds a NUL; runtimes read only what is before it`},
 		{"a group", around(`{"names": ["@file-read"], "action": "SCMP_ACT_ALLOW"}`), `syscalls[1].names[0]: "@file-read" is a group; runtimes know syscalls only; write its syscalls instead; 'tjfuzz groups @file-read' lists them`},
+		{"a group that does not exist, in a file that may name groups", `{"x-tjfuzz-groups": true, "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [` + execve + `, {"names": ["@files"], "action": "SCMP_ACT_ALLOW"}]}`, `syscalls[1].names[0]: there is no group "@files"; 'tjfuzz groups' lists them`},
+		{"a group with conditions", `{"x-tjfuzz-groups": true, "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [` + execve + `, {"names": ["@file-lock"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]}]}`, `syscalls[1].names[0]: a group has no arguments of its own`},
+		{"a group where the file says it has none", `{"x-tjfuzz-groups": false, "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [` + execve + `, {"names": ["@file-lock"], "action": "SCMP_ACT_ALLOW"}]}`, `syscalls[1].names[0]: "@file-lock" is a group`},
+		{"an extension that says nothing", `{"x-tjfuzz-groups": 1, "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [` + execve + `]}`, `x-tjfuzz-groups: a number where a boolean belongs; write true, or remove it`},
 		{"a number", around(`{"names": ["$0"], "action": "SCMP_ACT_ALLOW"}`), `syscalls[1].names[0]: "$0" is a number; runtimes know names only; write the syscall's name`},
 		{"an unknown action", around(`{"names": ["read"], "action": "ALLOW"}`), `syscalls[1].action: unknown action "ALLOW"`},
 		{"an errno on allow", around(`{"names": ["read"], "action": "SCMP_ACT_ALLOW", "errnoRet": 1}`), `syscalls[1].errnoRet: SCMP_ACT_ALLOW returns no errno; remove it`},
@@ -231,6 +235,27 @@ func TestReadTakesWhatRuntimesTake(t *testing.T) {
 	}
 	if diff := cmp.Diff([][]synth.Cond{eq(1), eq(2)}, conds); diff != "" {
 		t.Errorf("alternatives on argument %d (-want +got)\n%s", arg, diff)
+	}
+}
+
+// People may name groups in a file that says so; what is written has none.
+func TestAGroupInAProfileIsItsSyscalls(t *testing.T) {
+	p, err := read(`{"x-tjfuzz-groups": true, "defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64"],
+		"syscalls": [{"names": ["execve", "@file-lock", "@socket-pair"], "action": "SCMP_ACT_ALLOW"}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := WriteOCI(&b, p); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"flock"`, `"socketpair"`, `"value": 4294967295`} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %s in %s", want, b.String())
+		}
+	}
+	if strings.Contains(b.String(), "@") || strings.Contains(b.String(), "x-tjfuzz") {
+		t.Errorf("a group is left in %s", b.String())
 	}
 }
 
