@@ -180,12 +180,12 @@ func whole(index uint8, arg sysno.Arg, v uint64) Cond {
 	return Cond{Index: index, Op: MaskedEqual, Mask: arg.Mask(), Value: v}
 }
 
-// Conditioned counts the calls that a policy permits and of which a filter could
-// check an argument, and those of them for which it does.
+// Conditioned counts the calls that a policy permits and that have an argument which is
+// a choice among named values, and those of them of which it looks at one.
 func (p *Policy) Conditioned() (conditioned, checkable int) {
 	free := map[sysno.ID]bool{}
 	for _, r := range p.Rules() {
-		if name, _ := r.ID.Name(); r.Verdict.Action.Permits() && len(traitsByCall()[name]) > 0 {
+		if r.Verdict.Action.Permits() && len(r.ID.Choices()) > 0 {
 			free[r.ID] = free[r.ID] || len(r.Args) == 0
 		}
 	}

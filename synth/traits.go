@@ -189,7 +189,15 @@ func traits() []trait {
 		{calls: "wait4 waitid", arg: "options", named: true},
 		{calls: "lseek _llseek", arg: "whence", harmless: "*"},
 		{calls: "access faccessat", arg: "mode", named: true},
-		{calls: "unlinkat", arg: "flags", named: true},
+		{calls: "newfstatat fstatat64 statx faccessat2 fchownat fchmodat2 linkat utimensat utimensat_time64 unlinkat", arg: "flags", named: true},
+		{calls: "rt_sigprocmask", arg: "how", harmless: "*"},
+		{calls: "fadvise64 fadvise64_64", arg: "advice", harmless: "*"},
+		{calls: "getrusage", arg: "who", harmless: "*"},
+		{calls: "getpriority setpriority", arg: "which", harmless: "*"},
+		{calls: "getitimer setitimer", arg: "which", harmless: "*"},
+		{calls: "fallocate", arg: "mode", named: true},
+		{calls: "splice tee vmsplice", arg: "flags", named: true},
+		{calls: "signalfd4 inotify_init1 timerfd_create timerfd_settime timerfd_settime64 close_range sync_file_range", arg: "flags", named: true},
 		{calls: "renameat2", arg: "flags", named: true},
 	}
 }

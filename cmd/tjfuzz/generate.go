@@ -220,7 +220,7 @@ func generate(t *trace.Trace, o synth.Options) (*synth.Policy, error) {
 // conditioned says of how many calls the arguments are held to what was seen.
 func conditioned(p *synth.Policy) string {
 	n, of := p.Conditioned()
-	return fmt.Sprintf("arguments are looked at in %d of the %d calls that have enums and flags that matter", n, of)
+	return fmt.Sprintf("arguments are looked at in %d of the %d calls that have enums or flags", n, of)
 }
 
 // warnings says what a profile cannot express or what others may not understand.
