@@ -358,13 +358,6 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 		}
 	}
 	counted := e.cage != nil && e.cage.CPUTime() != nil
-	var before time.Duration
-	if from != nil && !counted {
-		before = spawn.UsedBy(from.Pid())
-		if from.parent != from.Pid() {
-			before += spawn.UsedBy(from.parent)
-		}
-	}
 	began := time.Now()
 	p, err := spawn.Start(spec)
 	if err != nil {
@@ -377,7 +370,10 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 		}
 	}
 	limits := spawn.Limits{Timeout: e.opts.Timeout, Grace: e.opts.Grace, Cancel: e.cancel, FromStart: true}
-	limits.Used = func() time.Duration { return p.CPUTime() - before }
+	limits.Used = p.CPUTime
+	if from != nil {
+		limits.Used = from.used(p)
+	}
 	if counted {
 		limits.Used, limits.FromStart = e.cage.CPUTime(), false
 	}
@@ -388,6 +384,9 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 	r := &fuzz.Result{TimedOut: end.TimedOut, Left: end.Left, Faulted: len(s.World.Faults) > 0, Duration: time.Since(began)}
 	if watch != nil {
 		r.Seen = watch.Seen()
+	}
+	if from != nil {
+		from.seen.judge(r.Seen)
 	}
 	if err := errors.Join(unwatched, err); err != nil {
 		return nil, err
@@ -405,7 +404,11 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 	if e.cage != nil && !st.lasts && (watch == nil || slices.ContainsFunc(r.Seen, Leaves)) {
 		e.cage.Used()
 	}
-	e.output = st.streams.finish()
+	if from != nil && from.seen.silent && st.streams.kept != nil {
+		e.output = nil
+	} else {
+		e.output = st.streams.finish()
+	}
 	return r, nil
 }
 

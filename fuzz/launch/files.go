@@ -62,13 +62,13 @@ func named(s *fuzz.Scenario) bool {
 	return slices.ContainsFunc(s.Argv, func(a string) bool { return strings.Contains(a, "@@") })
 }
 
-// openAt opens a regular file for writing.
+// openAt opens a regular file for reading and writing.
 func openAt(p place, name string) (*os.File, error) {
 	at, err := p.File(name)
 	if err != nil {
 		return nil, err
 	}
-	fd, err := unix.Openat(at.Dir, at.Path, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := unix.Openat(at.Dir, at.Path, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/forkserver"
@@ -27,8 +29,9 @@ type server struct {
 	alike *spawn.Spec // of all copies that get no descriptors, nil before the first
 	seen  calls       // of the last run
 
-	input *os.File // in the world, nil where the program has no such file
-	size  int      // its size
+	input  *os.File // in the world, nil where the program has no such file
+	size   int      // its size
+	memory []byte   // its beginning, nil where it is not mapped
 }
 
 // maker makes copies, and knows what those of an instrumented program have done.
@@ -42,18 +45,25 @@ type maker interface {
 
 // rewrite gives the next run its input, in the file that the last one had.
 func (s *server) rewrite(input []byte) error {
-	if s.input != nil {
-		if _, err := s.input.WriteAt(input, 0); err != nil {
+	if s.input == nil {
+		return nil
+	}
+	// Of what is written so nothing tells, and there is room for it: what was there has
+	// this size, or the world would have changed and not have lasted.
+	if len(input) == s.size && s.size <= len(s.memory) {
+		copy(s.memory, input)
+		return nil
+	}
+	if _, err := s.input.WriteAt(input, 0); err != nil {
+		return fmt.Errorf("write the input: %w", err)
+	}
+	if len(input) < s.size {
+		if err := s.input.Truncate(int64(len(input))); err != nil {
 			return fmt.Errorf("write the input: %w", err)
 		}
-		if len(input) < s.size {
-			if err := s.input.Truncate(int64(len(input))); err != nil {
-				return fmt.Errorf("write the input: %w", err)
-			}
-		}
-		s.size = len(input)
 	}
-	_, err := s.world.Changed() // which was not the run's doing
+	s.size = len(input)
+	_, err := s.world.Changed() // which is not the run's doing
 	return err
 }
 
@@ -72,6 +82,22 @@ func (s *server) spec(st *stage) *spawn.Spec {
 	return spec
 }
 
+// used tells of the CPU time of a copy, for where nothing counts that of the run. Most have
+// ended before it is asked for the first time: then the copy does not yet count in what its
+// server and its init have waited for.
+func (s *server) used(p *spawn.Process) func() time.Duration {
+	var before time.Duration
+	return func() time.Duration {
+		if before == 0 {
+			before = spawn.UsedBy(s.Pid())
+			if s.parent != s.Pid() {
+				before += spawn.UsedBy(s.parent)
+			}
+		}
+		return p.CPUTime() - before
+	}
+}
+
 func (s *server) close() (err error) {
 	if s.maker != nil {
 		err = s.Close()
@@ -82,6 +108,9 @@ func (s *server) close() (err error) {
 	s.traits.close()
 	if s.kept != nil {
 		s.kept.close()
+	}
+	if s.memory != nil {
+		_ = unix.Munmap(s.memory)
 	}
 	if s.input != nil {
 		s.input.Close()
@@ -170,9 +199,19 @@ func (s *server) equip(first *fuzz.Scenario) (err error) {
 	if s.traits, err = elsewhere(func() (traits, error) { return traitsOf(s.parent) }); err != nil {
 		return err
 	}
-	if s.world != nil && named(first) {
-		s.size = len(first.Input)
-		s.input, err = openAt(s.world, inputName(first))
+	if s.world == nil {
+		return nil
 	}
+	if named(first) {
+		s.size = len(first.Input)
+		if s.input, err = openAt(s.world, inputName(first)); err != nil {
+			return err
+		}
+		const mapped = 64 << 10 // most inputs are smaller
+		if s.memory, err = unix.Mmap(int(s.input.Fd()), 0, mapped, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+			return fmt.Errorf("map the input: %w", err)
+		}
+	}
+	_, err = s.world.Changed() // which no run has
 	return err
 }

@@ -15,7 +15,6 @@ import (
 // next copy of the server: in the server's world, or in the server itself, which is
 // the init of its copies and belongs to their user.
 func (s *server) spoilt(seen []sysno.ID) bool {
-	s.seen.judge(seen)
 	if s.Ended() || s.seen.disturbs || s.seen.writes && !s.traits.kept() {
 		return true
 	}
@@ -45,6 +44,7 @@ type calls struct {
 	leaves   bool // see Leaves
 	tells    bool // see there
 	controls bool // flags or locks of open files may have been changed
+	silent   bool // nothing was written to a stream, and no stream is elsewhere than before
 }
 
 func (c *calls) judge(seen []sysno.ID) {
@@ -52,6 +52,7 @@ func (c *calls) judge(seen []sysno.ID) {
 		return
 	}
 	*c = calls{seen: slices.Clone(seen)}
+	moves := false
 	for _, id := range seen {
 		name, _ := id.Name()
 		c.disturbs = c.disturbs || disturbs(name)
@@ -60,7 +61,14 @@ func (c *calls) judge(seen []sysno.ID) {
 		c.leaves = c.leaves || Leaves(id)
 		c.tells = c.tells || tells(name)
 		c.controls = c.controls || controls(name)
+		moves = moves || resizes(name) || name == "lseek" || name == "_llseek"
 	}
+	c.silent = !c.writes && !c.tells && !moves
+}
+
+// resizes reports whether a call can change the size of a file without writing to it.
+func resizes(name string) bool {
+	return name == "ftruncate" || name == "ftruncate64" || name == "truncate" || name == "truncate64"
 }
 
 // disturbs reports whether a call can change another process of the same user in a way
