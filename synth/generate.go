@@ -22,7 +22,8 @@ var (
 type Options struct {
 	Default         Verdict // for all that no rule allows; zero is errno EPERM
 	DenyErrorPath   bool    // do not allow what only runs that crashed, hung or had a fault showed
-	Runtime         string  // a container runtime that loads the filter itself, one of Runtimes; empty for none
+	Runtime         string  // a container runtime that loads the filter, one of Runtimes; empty for none
+	NoNewPrivs      bool    // the container runs with no_new_privs, so the runtime needs less
 	Args            ArgMode // what the values of arguments that were seen mean for those that were not
 	Portable        bool    // allow what other C libraries and kernels need for the same
 	Tolerate        int     // how many harmless calls may come in where they make whole groups
@@ -74,7 +75,7 @@ func Generate(t *trace.Trace, o Options) (*Policy, error) {
 			}
 		}
 	}
-	names, err := runtimeNeeds(o.Runtime)
+	names, err := RuntimeNeeds(o.Runtime, o.NoNewPrivs)
 	if err != nil {
 		return nil, err
 	}

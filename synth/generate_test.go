@@ -210,14 +210,39 @@ func TestARuntimeGetsWhatItNeedsAfterLoadingTheFilter(t *testing.T) {
 			t.Errorf("%s: prctl has tier %v and reason %q", c.runtime, r.Tier, r.Reason)
 		}
 	}
-	for _, names := range []string{runcNeeds, crunNeeds} {
-		for _, name := range words(names) {
-			lookup(t, sysno.AMD64, name)
+}
+
+func TestRuntimesNeedLessWithNoNewPrivs(t *testing.T) {
+	for _, name := range Runtimes() {
+		all, err := RuntimeNeeds(name, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fewer, err := RuntimeNeeds(name, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(fewer) == 0 || len(fewer) >= len(all) {
+			t.Errorf("%s: %d calls with no_new_privs, %d without", name, len(fewer), len(all))
+		}
+		for _, call := range fewer {
+			if !slices.Contains(all, call) {
+				t.Errorf("%s needs %s with no_new_privs only", name, call)
+			}
+		}
+		for _, call := range all {
+			lookup(t, sysno.AMD64, call)
+		}
+		p := generate(t, sample(t), Options{Runtime: name, NoNewPrivs: true})
+		if r, ok := ruleOf(p, lookup(t, sysno.AMD64, "capset")); ok {
+			t.Errorf("%s with no_new_privs: %v", name, r)
 		}
 	}
-	for _, name := range Runtimes() {
-		if _, err := runtimeNeeds(name); err != nil {
-			t.Error(err)
+	for name, like := range map[string]string{"docker": "runc", "containerd": "runc"} {
+		got, _ := RuntimeNeeds(name, false)
+		want, _ := RuntimeNeeds(like, false)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, %s: %v", name, got, like, want)
 		}
 	}
 }
@@ -236,7 +261,7 @@ func TestEvidenceThatCarriesNoPolicyIsRefused(t *testing.T) {
 		{"lost numbers", func(tr *trace.Trace) { tr.Lost.Beyond = 3 }, Options{}, ErrIncomplete, "3 unknown numbers did not fit"},
 		{"no execve", func(tr *trace.Trace) { tr.Observations = tr.Observations[1:] }, Options{}, ErrNoExecSeen, "the evidence has no execve"},
 		{"counts that cannot be", func(tr *trace.Trace) { tr.Runs = 1; tr.CleanRuns = 1 }, Options{}, nil, "seen in 10 runs"},
-		{"an unknown runtime", func(*trace.Trace) {}, Options{Runtime: "gvisor"}, nil, `unknown container runtime "gvisor"; known are crun, runc`},
+		{"an unknown runtime", func(*trace.Trace) {}, Options{Runtime: "gvisor"}, nil, `unknown container runtime "gvisor"; known are containerd, crun, docker, podman, runc`},
 		{"allow by default", func(*trace.Trace) {}, Options{Default: Verdict{Action: Allow}}, ErrDefault, "choose an action that denies or logs"},
 		{"notify by default", func(*trace.Trace) {}, Options{Default: Verdict{Action: Notify}}, ErrDefault, "a supervisor cannot be asked about every syscall"},
 	}

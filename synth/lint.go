@@ -313,8 +313,8 @@ func (l *linter) starts() {
 	if l.p.Default.Action.Permits() {
 		return
 	}
-	for _, runtime := range Runtimes() {
-		needs, err := runtimeNeeds(runtime)
+	for _, runtime := range Loaders() {
+		needs, err := RuntimeNeeds(runtime, false)
 		if err != nil {
 			continue
 		}

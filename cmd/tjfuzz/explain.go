@@ -126,7 +126,7 @@ func withTiers(p *synth.Policy, t *trace.Trace) (*synth.Policy, error) {
 	for _, r := range generated.Rules() {
 		known[r.ID] = r
 	}
-	for _, runtime := range synth.Runtimes() {
+	for _, runtime := range synth.Loaders() {
 		with, err := synth.Generate(t, synth.Options{AllowIncomplete: true, Runtime: runtime})
 		if err != nil {
 			return nil, err

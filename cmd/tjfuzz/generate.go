@@ -22,6 +22,7 @@ type policyFlags struct {
 	action          string
 	errorPath       string
 	runtime         string
+	noNewPrivs      bool
 	args            string
 	portable        bool
 	groups          string
@@ -33,6 +34,7 @@ func (p *policyFlags) add(c *cobra.Command) {
 	f.StringVar(&p.action, "default", "errno", "what happens to all other calls: `action` errno, errno:NAME, kill, kill-thread, trap or log")
 	f.StringVar(&p.errorPath, "error-path", "allow", "what only crashed or hung runs showed: `choice` allow or deny")
 	f.StringVar(&p.runtime, "runtime", "none", "add what a container `runtime` needs to start the program: "+strings.Join(synth.Runtimes(), ", ")+" or none")
+	f.BoolVar(&p.noNewPrivs, "no-new-privs", false, "with --runtime: the container runs with no_new_privs, so less is added; docker and podman run it without unless told")
 	f.StringVar(&p.args, "args", "off", "hold calls to the enums and flags that were seen: `mode` off, safe (refuse what is dangerous and was not seen) or strict (refuse all that was not seen)")
 	f.BoolVar(&p.portable, "portable", false, "also allow what other C libraries and kernels call for the same, and needs no more trust")
 	f.StringVar(&p.groups, "groups", "exact", "whether calls that were not seen may complete groups: `choice` exact, tolerant or tolerant:N, for at most N (8) calls, none of them dangerous")
@@ -64,7 +66,10 @@ func (p *policyFlags) options() (synth.Options, error) {
 			return o, fmt.Errorf("--runtime %s is not known; there are %s and none", p.runtime, strings.Join(synth.Runtimes(), ", "))
 		}
 		o.Runtime = p.runtime
+	} else if p.noNewPrivs {
+		return o, errors.New("--no-new-privs says how a container runs; name its --runtime")
 	}
+	o.NoNewPrivs = p.noNewPrivs
 	return o, nil
 }
 

@@ -80,13 +80,12 @@ func (o *reduceOptions) check() (enforce.Need, []synth.Tier, error) {
 		return need, nil, errors.New("--json and -o - both want standard output")
 	}
 	var tiers []synth.Tier
-	known := []synth.Tier{synth.Observed, synth.ErrorPath, synth.Reachable, synth.Always, synth.Runtime, synth.Manual}
 	for _, word := range o.drop {
-		i := slices.IndexFunc(known, func(t synth.Tier) bool { return t.String() == word })
-		if i < 0 {
-			return need, nil, fmt.Errorf("--drop %s is no tier; there are %v", word, known)
+		tier, err := synth.ParseTier(word)
+		if err != nil {
+			return need, nil, fmt.Errorf("--drop: %w", err)
 		}
-		tiers = append(tiers, known[i])
+		tiers = append(tiers, tier)
 	}
 	return need, tiers, nil
 }

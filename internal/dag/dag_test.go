@@ -89,6 +89,7 @@ var table = []row{
 		pkg: "benchmarks/recall",
 		own: []string{"benchmarks/harness", "benchmarks/learning", "enforce/filter", "internal/sysno", "synth", "synth/format", "trace", "trace/rawtp"},
 	},
+	{pkg: "benchmarks/runtimes", own: []string{"benchmarks/harness", "synth"}},
 	{pkg: "benchmarks/speed", own: []string{"benchmarks/harness", "fuzz", "fuzz/cage", "fuzz/launch", "fuzz/launch/coverage", "internal/spawn", "trace", "trace/rawtp"}},
 	{pkg: "benchmarks/targets/gofuzz"},
 	{pkg: "benchmarks/victims"},
