@@ -270,6 +270,27 @@ func TestWhatTheStartupLeavesIsAReasonForExecve(t *testing.T) {
 	}
 }
 
+// In another language than C, the C library maps tables of encodings, which all processes share.
+func TestCopiesBeginAtTheInputInOtherLanguages(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	r, err := rawtp.Open(rawtp.Options{Slots: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	served, plain := executors(t, testenv.Program(t, "file"), r, nil)
+	s := &fuzz.Scenario{Argv: []string{"file", "@@"}, Stdin: fuzz.StdinNull, Env: []string{"LC_ALL=C.UTF-8"}, Input: []byte("#!/bin/sh")}
+	for n := range 9 {
+		if got, want := run(t, served, s), run(t, plain, s); !same(got, want) {
+			t.Errorf("run %d: got %+v, want %+v", n, got, want)
+		}
+	}
+	if n := served.Copies()[AtInput]; n != 9-warmUp {
+		_, refused := look(served)
+		t.Errorf("%d copies, want %d: %v", n, 9-warmUp, refused)
+	}
+}
+
 func TestCopyThatRunsTooLongIsKilled(t *testing.T) {
 	e, err := New(Options{Program: "/bin/sh", Env: []string{"PATH=/usr/bin:/bin"}, ForkServer: true, Timeout: 100 * time.Millisecond})
 	if err != nil {

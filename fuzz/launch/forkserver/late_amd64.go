@@ -113,8 +113,11 @@ func (t tracee) judge(r *unix.PtraceRegs, input string) verdict {
 			return harmless
 		}
 	case unix.SYS_MMAP:
-		if r.R10&unix.MAP_TYPE == unix.MAP_PRIVATE && (r.R10&unix.MAP_ANONYMOUS != 0 || int32(r.R8) > 2) {
-			return harmless
+		file := r.R10&unix.MAP_ANONYMOUS == 0
+		switch kind := r.R10 & unix.MAP_TYPE; {
+		case file && int32(r.R8) <= 2:
+		case kind == unix.MAP_PRIVATE, kind == unix.MAP_SHARED && file && r.Rdx&unix.PROT_WRITE == 0:
+			return harmless // such a file is read, as the C library does with its tables of encodings
 		}
 	case unix.SYS_PRLIMIT64:
 		if r.Rdx == 0 {
