@@ -435,8 +435,10 @@ func (p *Process) Kill() {
 // Limits bounds a Wait. Zero values do not bound.
 type Limits struct {
 	Timeout time.Duration // for the target
-	Grace   time.Duration // for what the target leaves behind, from its end on; it is killed at once when this is negative
-	Cancel  int           // a descriptor that becomes readable when the wait is to end at once, 0 for none
+	// Grace is for what the target leaves behind, from its end on, and begins anew while that
+	// wants to run and could not; what is left is killed at once when it is negative.
+	Grace  time.Duration
+	Cancel int // a descriptor that becomes readable when the wait is to end at once, 0 for none
 
 	// Used, where there is one, is the CPU time that the target's processes have
 	// used, counted from anywhere. Then Timeout bounds that, so that a busy machine
@@ -567,11 +569,15 @@ func poll(fds []unix.PollFd, timeout int) (int, error) {
 	return unix.Poll(fds, timeout)
 }
 
+// mostExtended is how often the grace of what a busy machine keeps from ending begins anew.
+const mostExtended = 50
+
 // watch follows the status pipe: first the target's status arrives, and when
 // the init has ended it closes.
 func (p *Process) watch(l Limits) Status {
 	st := Status{Killed: true}
 	timer := newTimer(l)
+	extended := 0
 	asked, _ := p.spec.Forker.(Asked)
 	for {
 		if asked != nil && !st.Killed && asked.Alone() {
@@ -600,6 +606,10 @@ func (p *Process) watch(l Limits) Status {
 			l.Nudge()
 			l.Nudge, l.FromStart = nil, false
 			timer = newTimer(l)
+			continue
+		case err == nil && n == 0 && !st.Killed && l.Grace > 0 && extended < mostExtended && p.stalled(l):
+			extended++
+			timer = newTimer(Limits{Timeout: l.Grace})
 			continue
 		case err != nil || fds[0].Revents == 0: // the time is up, or the wait is cancelled
 			p.Kill()

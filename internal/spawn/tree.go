@@ -13,6 +13,7 @@ import (
 // task is what /proc says of a process, see proc_pid_stat(5).
 type task struct {
 	pid, parent, session int
+	state                byte          // as in R, running or runnable
 	used                 time.Duration // by it and by what it has waited for
 }
 
@@ -33,7 +34,7 @@ func parseTask(stat []byte) (t task, ok bool) {
 		ok = ok && err == nil
 		return n
 	}
-	t = task{pid: number(before), parent: number(fields[1]), session: number(fields[3])}
+	t = task{pid: number(before), parent: number(fields[1]), session: number(fields[3]), state: fields[0][0]}
 	const tick = time.Second / 100    // USER_HZ
 	for _, f := range fields[11:15] { // utime stime cutime cstime
 		t.used += time.Duration(number(f)) * tick
@@ -108,6 +109,37 @@ func UsedBy(pid int) time.Duration {
 	stat, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	t, _ := parseTask(stat)
 	return t.used
+}
+
+// stalled reports whether what is left of the target may be about to end, but for want of a
+// processor: something can run, or has to be reaped, and all together have not used as
+// much time as they may. The calling thread may be where there is no /proc.
+func (p *Process) stalled(l Limits) bool {
+	read := make(chan []task)
+	go func() {
+		all, _ := tasks()
+		read <- all
+	}()
+	all := <-read
+	left := descend(all, p.Pid)
+	for _, t := range all {
+		if t.pid == p.Pid {
+			left = append(left, t)
+		}
+	}
+	return stalled(left, l.Grace)
+}
+
+func stalled(left []task, grace time.Duration) bool {
+	waits := false
+	for _, t := range left {
+		switch t.state {
+		case 'R', 'D', 'Z', 'X':
+			// One that has run for as long is at work.
+			waits = waits || t.used < grace
+		}
+	}
+	return waits
 }
 
 // scattered reports whether what descends from the child has to be looked for.

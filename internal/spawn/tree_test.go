@@ -16,8 +16,8 @@ func TestProcessesAreReadAsTheKernelWritesThem(t *testing.T) {
 		want       task
 		ok         bool
 	}{
-		{"plain", "12 (sh) S 3 12 11 0 -1 4194304 1 2 3 4 100 20 3 1 20 0 1 0 9 0", task{12, 3, 11, 1240 * time.Millisecond}, true},
-		{"a name with all that is hard", "12 (a) S 9 (b)) R 3 12 11 0 -1 4194304 1 2 3 4 0 0 0 0 20 0", task{12, 3, 11, 0}, true},
+		{"plain", "12 (sh) S 3 12 11 0 -1 4194304 1 2 3 4 100 20 3 1 20 0 1 0 9 0", task{12, 3, 11, 'S', 1240 * time.Millisecond}, true},
+		{"a name with all that is hard", "12 (a) S 9 (b)) R 3 12 11 0 -1 4194304 1 2 3 4 0 0 0 0 20 0", task{12, 3, 11, 'R', 0}, true},
 		{"cut", "12 (sh) S 3 12", task{}, false},
 		{"no number", "12 (sh) S x 12 11 0 -1 4194304 1 2 3 4 0 0 0 0 20 0", task{}, false},
 		{"nothing", "", task{}, false},
@@ -37,6 +37,29 @@ func TestAProcessDescendsFromItsParents(t *testing.T) {
 	me := func(t task) bool { return t.pid == os.Getpid() }
 	if !slices.ContainsFunc(descend(all, os.Getppid()), me) || slices.ContainsFunc(descend(all, os.Getpid()), me) {
 		t.Errorf("this process, %d, does not descend from its parent, or does from itself", os.Getpid())
+	}
+}
+
+// What a busy machine has not let run is not what a target has left behind.
+func TestWhatCouldNotRunHasNotHadItsGrace(t *testing.T) {
+	const grace = 100 * time.Millisecond
+	for _, tt := range []struct {
+		name string
+		left []task
+		want bool
+	}{
+		{"asleep, with a server of copies that waits", []task{{state: 'S'}, {state: 'S', used: time.Hour}}, false},
+		{"stopped", []task{{state: 'T'}}, false},
+		{"runnable", []task{{state: 'S'}, {state: 'R', used: 20 * time.Millisecond}}, true},
+		{"at work", []task{{state: 'S'}, {state: 'R', used: grace}}, false},
+		{"ending", []task{{state: 'X'}}, true},
+		{"to be reaped", []task{{state: 'S'}, {state: 'Z'}}, true},
+		{"at a disk", []task{{state: 'D'}}, true},
+		{"nothing", nil, false},
+	} {
+		if got := stalled(tt.left, grace); got != tt.want {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		}
 	}
 }
 
