@@ -121,6 +121,7 @@ func generalizeArg(id sysno.ID, arg sysno.Arg, seen trace.Arg, mode ArgMode, nee
 		}
 		looksAtEnum = looksAtEnum && tr.harmless != ""
 		enum = tr.companions(arg, enum)
+		flags = tr.companionBits(arg, flags)
 	}
 	forbidden &^= flags
 	base := []Cond{{Index: choice.Index, Op: MaskedEqual, Mask: forbidden}}

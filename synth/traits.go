@@ -24,7 +24,7 @@ type trait struct {
 	// seen, "*" for all that have a name and are not dangerous. Without any, the enum
 	// is not looked at.
 	harmless string
-	// together are values of the enum of which one brings the others.
+	// together are values of the enum, or bits, of which one brings the others.
 	together []string
 	// named means that bits without a name are not used by any program.
 	named bool
@@ -100,7 +100,7 @@ func traits() []trait {
 		{
 			calls: "open openat", arg: "flags",
 			danger:   "O_WRONLY O_RDWR O_CREAT O_TRUNC 0x400000",
-			harmless: "O_RDONLY", together: []string{"O_WRONLY O_RDWR"},
+			harmless: "O_RDONLY", together: []string{"O_WRONLY O_RDWR", "O_CREAT O_TRUNC"},
 			why: "creates or changes files",
 		},
 		{
@@ -245,6 +245,20 @@ func (tr trait) dangers(arg sysno.Arg) (enum []uint64, flags uint64) {
 		}
 	}
 	return enum, flags
+}
+
+// companionBits are the bits that come with those that were seen.
+func (tr trait) companionBits(arg sysno.Arg, seen uint64) uint64 {
+	for _, family := range tr.together {
+		var members uint64
+		for _, v := range tr.values(arg, family) {
+			members |= v &^ arg.Set.Mask
+		}
+		if members&seen != 0 {
+			seen |= members
+		}
+	}
+	return seen
 }
 
 // companions are the values of the enum that come with those that were seen, sorted.
