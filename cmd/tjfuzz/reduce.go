@@ -18,6 +18,7 @@ import (
 	"github.com/tjfuzz/tjfuzz/enforce"
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/synth"
+	"github.com/tjfuzz/tjfuzz/trace/rawtp"
 )
 
 type reduceOptions struct {
@@ -37,9 +38,10 @@ func newReduce() *cobra.Command {
 		Short: "Find the rules that no known scenario needs",
 		Long: `Replay the scenarios of the state directory under the profile without some of its
 rules, until it is known of each rule whether a scenario needs it. By --needs call,
-one that makes a call that is refused without the rule; by --needs result, one that
-then ends in another way or writes something else, so that a call which the program
-does well without is not needed.
+one that makes a call that is refused without the rule; by --needs result, a witness
+that then ends in another way or writes something else, so that a call which the
+program does well without is not needed. That takes more replays, so only the
+witnesses are looked at, the smallest scenario for each syscall.
 
 The profile stays as it is. With -o another is written that lacks what is not
 needed, but only of the tiers that --drop names: what a run showed is left out only
@@ -73,8 +75,8 @@ func (o *reduceOptions) check() (enforce.Need, []synth.Tier, error) {
 	if !ok {
 		return need, nil, fmt.Errorf("--needs %s is neither call nor result", o.needs)
 	}
-	if o.jobs < 1 {
-		return need, nil, fmt.Errorf("--jobs %d is less than 1", o.jobs)
+	if o.jobs < 1 || o.jobs > rawtp.MaxSlots {
+		return need, nil, fmt.Errorf("--jobs %d is not between 1 and %d", o.jobs, rawtp.MaxSlots)
 	}
 	if o.asJSON && o.out == "-" {
 		return need, nil, errors.New("--json and -o - both want standard output")
@@ -173,11 +175,20 @@ type reduced struct {
 
 // reduce replays all that is stored under policies without some of the rules.
 func reduce(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy, need enforce.Need) (*reduced, error) {
-	stored, err := replayable(state)
+	folders := everything
+	if need == enforce.NeedResult {
+		folders = []fuzz.Folder{fuzz.Witnesses}
+	}
+	stored, err := replayable(state, folders)
 	if err != nil {
 		return nil, err
 	}
-	whole, err := s.under(p)
+	stages, err := s.stages(p, s.runs.jobs)
+	if err != nil {
+		return nil, err
+	}
+	defer stages.Close()
+	whole, err := stages.under(p)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +199,7 @@ func reduce(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy,
 	r, err := enforce.Reduce(ctx, p, enforce.Reducing{
 		Scenarios: len(scenarios), Jobs: s.runs.jobs, Need: need,
 		Open: func(p *synth.Policy) (enforce.Stage, error) {
-			r, err := s.under(p)
+			r, err := stages.under(p)
 			if err != nil {
 				return nil, err
 			}
@@ -206,6 +217,12 @@ func reduce(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy,
 			"run it again; with --needs call only calls are compared")
 	case err != nil:
 		return nil, err
+	}
+	if err := stages.Close(); err != nil {
+		return nil, err
+	}
+	if stages.lossy.Load() {
+		return nil, &failure{err: errors.New("the recorder lost processes, so refused calls may be missing"), code: exitIncomplete, hint: s.runs.backend.mend()}
 	}
 	return &reduced{r, scenarios, need}, nil
 }

@@ -104,12 +104,15 @@ func runVerify(ctx context.Context, c *cobra.Command, o verifyOptions, args []st
 	return nil
 }
 
-// replayable is every stored scenario, once. Those that hung are left out, for each
-// would cost its whole time limit; where one is a witness it is replayed as such.
-func replayable(state *fuzz.State) ([]kept, error) {
+// everything is where the scenarios are that are replayed. Those that hung are left out,
+// for each would cost its whole time limit; where one is a witness it is replayed as such.
+var everything = []fuzz.Folder{fuzz.Witnesses, fuzz.Queue, fuzz.Crashes}
+
+// replayable is every scenario that is stored in some folders, once.
+func replayable(state *fuzz.State, folders []fuzz.Folder) ([]kept, error) {
 	var all []kept
 	seen := map[string]bool{}
-	for _, folder := range []fuzz.Folder{fuzz.Witnesses, fuzz.Queue, fuzz.Crashes} {
+	for _, folder := range folders {
 		stored, err := state.List(folder)
 		if err != nil {
 			return nil, err
@@ -132,7 +135,7 @@ type kept struct {
 
 // verify replays all scenarios of the state directory under the policy.
 func verify(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy, progress func(int)) (*verified, error) {
-	stored, err := replayable(state)
+	stored, err := replayable(state, everything)
 	if err != nil {
 		return nil, err
 	}
