@@ -16,15 +16,15 @@ import (
 )
 
 // fail books a crash or a timeout. Two crashes are of one kind when they are by the same
-// signal in the same place. Where that is not known, and for timeouts, the options
-// and sub-commands that mutation added stand for it.
+// signal in the same place, and two timeouts when the target waited in the same place. Where that is
+// not known, as of a target that did not wait, the options and sub-commands that mutation added stand for it.
 func (c *coordinator) fail(kinds map[string]*Failure, f Folder, j *job, r *Result, keep []Folder) []Folder {
 	words := slices.DeleteFunc(c.corpus.added(&j.s), func(w string) bool {
 		return !strings.HasPrefix(w, "-") && !slices.Contains(c.o.Table.Commands, w)
 	})
-	kind := Failure{ID: j.s.ID(), Scenario: j.s, Words: words, Count: 1}
+	kind := Failure{ID: j.s.ID(), Scenario: j.s, Place: r.Place, Words: words, Count: 1}
 	if f == Crashes {
-		kind.Signal, kind.Place = r.Signal, r.Place
+		kind.Signal = r.Signal
 	}
 	key := fmt.Sprintf("%d %q", kind.Signal, words)
 	if kind.Place != (Place{}) {
@@ -49,6 +49,9 @@ func (c *coordinator) fail(kinds map[string]*Failure, f Folder, j *job, r *Resul
 // How tells of a failure what makes it a kind of its own.
 func (f *Failure) How() string {
 	how := "no end in time"
+	if f.Place != (Place{}) {
+		how = "waits for ever"
+	}
 	if f.Signal != 0 {
 		how = syscall.Signal(f.Signal).String()
 	}

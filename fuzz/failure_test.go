@@ -103,11 +103,12 @@ func TestCrashesInOnePlaceAreOneKind(t *testing.T) {
 
 func TestAFailureOfUnknownPlaceIsToldByItsWords(t *testing.T) {
 	for want, f := range map[string]Failure{
-		"no end in time":                  {},
-		"no end in time with --sleep -a":  {Words: []string{"--sleep", "-a"}},
-		"killed with -m":                  {Signal: 9, Words: []string{"-m"}},
-		"segmentation fault at ?+0x7f":    {Signal: 11, Place: Place{Offset: 0x7f}, Words: []string{"-a"}},
-		"bus error at libz.so.1.2.13+0x0": {Signal: 7, Place: Place{Module: "libz.so.1.2.13"}},
+		"no end in time":                 {},
+		"no end in time with --sleep -a": {Words: []string{"--sleep", "-a"}},
+		"killed with -m":                 {Signal: 9, Words: []string{"-m"}},
+		"segmentation fault at ?+0x7f":   {Signal: 11, Place: Place{Offset: 0x7f}, Words: []string{"-a"}},
+		"waits for ever at libc.so.6+0x10, in a call from 0x20 of the program's code": {Place: Place{Module: "libc.so.6", Offset: 0x10, Caller: 0x20}},
+		"bus error at libz.so.1.2.13+0x0":                                             {Signal: 7, Place: Place{Module: "libz.so.1.2.13"}},
 	} {
 		if got := f.How(); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -62,15 +62,15 @@ type Result struct {
 	Words    [][]byte   // what the target compares its input with, as far as this run was the first to show it; evidence of nothing
 	ExitCode int        // valid when Signal is 0 and TimedOut is false
 	Signal   int        // the signal that ended the target, 0 for none
-	Place    Place      // where it was then
+	Place    Place      // where it was then, or waited when the time was up
 	TimedOut bool       // the run was ended by the time limit
 	Left     bool       // the target ended, but processes that it had started had to be killed
 	Faulted  bool       // something was made to fail that would not have failed: what was seen is of an error path
 	Duration time.Duration
 }
 
-// Place is where in its code a program was when a signal ended it by its own fault, in
-// terms that are the same in all runs. The zero value says that it is not known.
+// Place is where in its code a program was when a signal ended it by its own fault, or it
+// waited in a system call for longer than it may, in terms that are the same in all runs. The zero value says that it is not known.
 type Place struct {
 	Module string // name of the file that was mapped there, without directories
 	Offset uint64 // in that file

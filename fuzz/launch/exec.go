@@ -393,6 +393,7 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 	}
 	switch {
 	case end.TimedOut:
+		r.Place = placeOf(watch, int(unix.SIGKILL)) // by which we ended it
 	case end.Killed:
 		r.Signal = int(unix.SIGKILL)
 	case end.Signaled():

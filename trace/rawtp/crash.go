@@ -11,7 +11,8 @@ type Crash struct {
 }
 
 // Crash says where the last process of the current run that was ended by the signal was
-// then. It is false for signals that are no fault of the program's, and where
+// then; for SIGKILL, where the first waited in a system call, if it did, and if no process was ended
+// by a fault before. It is false for other signals that are no fault of the program's, and where
 // Options.Crashes was not given or not to be had.
 func (s *Slot) Crash(signal int) (Crash, bool) {
 	s.r.mu.RLock()

@@ -4,12 +4,15 @@
  * program ends in abort(3) or in memcpy(3), the caller in its own code. Most code has no
  * frame pointers, so that is the innermost word on the stack that could be a return
  * address there: maybe one that was left over, but the same one for the same bug.
+ * So it is with SIGKILL, which ends what hangs: where it waited in a call. Where it ran, it
+ * would have been elsewhere a moment later.
  */
 #ifndef RAWTP_CRASH_H
 #define RAWTP_CRASH_H
 
 /* ILL, TRAP, ABRT, BUS, FPE, SEGV, SYS: bits by number, alike on both architectures */
 #define FAULTS (1U << 4 | 1U << 5 | 1U << 6 | 1U << 7 | 1U << 8 | 1U << 11 | 1U << 31)
+#define KILL 9
 #define STACK_WORDS 64
 #define STACK_PARTS 8 /* of so many words each are looked at */
 
@@ -41,6 +44,12 @@ struct {
 	__type(value, struct stack);
 } stacks SEC(".maps");
 
+/* Whether a task that SIGKILL ends is the one to tell of: the first of its run that leads a process, and waits. */
+static __always_inline int hangs(struct task_struct *task, struct mark *mark, struct crash *crash, struct pt_regs *regs)
+{
+	return crash->gen != mark->gen && task->pid == task->tgid && (int)number(regs) >= 0;
+}
+
 static __always_inline __u64 find_caller(struct task_struct *task, __u64 sp)
 {
 	__u64 from = BPF_CORE_READ(task, mm, start_code), to = BPF_CORE_READ(task, mm, end_code);
@@ -66,22 +75,24 @@ int signal_deliver(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct k_sigaction *action = (void *)ctx->args[2];
 	struct mark *mark = mark_of(task);
-	__u32 signal = ctx->args[0], number;
+	__u32 signal = ctx->args[0], index;
 	struct site site = {};
 	struct pt_regs *regs;
 	struct crash *crash;
 	struct slot *slot;
 
-	if (!mark || mark->state != ARMED || signal > 31 || !(FAULTS >> signal & 1))
+	if (!mark || mark->state != ARMED || signal > 31 || !((FAULTS | 1U << KILL) >> signal & 1))
 		return 0;
 	if (BPF_CORE_READ(action, sa.sa_handler)) /* the program sees to it itself */
 		return 0;
-	number = mark->slot;
-	slot = bpf_map_lookup_elem(&slots, &number);
-	crash = bpf_map_lookup_elem(&crashes, &number);
+	index = mark->slot;
+	slot = bpf_map_lookup_elem(&slots, &index);
+	crash = bpf_map_lookup_elem(&crashes, &index);
 	if (!slot || !crash || slot->gen != mark->gen)
 		return 0;
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	if (signal == KILL && !hangs(task, mark, crash, regs))
+		return 0;
 	site.ip = pointer(regs);
 	if (!find_site(ctx, &site))
 		return 0;

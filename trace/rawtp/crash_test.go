@@ -2,10 +2,17 @@ package rawtp
 
 import (
 	"debug/elf"
+	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // codeAt is where the executable part of an ELF file begins, as an offset in the file.
@@ -86,5 +93,69 @@ func TestACrashIsWhereTheProgramIsAtFault(t *testing.T) {
 	}
 	if got, ok := crash("none", 0); ok {
 		t.Errorf("without a signal, after crashes in other runs: %+v", got)
+	}
+}
+
+func TestAHangIsWhereTheProgramWaits(t *testing.T) {
+	program := compile(t, "crash.c", []string{"-O1", "-pie", "-fPIE"})
+	input, open, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer input.Close()
+	defer open.Close()
+	s := launcher(t, mustOpen(t, Options{Slots: 1, Crashes: true}), 0)
+	begin := codeAt(t, program)
+	hang := func(mode, in string) (Crash, bool) {
+		t.Helper()
+		s.Begin()
+		cmd := exec.Command(program, mode)
+		cmd.Stdin = input
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for { // until it is where it stays; proc_pid_syscall(5)
+			now, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", cmd.Process.Pid))
+			if err != nil {
+				t.Fatal(err)
+			}
+			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid))
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The name and then, as the 14th, the ticks in user mode; proc_pid_stat(5). Nothing
+			// but what spins takes some.
+			fields := strings.Fields(string(stat))
+			ticks, err := strconv.Atoi(fields[13])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasPrefix(string(now), in) && fields[1] == "("+filepath.Base(program)+")" && (in != "running" || ticks >= 5) {
+				break
+			}
+			runtime.Gosched()
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+		return s.Crash(int(syscall.SIGKILL))
+	}
+	var places []Crash
+	for mode, in := range map[string]string{"pauses": fmt.Sprintf("%d ", unix.SYS_PAUSE), "reads": fmt.Sprintf("%d 0x0 ", unix.SYS_READ)} {
+		got, ok := hang(mode, in)
+		if again, _ := hang(mode, in); !ok || again != got {
+			t.Errorf("%s: %+v, %v, then %+v", mode, got, ok, again)
+		}
+		if from := functionAt(t, program, begin+got.Caller-1); from != mode {
+			t.Errorf("%s: called from %q", mode, from)
+		}
+		places = append(places, got)
+	}
+	if places[0] == places[1] {
+		t.Errorf("both wait in %+v", places[0])
+	}
+	if got, ok := hang("spins", "running"); ok {
+		t.Errorf("what runs is found in %+v", got)
 	}
 }

@@ -36,6 +36,25 @@ __attribute__((noinline)) static void copies(void)
 	zero++;
 }
 
+__attribute__((noinline)) static void pauses(void)
+{
+	pause();
+	zero++;
+}
+
+__attribute__((noinline)) static void reads(void)
+{
+	char byte;
+
+	zero += read(0, &byte, 1);
+}
+
+__attribute__((noinline)) static void spins(void)
+{
+	while (!zero)
+		;
+}
+
 static void leave(int sig)
 {
 	(void)sig;
@@ -51,6 +70,12 @@ int main(int argc, char **argv)
 		stores();
 	} else if (!strcmp(mode, "killed")) {
 		kill(getpid(), SIGTERM);
+	} else if (!strcmp(mode, "pauses")) {
+		pauses();
+	} else if (!strcmp(mode, "reads")) {
+		reads();
+	} else if (!strcmp(mode, "spins")) {
+		spins();
 	} else if (!strcmp(mode, "stores")) {
 		stores();
 	} else if (!strcmp(mode, "divides")) {
