@@ -106,8 +106,11 @@ func (s *Slot) Leave() (nr uintptr, args [6]uintptr) {
 	return s.r.requestCall(s.index, requestLeave)
 }
 
-// stateServer is the mark of a process that copies are made of, enum state in C.
-const stateServer = 4
+// What marks say, enum state in C.
+const (
+	stateArmed  = 3 // it is recorded
+	stateServer = 4 // copies are made of it
+)
 
 // Serve makes a process that the slot records, the leader of its thread group, one that
 // makes copies of itself for the runs to come: nothing that it does is recorded any more,
@@ -130,8 +133,8 @@ func (s *Slot) Serve(pid, descriptor int) error {
 	if err := marks.Lookup(key, &is); err != nil {
 		return fmt.Errorf("record the copies of process %d, which is not recorded: %w", pid, err)
 	}
-	if int(is.Slot) != s.index {
-		return fmt.Errorf("record the copies of process %d: slot %d records it", pid, is.Slot)
+	if int(is.Slot) != s.index || is.State != stateArmed { // as the launcher is not
+		return fmt.Errorf("record the copies of process %d: slot %d does not record it", pid, s.index)
 	}
 	is = recorderMark{Slot: is.Slot, State: stateServer, Nr: uint32(descriptor)}
 	if err := marks.Put(key, &is); err != nil {
