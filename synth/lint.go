@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/trace"
 )
 
 // Severity says how much a finding matters. The zero value is invalid.
@@ -67,6 +68,35 @@ func Lint(p *Policy) []Finding {
 	slices.SortStableFunc(l.findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Severity, b.Severity), strings.Compare(a.Check, b.Check), slices.Compare(a.Calls, b.Calls))
 	})
+	return l.findings
+}
+
+// LintEvidence looks for what a policy permits and the evidence behind it does not show:
+// a program that executes no other, and calls that no run made.
+func LintEvidence(p *Policy, t *trace.Trace) []Finding {
+	seen := map[sysno.ID]trace.Observation{}
+	for _, o := range t.Observations {
+		seen[o.ID] = o
+	}
+	l := linter{p: p}
+	var never []string
+	for id, rules := range rulesByID(p) {
+		name, named := id.Name()
+		permitted := slices.ContainsFunc(rules, func(r Rule) bool { return r.Verdict.Action.Permits() })
+		o, known := seen[id]
+		switch {
+		case !named || !permitted || id.Arch != t.Arch:
+		case name == "execve" && known && o.Phases == trace.PhaseStartup:
+			l.report(Note, "execve", []string{name}, "start the program under a second filter, which it loads itself and which refuses execve",
+				"the program was started by it and executed no other in %d runs; it has to be allowed because the filter is in place before the program is", t.Runs)
+		case !known && !slices.ContainsFunc(alwaysNeeded(), func(n need) bool { return n.name == name }):
+			never = append(never, name)
+		}
+	}
+	if len(never) > 0 {
+		l.report(Note, "never seen", never, "refuse them unless somebody knows why they are there", "no run of %d made these calls", t.Runs)
+	}
+	slices.SortFunc(l.findings, func(a, b Finding) int { return strings.Compare(a.Check, b.Check) })
 	return l.findings
 }
 
@@ -292,10 +322,6 @@ func (l *linter) execution() {
 	if l.permits("memfd_create") && (l.permits("execveat") || l.permits("execve")) {
 		l.report(Warning, "fileless", []string{"memfd_create", "execve"}, "",
 			"a program that lies in memory alone can be executed: it leaves no file behind")
-	}
-	if use := l.calls["execve"]; use != nil && slices.ContainsFunc(use.clauses, func(c Clause) bool { return c.Tier == Always }) {
-		l.report(Note, "execve", []string{"execve"}, "let the program load its own filter after it has started, or start it under a second one that refuses execve",
-			"no run executed a program; it is allowed because the filter is in place before the program is")
 	}
 }
 

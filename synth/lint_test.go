@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/trace"
 )
 
 // usual are rules for what any program needs, with which a policy has no fault.
@@ -126,5 +127,25 @@ func TestPayloadsAreGraded(t *testing.T) {
 	}
 	if cves := policyOf(t).ReachableCVEs(); len(cves) > 0 {
 		t.Errorf("execve alone reaches %v", cves)
+	}
+}
+
+func TestLintComparesWithEvidence(t *testing.T) {
+	tr := sample(t)
+	for i := range tr.Observations {
+		tr.Observations[i].Phases = trace.PhaseStartup
+	}
+	p := generate(t, tr, Options{})
+	p.Groups = Arrange(append(p.Rules(), Rule{ID: lookup(t, sysno.AMD64, "mkdir"), Verdict: Verdict{Action: Allow}, Tier: Manual}))
+	var got []string
+	for _, f := range LintEvidence(p, tr) {
+		got = append(got, f.Check+" "+strings.Join(f.Calls, " "))
+	}
+	if want := []string{"execve execve", "never seen mkdir"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	tr.Observations[0].Phases |= trace.PhaseMain // execve
+	for _, f := range LintEvidence(generate(t, tr, Options{}), tr) {
+		t.Errorf("a program that executes others: %+v", f)
 	}
 }

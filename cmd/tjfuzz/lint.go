@@ -14,8 +14,9 @@ import (
 )
 
 type lintOptions struct {
-	failOn string
-	asJSON bool
+	failOn   string
+	evidence string
+	asJSON   bool
 }
 
 func newLint() *cobra.Command {
@@ -32,6 +33,9 @@ kernels were in calls that it permits.
 A file that is no valid policy is an error of its own, with the place in it.`,
 		Example: `  tjfuzz lint jq.seccomp.json
 
+  # also what it permits and no run did
+  tjfuzz lint --evidence .tjfuzz/jq/evidence.json jq.seccomp.json
+
   # in CI: nothing that a person should look at
   tjfuzz lint --fail-on warning server.yaml`,
 		Args: func(c *cobra.Command, args []string) error {
@@ -43,6 +47,7 @@ A file that is no valid policy is an error of its own, with the place in it.`,
 		RunE: func(c *cobra.Command, args []string) error { return runLint(c, o, args[0]) },
 	}
 	c.Flags().StringVar(&o.failOn, "fail-on", "error", "exit with 1 on findings of this `severity` or a higher one: error, warning, note or never")
+	c.Flags().StringVar(&o.evidence, "evidence", "", "also say what the policy permits and this `file` of evidence does not show")
 	c.Flags().BoolVar(&o.asJSON, "json", false, "write JSON")
 	return c
 }
@@ -58,6 +63,13 @@ func runLint(c *cobra.Command, o lintOptions, path string) error {
 		return err
 	}
 	findings := synth.Lint(p)
+	if o.evidence != "" {
+		t, err := loadEvidence(o.evidence)
+		if err != nil {
+			return err
+		}
+		findings = append(findings, synth.LintEvidence(p, t)...)
+	}
 	if names := format.NewerNames(p); len(names) > 0 {
 		findings = append(findings, synth.Finding{Severity: synth.Note, Check: "library", Calls: names,
 			Detail: "runtimes with libseccomp 2.5.4 or older ignore these names silently"})

@@ -80,6 +80,9 @@ func readRule(call entry, tier synth.Tier, archs []sysno.Arch, reason string) ([
 		if len(alternatives) == 0 {
 			return nil, at(call.value, "remove the rule", "%s has an empty list of rules", call.key.Value)
 		}
+		if len(alternatives) > synth.MaxAlternatives {
+			return nil, at(call.value, "unite some", "%s has %d rules; at most %d are compiled", call.key.Value, len(alternatives), synth.MaxAlternatives)
+		}
 	}
 	var rules []placed
 	for _, n := range alternatives {
