@@ -249,3 +249,35 @@ func TestReduceRefusesWhatItCannotTell(t *testing.T) {
 		t.Errorf("of a context that has ended: %v", err)
 	}
 }
+
+// How much Reduce tries decides how long it takes: for 60 rules, of which 50 are
+// needed, and 200 scenarios that make most of the calls, little more than twice all
+// scenarios, and one replay for each policy.
+func TestReduceTriesLittle(t *testing.T) {
+	var names []string
+	for _, id := range sysno.All(sysno.AMD64)[:60] {
+		if name, _ := id.Name(); name != "execve" {
+			names = append(names, name)
+		}
+	}
+	p := reducible(t, names...)
+	rules := p.Rules()
+	scenarios := make([][][]sysno.ID, 200)
+	for i := range scenarios {
+		scenarios[i] = [][]sysno.ID{{call(t, sysno.AMD64, "execve")}}
+		for j := range 50 {
+			if (i+j)%3 > 0 || i == j {
+				scenarios[i] = append(scenarios[i], []sysno.ID{rules[j].ID})
+			}
+		}
+	}
+	r := &runs{scenarios: scenarios}
+	got, err := Reduce(context.Background(), p, Reducing{Scenarios: len(scenarios), Open: r.open, Jobs: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Policies > 4*len(rules) || got.Replays > 2*len(scenarios)+got.Policies {
+		t.Errorf("%d policies in %d replays, for %d rules and %d scenarios", got.Policies, got.Replays, len(rules), len(scenarios))
+	}
+	t.Logf("%d policies, %d replays, %d needed", got.Policies, got.Replays, len(got.Needed))
+}
