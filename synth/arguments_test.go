@@ -303,3 +303,39 @@ func TestConditionedCountsCalls(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
+
+// A program that makes its threads with clone3 makes them with clone where arguments
+// matter, for nobody sees the flags of clone3.
+func TestClone3FallsBackWhereArgumentsMatter(t *testing.T) {
+	clone, clone3 := lookup(t, sysno.AMD64, "clone"), lookup(t, sysno.AMD64, "clone3")
+	for _, mode := range []ArgMode{ArgsSafe, ArgsStrict} {
+		p := generate(t, withArgs(t, "clone3"), Options{Args: mode})
+		if got := p.Decide(clone3, [6]uint64{}); got != (Verdict{Action: Errno, Errno: 38}) {
+			t.Errorf("%v: clone3 gets %v", mode, got)
+		}
+		const thread, newUser = 0x3d0f00, 0x10000000
+		if got := p.Decide(clone, [6]uint64{thread}); got.Action != Allow {
+			t.Errorf("%v: a thread gets %v", mode, got)
+		}
+		if got := p.Decide(clone, [6]uint64{newUser}); got.Action == Allow {
+			t.Errorf("%v: a user namespace gets %v", mode, got)
+		}
+		for _, f := range Lint(p) {
+			if f.Severity == Fault {
+				t.Errorf("%v: %+v", mode, f)
+			}
+		}
+	}
+	p := generate(t, withArgs(t, "clone3"), Options{})
+	if got := p.Decide(clone3, [6]uint64{}); got.Action != Allow {
+		t.Errorf("off: clone3 gets %v", got)
+	}
+	p = generate(t, withArgs(t, "clone3"), Options{Args: ArgsSafe, Default: Verdict{Action: Errno, Errno: 38}})
+	if got := p.Decide(clone3, [6]uint64{}); got.Action != Errno {
+		t.Errorf("where all is answered ENOSYS: clone3 gets %v", got)
+	}
+	p = generate(t, withArgs(t, "clone3"), Options{Args: ArgsSafe, Default: Verdict{Action: Log}})
+	if got := p.Decide(clone3, [6]uint64{}); got.Action != Allow {
+		t.Errorf("where all is logged: clone3 gets %v", got)
+	}
+}

@@ -94,7 +94,8 @@ func Generate(t *trace.Trace, o Options) (*Policy, error) {
 		}
 	}
 
-	all, err := withArguments(t, o.Args, p.Archs, rules, names)
+	bound := o.Args != ArgsOff && bindClone3(p, rules)
+	all, err := withArguments(t, o.Args, p.Archs, rules, names, bound)
 	if err != nil {
 		return nil, err
 	}
@@ -116,8 +117,9 @@ func Generate(t *trace.Trace, o Options) (*Policy, error) {
 // withArguments is the rules with conditions on arguments where the evidence has
 // values. A profile names a call for all architectures at once, whose constants differ:
 // no conditions for a call that two of them have. Nor for one that the runtime makes.
-func withArguments(t *trace.Trace, mode ArgMode, archs []sysno.Arch, rules map[sysno.ID]Rule, runtime []string) ([]Rule, error) {
-	needed := map[string]bool{}
+// bound says that clone stands in for clone3, whose flags nobody has seen.
+func withArguments(t *trace.Trace, mode ArgMode, archs []sysno.Arch, rules map[sysno.ID]Rule, runtime []string, bound bool) ([]Rule, error) {
+	needed := map[string]bool{"clone": bound}
 	for _, n := range alwaysNeeded() {
 		needed[n.name] = true
 	}
@@ -145,6 +147,32 @@ func withArguments(t *trace.Trace, mode ArgMode, archs []sysno.Arch, rules map[s
 		all = append(all, alternatives...)
 	}
 	return all, nil
+}
+
+// bindClone3 makes programs that call clone3 fall back to clone, whose flags a filter can
+// check: where arguments matter, a free clone3 would be a way round the conditions of
+// clone. It reports whether there was such a rule.
+func bindClone3(p *Policy, rules map[sysno.ID]Rule) bool {
+	v := Verdict{Action: Errno, Errno: uint16(syscall.ENOSYS)}
+	bound := false
+	for _, arch := range p.Archs {
+		clone3, ok3 := sysno.Lookup(arch, "clone3")
+		clone, ok := sysno.Lookup(arch, "clone")
+		r, seen := rules[clone3]
+		if !ok || !ok3 || !seen || r.Verdict.Action != Allow || p.Default.Action.Permits() {
+			continue
+		}
+		bound = true
+		if c, decided := rules[clone]; !decided || c.Tier > r.Tier {
+			rules[clone] = Rule{ID: clone, Verdict: r.Verdict, Tier: r.Tier, Reason: "in the place of clone3, which was " + r.Reason}
+		}
+		delete(rules, clone3)
+		if v != p.Default {
+			rules[clone3] = Rule{ID: clone3, Verdict: v, Tier: Always,
+				Reason: "answered ENOSYS, so that C libraries fall back to clone, whose flags can be checked"}
+		}
+	}
+	return bound
 }
 
 // unseen is what is known of the arguments of a call that no run made: no value of any.

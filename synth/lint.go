@@ -162,11 +162,9 @@ func (l *linter) bypasses() {
 		{"fcntl64", "fcntl"},
 		{"kill", "rt_sigqueueinfo pidfd_send_signal"},
 		{"tgkill", "tkill rt_tgsigqueueinfo"},
-		{"prctl", "arch_prctl seccomp"},
-		{"execveat", "execve"},
 		{"futex", "futex_wait futex_wake futex_requeue futex_waitv"},
 	} {
-		if !l.conditional(b.bound) || b.bound == "prctl" || b.bound == "execveat" {
+		if !l.conditional(b.bound) {
 			continue
 		}
 		for _, round := range words(b.round) {

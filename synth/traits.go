@@ -94,7 +94,7 @@ func traits() []trait {
 			why:    "out-of-band data, for which the kernel has little tested code",
 		},
 		{
-			calls: "accept4", arg: "flags", harmless: "", named: true,
+			calls: "accept4", arg: "flags", named: true,
 		},
 		{calls: "shutdown", arg: "how", harmless: "*"},
 		{
