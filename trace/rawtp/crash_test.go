@@ -142,7 +142,7 @@ func TestAHangIsWhereTheProgramWaits(t *testing.T) {
 		return s.Crash(int(syscall.SIGKILL))
 	}
 	var places []Crash
-	for mode, in := range map[string]string{"pauses": fmt.Sprintf("%d ", unix.SYS_PAUSE), "reads": fmt.Sprintf("%d 0x0 ", unix.SYS_READ)} {
+	for mode, in := range map[string]string{"pauses": fmt.Sprintf("%d ", unix.SYS_RT_SIGSUSPEND), "reads": fmt.Sprintf("%d 0x0 ", unix.SYS_READ)} {
 		got, ok := hang(mode, in)
 		if again, _ := hang(mode, in); !ok || again != got {
 			t.Errorf("%s: %+v, %v, then %+v", mode, got, ok, again)
