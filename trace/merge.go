@@ -151,13 +151,18 @@ func mergeArgs(a, b []Arg) []Arg {
 func mergeSites(a, b Observation) (sites []Site, more bool) {
 	more = a.MoreSites || b.MoreSites || (len(a.Sites) == 0) != (len(b.Sites) == 0)
 	sites = slices.Concat(a.Sites, b.Sites)
-	// Of one site under two symbols the last stays, which is not the unknown one.
-	slices.SortFunc(sites, func(x, y Site) int { return cmp.Or(x.Compare(y), cmp.Compare(y.Symbol, x.Symbol)) })
-	sites = slices.CompactFunc(sites, func(x, y Site) bool { return x.Compare(y) == 0 })
+	sites = SortSites(sites)
 	if len(sites) > MaxSites {
 		sites, more = sites[:MaxSites], true
 	}
 	return sites, more
+}
+
+// SortSites puts sites in their order, each once. It reuses the slice. Of one site under
+// two symbols the last stays, which is not the unknown one.
+func SortSites(sites []Site) []Site {
+	slices.SortFunc(sites, func(x, y Site) int { return cmp.Or(x.Compare(y), cmp.Compare(y.Symbol, x.Symbol)) })
+	return slices.CompactFunc(sites, func(x, y Site) bool { return x.Compare(y) == 0 })
 }
 
 // mergeOperations unites by code. A name that one table does not have yet stays.

@@ -60,6 +60,7 @@ func addDetails(t *trace.Trace, launchers [][]trace.Observation) error {
 				o.Sites[j].Module = place.Path
 			}
 		}
+		o.Sites = trace.SortSites(o.Sites) // a path is elsewhere in the order than its last part
 	}
 	return nil
 }
