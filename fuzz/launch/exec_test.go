@@ -112,8 +112,8 @@ func TestTheCageLooksLikeAContainer(t *testing.T) {
 		{"the kernel cannot be set", "for f in /proc/sys/kernel/core_pattern /proc/sysrq-trigger /sys/kernel/uevent_helper; do [ -e $f ] && (echo x >$f) 2>/dev/null && echo wrote $f; done", ""},
 		{"no user namespace, and so no cgroup", "unshare -Ur true 2>/dev/null && echo unshared; chroot /tmp /bin/true 2>/dev/null && echo chrooted", ""},
 		{"nothing above the root", "ls -d /../proc /../usr/../etc | wc -l; ls /.. | grep -c xup", "2\n0\n"},
-		{"cgroups are seen and cannot be changed", "d=$(find /sys/fs/cgroup -mindepth 1 -type d -name '" + own + "' | head -n 1); [ -d \"$d\" ] && cat $d/cgroup.procs >/dev/null && echo seen; " +
-			"for f in $(find /sys/fs/cgroup -maxdepth 2 -name cgroup.procs -o -maxdepth 2 -name tasks); do (echo 0 >$f) 2>/dev/null && echo wrote $f; done; mkdir $d/x 2>/dev/null && echo made", "seen\n"},
+		{"cgroups are seen and cannot be changed", "d=$(find /sys/fs/cgroup -mindepth 1 -type d -name '" + own + "' 2>/dev/null | head -n 1); [ -d \"$d\" ] && cat $d/cgroup.procs >/dev/null && echo seen; " +
+			"for f in $(find /sys/fs/cgroup -maxdepth 2 -name cgroup.procs -o -maxdepth 2 -name tasks 2>/dev/null); do (echo 0 >$f) 2>/dev/null && echo wrote $f; done; mkdir $d/x 2>/dev/null && echo made", "seen\n"},
 		{"no mount", "mount -t tmpfs x /mnt 2>/dev/null && echo mounted; umount /proc 2>/dev/null && echo unmounted", ""},
 	} {
 		run(t, e, script(tt.script))
