@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -122,13 +121,7 @@ func runReduce(ctx context.Context, c *cobra.Command, o reduceOptions, args []st
 			return err
 		}
 	}
-	if err := ownState(s); err != nil {
-		return err
-	}
-	state, err := fuzz.LoadState(s.runs.state)
-	if errors.Is(err, fs.ErrNotExist) {
-		return hinted(fmt.Errorf("there are no scenarios in %s", s.runs.state), "'tjfuzz learn -- %s' makes them; --state names another place", args[0])
-	}
+	state, err := storedScenarios(s, args[0])
 	if err != nil {
 		return err
 	}

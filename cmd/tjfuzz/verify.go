@@ -67,13 +67,7 @@ func runVerify(ctx context.Context, c *cobra.Command, o verifyOptions, args []st
 	if err != nil {
 		return err
 	}
-	if err := ownState(s); err != nil {
-		return err
-	}
-	state, err := fuzz.LoadState(s.runs.state)
-	if errors.Is(err, fs.ErrNotExist) {
-		return hinted(fmt.Errorf("there are no scenarios in %s", s.runs.state), "'tjfuzz learn -- %s' makes them; --state names another place", args[0])
-	}
+	state, err := storedScenarios(s, args[0])
 	if err != nil {
 		return err
 	}
@@ -102,6 +96,18 @@ func runVerify(ctx context.Context, c *cobra.Command, o verifyOptions, args []st
 			hint: "run it again; if it happens again, the machine is short of memory"}
 	}
 	return nil
+}
+
+// storedScenarios are what learn has kept for replays.
+func storedScenarios(s *session, program string) (*fuzz.State, error) {
+	if err := ownState(s); err != nil {
+		return nil, err
+	}
+	state, err := fuzz.LoadState(s.runs.state)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, hinted(fmt.Errorf("there are no scenarios in %s", s.runs.state), "'tjfuzz learn -- %s' makes them; --state names another place", program)
+	}
+	return state, err
 }
 
 // everything is where the scenarios are that are replayed. Those that hung are left out,

@@ -32,27 +32,20 @@ func TestMainIsFoundWithAndWithoutSymbols(t *testing.T) {
 	}
 }
 
+// symbolAddress and symbolOffset are where a symbol is in memory, and in the file.
 func symbolAddress(t *testing.T, path, name string) uint64 {
 	t.Helper()
-	f, err := elf.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	symbols, err := f.Symbols()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range symbols {
-		if s.Name == name {
-			return s.Value
-		}
-	}
-	t.Fatalf("%s has no symbol %s", path, name)
-	return 0
+	address, _ := symbolPlace(t, path, name)
+	return address
 }
 
 func symbolOffset(t *testing.T, path, name string) uint64 {
+	t.Helper()
+	_, offset := symbolPlace(t, path, name)
+	return offset
+}
+
+func symbolPlace(t *testing.T, path, name string) (address, offset uint64) {
 	t.Helper()
 	f, err := elf.Open(path)
 	if err != nil {
@@ -66,11 +59,11 @@ func symbolOffset(t *testing.T, path, name string) uint64 {
 	for _, s := range symbols {
 		if s.Name == name {
 			in := f.Sections[s.Section]
-			return s.Value - in.Addr + in.Offset
+			return s.Value, s.Value - in.Addr + in.Offset
 		}
 	}
 	t.Fatalf("%s has no symbol %s", path, name)
-	return 0
+	return 0, 0
 }
 
 func TestMainOfAGoProgramIsTheEntryOfTheRuntime(t *testing.T) {
