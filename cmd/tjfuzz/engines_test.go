@@ -1,0 +1,168 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
+)
+
+// engine starts containers that see this machine's programs, under a profile.
+type engine struct {
+	name    string // of a runtime that generate knows
+	command func(t *testing.T, profile string, argv []string) *exec.Cmd
+}
+
+// hostRoot makes a root directory whose programs and settings are those of this
+// machine once its /usr and /etc are mounted there.
+func hostRoot(t *testing.T) string {
+	t.Helper()
+	root := filepath.Join(t.TempDir(), "rootfs")
+	for _, d := range []string{"usr", "etc", "proc", "sys", "dev", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, link := range []string{"bin", "sbin", "lib", "lib32", "lib64"} {
+		if err := os.Symlink("usr/"+link, filepath.Join(root, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// seesHost is what shows the programs of this machine to a container on hostRoot.
+func seesHost() []string {
+	return []string{"-v", "/usr:/usr:ro", "-v", "/etc:/etc:ro", "--network=none"}
+}
+
+// shortDir is a temporary directory for engines, whose paths must be short.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "tjfuzz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// podman starts containers with an OCI runtime of its choice. crun cannot use a mix of
+// cgroup v1 and v2, so the unified tree is hidden from it.
+func podman(t *testing.T, runtime string) engine {
+	podman, runtime, root := testenv.Program(t, "podman"), testenv.Program(t, runtime), hostRoot(t)
+	storage := shortDir(t)
+	return engine{"podman", func(_ *testing.T, profile string, argv []string) *exec.Cmd {
+		args := []string{"-c", `if [ -d /sys/fs/cgroup/unified ]; then umount /sys/fs/cgroup/unified; fi; exec "$0" "$@"`, podman,
+			"--root", storage, "--runroot", storage + "/run", "--storage-driver=vfs", "--cgroup-manager=cgroupfs", "--runtime", runtime, "run", "--rm"}
+		args = append(args, seesHost()...)
+		// runc 1.1 fails with more descriptors than it expects, and a container cannot have more than its host.
+		args = append(args, "--ulimit=nofile=1024:1024", "--ulimit=nproc=100:100", "--security-opt=seccomp="+profile, "--rootfs", root)
+		return exec.Command("unshare", append([]string{"-m", "sh"}, append(args, argv...)...)...)
+	}}
+}
+
+// docker starts a daemon of its own, which does not touch the machine's network or its
+// images, and containers by it.
+func docker(t *testing.T) engine {
+	client, daemon := testenv.Program(t, "docker"), testenv.Program(t, "dockerd")
+	dir := shortDir(t)
+	socket, log := filepath.Join(dir, "s"), filepath.Join(dir, "log")
+	d := exec.Command(daemon, "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs",
+		"--data-root", dir+"/data", "--exec-root", dir+"/exec", "--pidfile", dir+"/pid", "--host", "unix://"+socket)
+	out, err := os.Create(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	d.Stdout, d.Stderr = out, out
+	if err := d.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- d.Wait() }()
+	t.Cleanup(func() {
+		_ = d.Process.Signal(os.Interrupt)
+		<-ended
+	})
+	for {
+		if c, err := net.Dial("unix", socket); err == nil {
+			c.Close()
+			break
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			text, _ := os.ReadFile(log)
+			t.Fatalf("dockerd: %v\n%s", err, text)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	tar := exec.Command("sh", "-c", `tar -C "$0" -c . | "$1" --host "unix://$2" import - tjfuzz-host`, hostRoot(t), client, socket)
+	if out, err := tar.CombinedOutput(); err != nil {
+		t.Fatalf("docker import: %v\n%s", err, out)
+	}
+	return engine{"docker", func(_ *testing.T, profile string, argv []string) *exec.Cmd {
+		args := append([]string{"--host", "unix://" + socket, "run", "--rm"}, seesHost()...)
+		return exec.Command(client, append(append(args, "--security-opt=seccomp="+profile, "tjfuzz-host"), argv...)...)
+	}}
+}
+
+// A profile as it is written starts a program under docker and podman every time, though
+// everything that it does not name kills; without the runtime's needs it never does.
+// TJFUZZ_LONG takes ten programs, and 30 starts of each.
+func TestProfilesRunUnchangedUnderEngines(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	programs, starts := [][]string{{"sort", "/etc/passwd"}}, 3
+	if os.Getenv("TJFUZZ_LONG") != "" {
+		programs, starts = append(programs, []string{"ls", "-l", "/"}, []string{"grep", "root", "/etc/passwd"}, []string{"sed", "s/a/b/", "/etc/passwd"},
+			[]string{"tar", "-cf", "-", "/etc/passwd"}, []string{"gzip", "-c", "/etc/passwd"}, []string{"file", "/etc/passwd"},
+			[]string{"openssl", "version"}, []string{"python3", "-c", "print(1)"}, []string{"jq", "-n", "1"}), 30
+	}
+	engines := map[string]func(*testing.T) engine{
+		"docker":      docker,
+		"podman-crun": func(t *testing.T) engine { return podman(t, "crun") },
+		"podman-runc": func(t *testing.T) engine { return podman(t, "runc") },
+	}
+	for name, start := range engines {
+		t.Run(name, func(t *testing.T) {
+			e := start(t)
+			for _, argv := range programs {
+				for runtime, want := range map[string]int{e.name: starts, "none": 0} {
+					profile := tracedProfile(t, argv, "--runtime", runtime)
+					started, last := 0, ""
+					for range max(want, 1) {
+						out, err := e.command(t, profile, argv).CombinedOutput()
+						if err == nil && len(out) > 0 {
+							started++
+						} else {
+							last = fmt.Sprintf("%v: %s", err, out)
+						}
+					}
+					if started != want {
+						t.Errorf("%s, --runtime %s: %d starts succeeded, want %d; the last failure: %s", strings.Join(argv, " "), runtime, started, want, last)
+					}
+				}
+			}
+		})
+	}
+}
+
+// tracedProfile is a profile that kills whatever one run of a program did not call.
+func tracedProfile(t *testing.T, argv []string, flags ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	evidence, profile := filepath.Join(dir, "evidence.json"), filepath.Join(dir, "profile.json")
+	c := exec.Command("tjfuzz", append([]string{"trace", "--quiet", "-o", evidence, "--", testenv.Program(t, argv[0])}, argv[1:]...)...)
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("trace %v: %v\n%s", argv, err, out)
+	}
+	mustRun(t, append(append([]string{"generate", "--default", "kill", "-o", profile}, flags...), evidence)...)
+	return profile
+}
