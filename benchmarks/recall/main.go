@@ -121,6 +121,9 @@ type tableRow struct {
 	watched  *watched
 	missed   []call
 	answered []call
+
+	surface    int // syscalls that were learned, after startup
+	conditions conditions
 }
 
 // measure never fails: a row says why there is no number.
@@ -164,6 +167,14 @@ func (b *bench) fill(ctx context.Context, a *archive, r *recipe, out *tableRow) 
 		return err
 	}
 	out.missed, out.answered = out.watched.missed(policy)
+	evidence, err := readEvidence(filepath.Join(dir, "state", "evidence.json"))
+	if err != nil {
+		return err
+	}
+	out.surface = afterStartup(evidence)
+	if out.conditions, err = conditionsOf(evidence, out.watched.observed); err != nil {
+		return err
+	}
 	b.say("%s: missed %d of %d syscalls in %d invocations", r.name, len(out.missed), len(out.watched.calls), out.watched.invocations)
 	return nil
 }

@@ -86,6 +86,10 @@ func recipes() []recipe {
 		{name: "tar", pkg: "tar", prepare: built + "touch tests/package.m4\ntouch tests/testsuite\n", place: "src/tar", suite: check("tests"), count: autotest},
 		coreutils("sort", "tests/misc/sort*.sh tests/misc/sort*.pl"),
 		coreutils("ls", "tests/ls/*.sh"),
+		coreutils("cat", "tests/misc/cat*.sh"),
+		coreutils("stat", "tests/misc/stat*.sh"),
+		{name: "find", pkg: "findutils", prepare: built, place: "find/find", suite: check("tests"), count: automake,
+			leaves: "the tests that need DejaGnu"},
 		{name: "jq", pkg: "jq", place: "jq", count: automake, prepare: ":",
 			suite: each + `
 export NO_VALGRIND=1

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -31,10 +32,37 @@ made in all invocations, and missed those of them that the profile does not allo
 Passed are the tests with the installed program itself, and then with the program under
 the policy, which logs what it does not allow.
 `)
+	surfaces(&out, rows)
 	for _, r := range rows {
 		r.details(&out)
 	}
 	return out.String()
+}
+
+// surfaces is the table of how much the policies allow.
+func surfaces(out *strings.Builder, rows []tableRow) {
+	out.WriteString("\nHow much the policies allow\n")
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "program\tafter startup\tcallander\tin the suite\tconditioned\trefused by conditions")
+	for _, r := range rows {
+		if r.failed != "" {
+			continue
+		}
+		other := "-"
+		if n, ok := static(r.name); ok {
+			other = strconv.Itoa(n)
+		}
+		c := r.conditions
+		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%d of %d\t%d\n", r.name, r.surface, other, len(r.watched.calls), c.conditioned, c.checkable, len(c.refused))
+	}
+	_ = t.Flush() // a strings.Builder does not fail
+	out.WriteString(`
+After startup are the syscalls that were learned, in whatever way the runs ended, without
+execve and what only the dynamic loader called; callander are those that static analysis
+finds, counted in the same way. Conditioned are the allowed syscalls of which --args safe
+looks at an argument, of those that have one which is a choice among named values; and
+refused by conditions are the syscalls that the suite makes with others.
+`)
 }
 
 func (r *tableRow) details(out *strings.Builder) {
@@ -53,6 +81,9 @@ func (r *tableRow) details(out *strings.Builder) {
 	}
 	for _, c := range sorted(r.answered) {
 		fmt.Fprintf(out, "- answered with an error, as the profile says: %v\n", c.id)
+	}
+	for _, c := range r.conditions.refused {
+		fmt.Fprintf(out, "- refused by --args safe: %v %v, learned %v\n", c.ID, c.Is, c.Was)
 	}
 	w := r.watched
 	if w.unrecorded > 0 {

@@ -45,6 +45,7 @@ type watched struct {
 	unrecorded   int // invocations
 	unrestricted int // invocations without the policy
 	calls        []call
+	observed     []trace.Observation
 	lost         trace.Lost
 	dropped      rawtp.Dropped
 }
@@ -108,7 +109,7 @@ func (s *suite) watch(ctx context.Context, dir string, p *synth.Policy) (_ *watc
 		return nil, fmt.Errorf("compile the wrapper: %w\n%s", err, out)
 	}
 
-	rec, err := rawtp.Open(rawtp.Options{Slots: 1, Events: true})
+	rec, err := rawtp.Open(rawtp.Options{Slots: 1, Events: true, Args: true})
 	if err != nil {
 		return nil, fmt.Errorf("open the recorder: %w", err)
 	}
@@ -144,7 +145,7 @@ func (s *suite) watch(ctx context.Context, dir string, p *synth.Policy) (_ *watc
 		}
 		w.calls = append(w.calls, c)
 	}
-	w.lost, w.dropped = rec.Lost(), rec.Dropped()
+	w.observed, w.lost, w.dropped = slot.Observations(), rec.Lost(), rec.Dropped()
 	text, err := os.ReadFile(log)
 	if err != nil {
 		return nil, err
