@@ -153,7 +153,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	for _, s := range skipped {
 		v.warn("%s", s)
 	}
-	rec, err := s.runs.backend.open(recording{slots: o.jobs, notice: true, details: details{program: s.path, sites: true, args: true}})
+	rec, err := s.runs.backend.open(recording{slots: o.jobs, notice: true, details: details{program: s.path, sites: true, args: policyOptions.Args != synth.ArgsOff}})
 	if err != nil {
 		return err
 	}

@@ -243,13 +243,9 @@ func (r *byEBPF) describe(t *trace.Trace) error {
 	var launchers [][]trace.Observation
 	for _, s := range r.slots {
 		observed := s.Observations()
-		for i := range observed { // what was kept to be noticed is not asked for as evidence
-			o := &observed[i]
-			if !r.results {
+		for i := range observed {
+			if o := &observed[i]; !r.results { // they were kept to be noticed, not as evidence
 				o.Returns.Success, o.Returns.Errnos = false, nil
-			}
-			if !r.args {
-				o.Args = nil
 			}
 		}
 		launchers = append(launchers, observed)
