@@ -57,21 +57,21 @@ func (d Denial) call() string {
 // Report collects the denials of one run and puts them into words. The zero
 // value is not usable; see NewReport.
 type Report struct {
-	policy *synth.Policy
-	counts map[sysno.ID]uint64
-	own    map[sysno.ID]uint64
+	policies synth.Stack
+	counts   map[sysno.ID]uint64
+	own      map[sysno.ID]uint64
 }
 
-// NewReport makes an empty report on a run under p.
-func NewReport(p *synth.Policy) *Report {
-	return &Report{policy: p, counts: map[sysno.ID]uint64{}, own: map[sysno.ID]uint64{}}
+// NewReport makes an empty report on a run under policies that hold at once.
+func NewReport(policies ...*synth.Policy) *Report {
+	return &Report{policies: policies, counts: map[sysno.ID]uint64{}, own: map[sysno.ID]uint64{}}
 }
 
 // Add takes a denial into account and returns the line that tells of it. A call
 // that the policy permits was refused by a filter of the target's own: that is
 // no violation, and the line says so.
 func (r *Report) Add(d Denial) string {
-	verdict := r.policy.Decide(d.ID, d.Args)
+	verdict, by := r.policies.Decide(d.ID, d.Args)
 	if verdict.Action == synth.Allow {
 		r.own[d.ID] += d.Count
 		return fmt.Sprintf("refused by the target's own filter: %s [%s]", d.call(), who(d))
@@ -82,7 +82,7 @@ func (r *Report) Add(d Denial) string {
 	} else {
 		r.counts[d.ID] += d.Count
 	}
-	return fmt.Sprintf("%s %s: %s [%s] by %s", verb, d.call(), verdict, who(d), r.cause(d))
+	return fmt.Sprintf("%s %s: %s [%s] by %s", verb, d.call(), verdict, who(d), Cause(by, d.ID, d.Args))
 }
 
 // who names the thread. Its name is the target's choice, so it is escaped too.
@@ -95,20 +95,20 @@ func who(d Denial) string {
 	return s
 }
 
-// cause names what in the policy decided.
-func (r *Report) cause(d Denial) string {
-	if !slices.Contains(r.policy.Archs, d.ID.Arch) {
-		return "the architectures: " + d.ID.Arch.String() + " is not among them"
+// Cause names what in the policy decides on a call.
+func Cause(p *synth.Policy, id sysno.ID, args [6]uint64) string {
+	if !slices.Contains(p.Archs, id.Arch) {
+		return "the architectures: " + id.Arch.String() + " is not among them"
 	}
-	for _, g := range r.policy.Groups {
-		for _, rule := range g.Rules {
-			if rule.ID != d.ID {
-				continue
-			}
-			if r.policy.Decide(d.ID, d.Args) == rule.Verdict && len(rule.Args) == 0 {
-				return "a rule of " + g.Name
-			}
-			return "the conditions of " + rule.ID.String() + " in " + g.Name
+	switch group, rule := p.RuleFor(id, args); {
+	case rule != nil && len(rule.Args) == 0:
+		return "a rule of " + group
+	case rule != nil:
+		return "the conditions of " + id.String() + " in " + group
+	}
+	for _, g := range p.Groups {
+		if slices.ContainsFunc(g.Rules, func(r synth.Rule) bool { return r.ID == id }) {
+			return "the conditions of " + id.String() + " in " + g.Name
 		}
 	}
 	return "the default action"

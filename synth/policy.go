@@ -290,15 +290,23 @@ func (p *Policy) Decide(id sysno.ID, args [6]uint64) Verdict {
 	if !slices.Contains(p.Archs, id.Arch) {
 		return p.ForeignABI()
 	}
+	if _, r := p.RuleFor(id, args); r != nil {
+		return r.Verdict
+	}
+	return p.Default
+}
+
+// RuleFor is the rule that decides on a call, and its group; nil where none does.
+func (p *Policy) RuleFor(id sysno.ID, args [6]uint64) (group string, rule *Rule) {
 	for i := range p.Groups {
 		rules := p.Groups[i].Rules
 		for j := range rules {
 			if rules[j].ID == id && rules[j].matches(args) {
-				return rules[j].Verdict
+				return p.Groups[i].Name, &rules[j]
 			}
 		}
 	}
-	return p.Default
+	return "", nil
 }
 
 // Listeners lists the actions of the policy that do nothing unless somebody

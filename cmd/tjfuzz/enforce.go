@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +19,10 @@ import (
 )
 
 type enforceOptions struct {
-	policy string
-	quiet  bool
+	policies []string
+	words    wordFlags
+	show     showFlags
+	quiet    bool
 }
 
 func newEnforce() *cobra.Command {
@@ -34,51 +37,90 @@ program's own.
 No syscall is made between the load of the filter and the program's execve, so
 the policy needs nothing but what the program itself needs. Showing refused
 calls needs the rights to load eBPF programs; without them the policy is applied
-all the same.`,
+all the same.
+
+Flags such as --allow and --errno say what happens to single calls; they win over
+the policy, and of two flags the later one. Several policies hold at once: of what
+they say of a call, the strictest counts.`,
 		Example: `  # under PROGRAM.seccomp.json in this directory, as learn wrote it
   tjfuzz enforce -- jq . data.json
 
   # under any OCI profile, or a policy that people wrote
   tjfuzz enforce --policy docker-default.json -- ./server
-  tjfuzz enforce --policy server.yaml -- ./server`,
-		Args: targetArgs,
+  tjfuzz enforce --policy server.yaml -- ./server
+
+  # what if? network calls fail, but for sockets within the machine, and ptrace kills
+  tjfuzz enforce --errno '@network-io,!socket' --errno 'EACCES:socket{domain: AF_INET}' --kill ptrace -- ./server
+
+  # no profile at all, two calls that fail
+  tjfuzz enforce --policy none --default allow --errno ENOSYS:clone3,io_uring_setup -- ./server
+
+  # what the rules come to; the filter; what becomes of a call
+  tjfuzz enforce --allow ptrace --print -- jq >jq.yaml
+  tjfuzz enforce --dump -- jq
+  tjfuzz enforce --simulate 'openat(AT_FDCWD, ..., O_WRONLY|O_CREAT)' -- jq`,
+		Args: func(c *cobra.Command, args []string) error {
+			if err := o.show.check(); err != nil {
+				return usage(c, err)
+			}
+			if len(args) == 0 && o.show.any() && len(o.policies) > 0 {
+				return nil
+			}
+			return targetArgs(c, args)
+		},
 		RunE: func(c *cobra.Command, args []string) error { return runEnforce(c, o, args) },
 	}
 	c.Flags().SetInterspersed(false)
-	c.Flags().StringVar(&o.policy, "policy", "", "the OCI `profile`, or policy in YAML, to apply (default PROGRAM.seccomp.json)")
+	c.Flags().StringArrayVar(&o.policies, "policy", nil, "the OCI `profile`, or policy in YAML, to apply; may be repeated; none for no file (default PROGRAM.seccomp.json)")
+	o.words.add(c.Flags())
+	o.show.add(c)
 	c.Flags().BoolVar(&o.quiet, "quiet", false, "show errors only")
 	return c
 }
 
 func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 	v := voiceOf(c, o.quiet)
-	prog, err := resolve(args[0])
+	program := ""
+	if len(args) > 0 {
+		program = args[0]
+	}
+	names, policies, err := o.words.policies(o.policies, program)
 	if err != nil {
 		return err
 	}
-	path, policy, err := loadPolicy(o.policy, args[0])
+	if o.show.any() {
+		return o.show.run(c.OutOrStdout(), names, policies)
+	}
+	prog, err := resolve(program)
 	if err != nil {
 		return err
 	}
-	code, err := compile(policy)
+	for i, p := range policies {
+		if err := answered(p); err != nil {
+			return fmt.Errorf("%s: %w", names[i], err)
+		}
+	}
+	code, err := compileStack(names, policies)
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return err
 	}
 	if rights := enforce.Forfeits(prog); rights != "" {
 		v.warn("%s has rights by %s; under a policy it runs without them (no_new_privs), unless root starts it", args[0], rights)
 	}
 	cmd := commandAsIs(args, prog)
-	cmd.Filter = code
+	cmd.Filter = code.Bytes()
 
-	report := enforce.NewReport(policy)
-	watch, finish, err := watchDenials(v, policy, report)
+	report := enforce.NewReport(policies...)
+	watch, finish, err := watchDenials(v, policies, report)
 	if err != nil {
 		return err
 	}
 	records, known := kernelRecords("log")
-	if err := audible(policy, watch != nil, records, known); err != nil {
-		finish()
-		return err
+	for _, p := range policies {
+		if err := audible(p, watch != nil, records, known); err != nil {
+			finish()
+			return err
+		}
 	}
 	cmd.Watch = watch
 	status, err := enforce.Run(cmd)
@@ -108,12 +150,27 @@ func commandAsIs(args []string, path string) enforce.Command {
 	return c
 }
 
+// answered refuses a policy that asks somebody who is not there. A tracer of tjfuzz may
+// trace the program too.
+func answered(p *synth.Policy) error {
+	for _, a := range p.Listeners() {
+		if a == synth.Notify || a == synth.Trace && !traced() {
+			return hinted(fmt.Errorf("the profile uses %v, and nobody would answer", a), "replace %v by an action that the kernel carries out by itself", a)
+		}
+	}
+	return nil
+}
+
+// traced reports whether somebody traces this process.
+func traced() bool {
+	status, err := os.ReadFile("/proc/self/status")
+	return err == nil && !bytes.Contains(status, []byte("\nTracerPid:\t0\n"))
+}
+
 // compile turns the policy into a filter that was checked against it.
 func compile(p *synth.Policy) ([]byte, error) {
-	for _, a := range p.Listeners() {
-		if a == synth.Notify || a == synth.Trace {
-			return nil, hinted(fmt.Errorf("the profile uses %v, and nobody would answer", a), "replace %v by an action that the kernel carries out by itself", a)
-		}
+	if err := answered(p); err != nil {
+		return nil, err
 	}
 	prog, err := filter.Compile(p)
 	if err != nil {
@@ -128,7 +185,7 @@ func compile(p *synth.Policy) ([]byte, error) {
 // watchDenials arranges that refused calls are reported. finish waits for the
 // last of them and returns how many were lost. Without the rights it says so and
 // watches nothing.
-func watchDenials(v voice, p *synth.Policy, report *enforce.Report) (watch func() (enforce.Watcher, error), finish func() uint64, err error) {
+func watchDenials(v voice, policies synth.Stack, report *enforce.Report) (watch func() (enforce.Watcher, error), finish func() uint64, err error) {
 	rec, err := rawtp.Open(rawtp.Options{Slots: 1, Denials: true, Events: true})
 	var pre *rawtp.PreflightError
 	if errors.As(err, &pre) {
@@ -144,7 +201,7 @@ func watchDenials(v voice, p *synth.Policy, report *enforce.Report) (watch func(
 	shown := map[likeness]bool{}
 	events.Go(func() {
 		_ = rec.Events(ctx, func(e rawtp.Event) {
-			if e.Kind == rawtp.FirstSeen && p.Decide(e.ID, e.Args).Action != synth.Log {
+			if verdict, _ := policies.Decide(e.ID, e.Args); e.Kind == rawtp.FirstSeen && verdict.Action != synth.Log {
 				return
 			}
 			line := report.Add(denial(e))

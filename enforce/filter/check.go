@@ -47,28 +47,24 @@ func (m *Mismatch) Error() string {
 //
 // It is a test at all edges, not a proof. It is deterministic.
 //
-// What it expects for ABIs that the policy does not list is told at Compile.
-func Check(program Program, p *synth.Policy) error {
+// What it expects for ABIs that the policy does not list is told at Compile. Of
+// several policies, the filter must be what Stack makes of their filters.
+func Check(program Program, policies ...*synth.Policy) error {
 	if err := program.Validate(); err != nil {
 		return fmt.Errorf("check filter: %w", err)
 	}
 	c := checker{
 		program:   program,
-		policy:    p,
 		constants: program.constants(),
 		rules:     map[sysno.ID][]synth.Rule{},
-		only:      map[sysno.ID]*synth.Policy{},
-		none:      &synth.Policy{Default: p.Default, Archs: p.Archs},
 	}
-	for _, r := range p.Rules() {
-		if c.only[r.ID] == nil {
-			c.only[r.ID] = &synth.Policy{Default: p.Default, Archs: p.Archs, Groups: make([]synth.Group, 1)}
-		}
-		group := &c.only[r.ID].Groups[0]
-		group.Rules = append(group.Rules, r)
-		if len(r.Args) > 0 {
-			c.rules[r.ID] = append(c.rules[r.ID], r)
-			c.meeting = append(c.meeting, meet(r, noise))
+	for _, p := range policies {
+		c.policies = append(c.policies, index(p))
+		for _, r := range p.Rules() {
+			if len(r.Args) > 0 {
+				c.rules[r.ID] = append(c.rules[r.ID], r)
+				c.meeting = append(c.meeting, meet(r, noise))
+			}
 		}
 	}
 	numbers := c.numbers()
@@ -84,30 +80,55 @@ func Check(program Program, p *synth.Policy) error {
 
 type checker struct {
 	program   Program
-	policy    *synth.Policy
+	policies  []indexed
 	constants [dataSize / 4][]uint32
 	rules     map[sysno.ID][]synth.Rule // those with conditions
 	meeting   []Data                    // a set of arguments for each of these
+}
 
-	// The policy with the rules of one call, and with none: Decide asks every rule,
-	// and most calls have one.
+// indexed is a policy, and the policy with the rules of one call, and with none: Decide
+// asks every rule, and most calls have one.
+type indexed struct {
+	*synth.Policy
 	only map[sysno.ID]*synth.Policy
 	none *synth.Policy
 }
 
-// want is the verdict that a filter of the policy must reach, and the call's ID.
+func index(p *synth.Policy) indexed {
+	x := indexed{p, map[sysno.ID]*synth.Policy{}, &synth.Policy{Default: p.Default, Archs: p.Archs}}
+	for _, r := range p.Rules() {
+		if x.only[r.ID] == nil {
+			x.only[r.ID] = &synth.Policy{Default: p.Default, Archs: p.Archs, Groups: make([]synth.Group, 1)}
+		}
+		group := &x.only[r.ID].Groups[0]
+		group.Rules = append(group.Rules, r)
+	}
+	return x
+}
+
+// want is the verdict that a filter of the policies must reach, and the call's ID.
 func (c *checker) want(d *Data) (synth.Verdict, sysno.ID) {
 	id := sysno.FromRaw(d.Arch, d.NR)
-	if d.Arch == sysno.AMD64.Audit() && d.NR >= x32First && !slices.Contains(c.policy.Archs, sysno.X32) {
-		if d.NR == ^uint32(0) && slices.Contains(c.policy.Archs, sysno.AMD64) {
-			return c.policy.Default, id
+	want := c.policies[0].want(d, id)
+	for _, p := range c.policies[1:] {
+		if v := p.want(d, id); !v.Action.Below(want.Action) {
+			want = v
 		}
-		return c.policy.ForeignABI(), id
 	}
-	if only, ok := c.only[id]; ok {
-		return only.Decide(id, d.Args), id
+	return want, id
+}
+
+func (x *indexed) want(d *Data, id sysno.ID) synth.Verdict {
+	if d.Arch == sysno.AMD64.Audit() && d.NR >= x32First && !slices.Contains(x.Archs, sysno.X32) {
+		if d.NR == ^uint32(0) && slices.Contains(x.Archs, sysno.AMD64) {
+			return x.Default
+		}
+		return x.ForeignABI()
 	}
-	return c.none.Decide(id, d.Args), id
+	if only, ok := x.only[id]; ok {
+		return only.Decide(id, d.Args)
+	}
+	return x.none.Decide(id, d.Args)
 }
 
 // call compares the two verdicts on one call.
@@ -123,7 +144,9 @@ func (c *checker) call(d *Data) error {
 
 // listed reports whether the value is that of one of the policy's architectures.
 func (c *checker) listed(audit uint32) bool {
-	return slices.ContainsFunc(c.policy.Archs, func(a sysno.Arch) bool { return a.Audit() == audit })
+	return slices.ContainsFunc(c.policies, func(x indexed) bool {
+		return slices.ContainsFunc(x.Archs, func(a sysno.Arch) bool { return a.Audit() == audit })
+	})
 }
 
 func (c *checker) archs() []uint32 {
@@ -146,8 +169,10 @@ func (c *checker) numbers() []uint32 {
 		numbers = append(numbers, nr, x32First+nr)
 	}
 	numbers = append(numbers, x32First-1, 0x7fffffff, 0x80000000, 0xbfffffff, 0xc0000000, 0xffffffff)
-	for id := range c.only {
-		numbers = append(numbers, id.Raw())
+	for _, p := range c.policies {
+		for id := range p.only {
+			numbers = append(numbers, id.Raw())
+		}
 	}
 	return withNeighbours(numbers, c.constants[offNR/4])
 }

@@ -273,7 +273,7 @@ func TestKernelDecidesAsTheInterpreter(t *testing.T) {
 			if id.Arch == sysno.ARM64 || !id.Valid() || known && !strings.HasPrefix(name, "get") {
 				continue
 			}
-			cases = append(cases, kernelCase{program, e.call}, kernelCase{pass, e.call})
+			cases = append(cases, kernelCase{program: program, call: e.call}, kernelCase{program: pass, call: e.call})
 		}
 	}
 	answers := askKernel(t, cases)

@@ -188,11 +188,19 @@ func (p Program) Run(d Data) (ret uint32, steps int, err error) {
 // run interprets a program that Validate has passed; all its jumps lead forward,
 // so it ends.
 func (p Program) run(data *words) (ret uint32, steps int) {
+	return p.execute(data, nil)
+}
+
+// execute is run that tells which instructions it executes, where somebody asks.
+func (p Program) execute(data *words, visit func(pc int)) (ret uint32, steps int) {
 	var a, x uint32
 	var mem [unix.BPF_MEMWORDS]uint32
 	for pc := 0; ; pc++ {
 		in := &p[pc]
 		steps++
+		if visit != nil {
+			visit(pc)
+		}
 		operand := in.K
 		if in.Code&regX != 0 {
 			operand = x

@@ -21,6 +21,7 @@ import (
 // its architecture is that of i386.
 type kernelCase struct {
 	program Program
+	second  Program // loaded after the first, if any
 	call    Data
 }
 
@@ -37,6 +38,8 @@ func askKernel(t *testing.T, cases []kernelCase) []string {
 	for _, c := range cases {
 		in = binary.NativeEndian.AppendUint32(in, uint32(len(c.program)))
 		in = append(in, c.program.Bytes()...)
+		in = binary.NativeEndian.AppendUint32(in, uint32(len(c.second)))
+		in = append(in, c.second.Bytes()...)
 		int80 := uint32(0)
 		if c.call.Arch == sysno.I386.Audit() {
 			int80 = 1

@@ -6,7 +6,8 @@
  *	value N		the call returned N
  *	signal N	the child died of the signal before the call returned
  *
- * A case is: u32 count, count struct sock_filter, struct call.
+ * A case is: u32 count, count struct sock_filter, the same for a second filter that
+ * is loaded after the first unless its count is 0, struct call.
  *
  * Once the filter is on, the child makes no call but that of the case: it reports
  * in shared memory and ends by an illegal instruction.
@@ -58,9 +59,11 @@ static long make(const struct call *c)
 	return ret;
 }
 
-static void child(struct sock_fprog *prog, const struct call *c, volatile struct report *report)
+static void child(struct sock_fprog *prog, struct sock_fprog *second, const struct call *c,
+		  volatile struct report *report)
 {
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, prog)) {
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, prog) ||
+	    (second->len && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, second))) {
 		report->value = errno;
 		report->what = REFUSED;
 		_exit(0);
@@ -76,23 +79,27 @@ int main(void)
 	struct report *report =
 		mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct sock_filter *insns = calloc(UINT16_MAX, sizeof *insns);
-	uint32_t count;
+	struct sock_filter *more = calloc(UINT16_MAX, sizeof *more);
+	uint32_t count, second_count;
 
-	if (report == MAP_FAILED || !insns || setrlimit(RLIMIT_CORE, &no_core))
+	if (report == MAP_FAILED || !insns || !more || setrlimit(RLIMIT_CORE, &no_core))
 		return 1;
 	while (fread(&count, sizeof count, 1, stdin) == 1) {
 		struct call c;
 		int status;
 
 		if (count > UINT16_MAX || fread(insns, sizeof *insns, count, stdin) != count ||
+		    fread(&second_count, sizeof second_count, 1, stdin) != 1 || second_count > UINT16_MAX ||
+		    fread(more, sizeof *more, second_count, stdin) != second_count ||
 		    fread(&c, sizeof c, 1, stdin) != 1)
 			return 1;
 		struct sock_fprog prog = {.len = count, .filter = insns};
+		struct sock_fprog second = {.len = second_count, .filter = more};
 		*report = (struct report){NOTHING, 0};
 		fflush(stdout);
 		pid_t pid = fork();
 		if (pid == 0)
-			child(&prog, &c, report);
+			child(&prog, &second, &c, report);
 		if (pid < 0 || waitpid(pid, &status, 0) != pid)
 			return 1;
 		if (report->what == REFUSED)
