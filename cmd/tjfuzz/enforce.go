@@ -80,9 +80,15 @@ they say of a call, the strictest counts.`,
 
 func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 	v := voiceOf(c, o.quiet)
-	program := ""
+	program, prog := "", ""
 	if len(args) > 0 {
 		program = args[0]
+	}
+	if !o.show.any() {
+		var err error
+		if prog, err = resolve(program); err != nil {
+			return err
+		}
 	}
 	names, policies, err := o.words.policies(o.policies, program)
 	if err != nil {
@@ -90,10 +96,6 @@ func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 	}
 	if o.show.any() {
 		return o.show.run(c.OutOrStdout(), names, policies)
-	}
-	prog, err := resolve(program)
-	if err != nil {
-		return err
 	}
 	for i, p := range policies {
 		if err := answered(p); err != nil {
