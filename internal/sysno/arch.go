@@ -70,12 +70,13 @@ func (a Arch) Audit() uint32 {
 }
 
 // FromRaw makes an ID from what the kernel shows in seccomp_data: an AUDIT_ARCH_*
-// value and a number that still has the x32 bit. The ID of an architecture without
-// a table is invalid.
+// value and a number that still has the x32 bit. The kernel reads a number as signed
+// and enters x32 by the bit of a positive one only: -1 is none of x32. The ID of an
+// architecture without a table is invalid.
 func FromRaw(audit, nr uint32) ID {
 	switch audit {
 	case auditX86_64:
-		if nr&x32Bit != 0 {
+		if nr&(x32Bit|1<<31) == x32Bit {
 			return ID{X32, nr &^ x32Bit}
 		}
 		return ID{AMD64, nr}

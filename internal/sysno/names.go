@@ -148,11 +148,14 @@ func parseNumber(a Arch, word, digits string) (ID, error) {
 	if err != nil || strconv.FormatUint(nr, 10) != digits {
 		return ID{}, fmt.Errorf("syscall %q: not a decimal number below 2^32", word)
 	}
-	// To the kernel a negative number, -1 above all, is no x32 call but a bad one.
-	if (a == AMD64 || a == X32) && nr&(x32Bit|1<<31) == x32Bit {
+	id := ID{a, uint32(nr)}
+	switch back := FromRaw(a.Audit(), id.Raw()); {
+	case back == id:
+		return id, nil
+	case nr&(x32Bit|1<<31) == x32Bit:
 		return ID{}, fmt.Errorf("syscall %q: the number has the x32 bit; write x32:$%d", word, nr&^x32Bit)
 	}
-	return ID{a, uint32(nr)}, nil
+	return ID{}, fmt.Errorf("syscall %q: the numbers of x32 end at %d", word, x32Bit-1)
 }
 
 // nearest is the name of the ABI with the least edit distance, the first in the

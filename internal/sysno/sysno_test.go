@@ -138,7 +138,8 @@ func TestX32IsToldFromX86_64ByTheNumberAlone(t *testing.T) {
 		{0, ID{AMD64, 0}},
 		{0x40000000, ID{X32, 0}},
 		{0x40000000 | 514, ID{X32, 514}},
-		{0xffffffff, ID{X32, 0xbfffffff}}, // the -1 of a tracer that skips the call
+		{0xffffffff, ID{AMD64, 0xffffffff}}, // the -1 of a tracer that skips the call
+		{4000000000, ID{AMD64, 4000000000}},
 	} {
 		id := FromRaw(audit, tt.nr)
 		if id != tt.want {

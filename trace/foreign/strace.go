@@ -356,9 +356,8 @@ func straceID(abi sysno.Arch, name string) (sysno.ID, error) {
 	if err != nil {
 		return sysno.ID{}, fmt.Errorf("%q has no number", name)
 	}
-	// The kernel looks at 32 bits. A negative number is no call of x32.
-	if id := sysno.FromRaw(abi.Audit(), uint32(nr)); int32(nr) >= 0 && abi == sysno.AMD64 {
-		return id, nil
+	if abi == sysno.AMD64 { // the kernel looks at 32 bits
+		return sysno.FromRaw(abi.Audit(), uint32(nr)), nil
 	}
 	return sysno.ID{Arch: abi, NR: uint32(nr)}, nil
 }

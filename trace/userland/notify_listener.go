@@ -104,9 +104,6 @@ func (l *listener) answerOne(n *Notify, to *sightings) {
 // syscall is what was called. It fails for an ABI that has no table.
 func (c *notification) syscall() (sysno.ID, bool) {
 	id := sysno.FromRaw(c.arch, uint32(c.nr))
-	if id.Arch == sysno.X32 && c.nr < 0 { // the kernel asks the bit of positive numbers only
-		id = sysno.ID{Arch: sysno.AMD64, NR: uint32(c.nr)}
-	}
 	return id, id.Valid()
 }
 

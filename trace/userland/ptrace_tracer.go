@@ -66,15 +66,6 @@ func callOf(tid int) (info syscallInfo, err error) {
 	return info, err
 }
 
-// identify makes an ID of what the kernel shows of a call. The kernel reads a number
-// as signed and enters x32 by bit 30 of a positive one only: -1 is none of x32.
-func identify(arch, nr uint32) sysno.ID {
-	if int32(nr) < 0 {
-		return sysno.ID{Arch: sysno.FromRaw(arch, 0).Arch, NR: nr}
-	}
-	return sysno.FromRaw(arch, nr)
-}
-
 // tracer follows the tasks that its thread has seized. Its methods run on that thread.
 type tracer struct {
 	slot    *PtraceSlot
@@ -262,7 +253,7 @@ func (t *tracer) syscall(tid int, k *task) *task {
 }
 
 func (t *tracer) entered(tid int, k *task, info syscallInfo) {
-	k.call, k.nr = identify(info.arch, uint32(info.nr)), int64(info.nr)
+	k.call, k.nr = sysno.FromRaw(info.arch, uint32(info.nr)), int64(info.nr)
 	if k.call == (sysno.ID{}) {
 		// The kernel has an ABI that has no table here.
 		t.slot.r.tasks.Add(1)
