@@ -57,13 +57,16 @@ func Help(text []byte) mutate.Table {
 	if len(p.options) > maxOptions {
 		p.options = p.options[:maxOptions]
 	}
+	p.operands = append(p.operands, p.directives.give(p.options)...)
 	return mutate.Table{Options: p.options, Commands: p.commands, Texts: p.operands}.Merge(mutate.Table{})
 }
 
 type helpParser struct {
 	options  []mutate.Option
 	commands []string
-	operands []string // of the form name=value
+	operands []string // of the form name=value, and formats
+
+	directives directives
 
 	open      []mutate.Option // the spellings of the entry that the current paragraph describes
 	paragraph string          // its description so far
@@ -73,6 +76,10 @@ type helpParser struct {
 func (p *helpParser) line(line string) {
 	text := strings.TrimSpace(line)
 	indented := strings.HasPrefix(line, " ")
+	if p.directives.line(text, indented) {
+		p.endOption()
+		return
+	}
 	if strings.HasPrefix(text, "-") {
 		p.endOption()
 		p.inList = false
@@ -85,6 +92,9 @@ func (p *helpParser) line(line string) {
 	}
 	lower := strings.ToLower(text)
 	if strings.HasPrefix(lower, "usage") || indented && strings.HasPrefix(text, "[") {
+		if m := formatOperand.FindStringSubmatch(text); m != nil {
+			p.directives.prefix = m[1]
+		}
 		p.usage(text)
 		return
 	}

@@ -121,7 +121,7 @@ func (r *roff) line(line string) {
 	case "IP":
 		r.flush()
 		if args := arguments(rest); len(args) > 0 {
-			if tag := plain(args[0], true); strings.HasPrefix(tag, "-") || r.commands() {
+			if tag := plain(args[0], true); begins(tag) || r.commands() {
 				r.entry = tag
 			}
 		}
@@ -166,6 +166,9 @@ func arguments(s string) []string {
 	return out
 }
 
+// begins reports whether a tag is an option or what a format may hold.
+func begins(tag string) bool { return strings.HasPrefix(tag, "-") || strings.HasPrefix(tag, "%") }
+
 func (r *roff) commands() bool { return strings.Contains(r.section, "COMMAND") }
 
 // words takes a line of text: the tag that was announced, or a part of a paragraph. A
@@ -179,7 +182,7 @@ func (r *roff) words(text string) {
 		}
 	case r.tag:
 		r.tag = false
-		if strings.HasPrefix(text, "-") || r.commands() {
+		if begins(text) || r.commands() {
 			r.entry = strings.TrimSuffix(text, ":")
 		}
 	case r.fresh && strings.HasPrefix(text, "-") && !r.synopsis():
@@ -208,6 +211,8 @@ func (r *roff) flush() {
 		fmt.Fprintf(&r.out, "usage: %s\n\n", text)
 	case strings.HasPrefix(r.entry, "-"):
 		fmt.Fprintf(&r.out, "  %s\n        %s\n", r.entry, text)
+	case strings.HasPrefix(r.entry, "%"):
+		fmt.Fprintf(&r.out, "  %s   %s\n", r.entry, text)
 	case r.entry != "":
 		name, _, _ := strings.Cut(r.entry, " ")
 		fmt.Fprintf(&r.out, "  %s   %s\n", name, text)
