@@ -35,7 +35,7 @@ func (a Abilities) stdins() []StdinKind {
 
 // outputs are the kinds of output that a run can have instead of a file.
 func (a Abilities) outputs() []OutputKind {
-	kinds := []OutputKind{OutputPipe, OutputNull, OutputClosed, OutputFull, OutputBroken, OutputBusy}
+	kinds := []OutputKind{OutputPipe, OutputNull, OutputClosed, OutputFull, OutputBroken, OutputBusy, OutputInput}
 	if a.Terminal {
 		kinds = append(kinds, OutputTerminal)
 	}
@@ -54,7 +54,9 @@ func drawStreams(r *rand.Rand, s *Scenario, can Abilities) {
 	case n == 0 && can.Terminal:
 		s.Stdin, s.World.Stdout, s.World.Stderr = StdinTerminal, OutputTerminal, OutputTerminal
 	case n < 3:
-		s.World.Stdout = output()
+		if s.World.Stdout = output(); s.World.Stdout == OutputInput {
+			s.Stdin = StdinFile
+		}
 	case n == 3:
 		s.World.Stderr = output()
 	default:

@@ -62,14 +62,26 @@ func (s *Scenario) Command(prefix string) string {
 	case StdinNull:
 		out.WriteString(" < /dev/null")
 	case StdinFile:
-		out.WriteString(" < " + Quote(input))
+		mode := " < "
+		if s.World.Stdout == OutputInput || s.World.Stderr == OutputInput {
+			mode = " <> "
+		}
+		out.WriteString(mode + Quote(input))
 	case StdinDirectory:
 		out.WriteString(" < .")
 	case StdinClosed:
 		out.WriteString(" <&-")
 	}
 	// What is piped comes last, for all else redirects the program's own descriptors.
-	out.WriteString(redirect("2", s.World.Stderr) + redirect("", s.World.Stdout))
+	for _, o := range []struct {
+		fd   string
+		kind OutputKind
+	}{{"2", s.World.Stderr}, {"", s.World.Stdout}} {
+		if o.kind == OutputInput && s.Stdin == StdinFile {
+			out.WriteString(" " + o.fd + ">&0")
+		}
+		out.WriteString(redirect(o.fd, o.kind))
+	}
 	switch s.World.Stdout {
 	case OutputPipe:
 		out.WriteString(" | cat")

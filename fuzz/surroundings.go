@@ -30,7 +30,11 @@ func surroundings(o *Options, base *Scenario, ways []Scenario, seed func() []byt
 			}
 		}
 		for _, k := range o.Can.outputs() {
-			try(way, func(s *Scenario) { s.World.Stdout = k })
+			try(way, func(s *Scenario) {
+				if s.World.Stdout = k; k == OutputInput && base.Stdin == StdinInvalid {
+					s.Stdin = StdinFile
+				}
+			})
 			try(way, func(s *Scenario) { s.World.Stderr = k })
 		}
 		if o.Can.Terminal && base.Stdin == StdinInvalid {

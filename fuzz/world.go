@@ -31,10 +31,11 @@ const (
 	OutputFull                       // /dev/full: writing fails with ENOSPC
 	OutputBroken                     // a pipe that nobody reads: EPIPE and SIGPIPE
 	OutputBusy                       // a full pipe that does not block: EAGAIN
+	OutputInput                      // the very descriptor that standard input is, where that is a file; else a regular file
 	outputKinds
 )
 
-var outputNames = [outputKinds]string{"file", "pipe", "null", "terminal", "closed", "full", "broken", "busy"}
+var outputNames = [outputKinds]string{"file", "pipe", "null", "terminal", "closed", "full", "broken", "busy", "input"}
 
 // String is the kind's name in files, empty for an invalid kind.
 func (k OutputKind) String() string {

@@ -225,6 +225,7 @@ func TestACommandSaysWhatTheWorldIs(t *testing.T) {
 	}{
 		{Scenario{Stdin: StdinClosed}, "x <&-"},
 		{Scenario{Stdin: StdinDirectory}, "x < ."},
+		{Scenario{Stdin: StdinFile, Input: []byte("a"), World: World{Stdout: OutputInput}}, "x <> p.input >&0"},
 		{Scenario{Stdin: StdinTerminal}, "x # with the input typed at a terminal"},
 		{Scenario{Stdin: StdinPipe, World: World{Stdout: OutputFull}}, "cat p.input | x > /dev/full"},
 		{Scenario{Stdin: StdinNull, World: World{Stdout: OutputBroken, Stderr: OutputClosed}}, "x < /dev/null 2>&- | true"},

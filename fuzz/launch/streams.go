@@ -52,7 +52,12 @@ func openStreams(s *fuzz.Scenario) (_ *streams, err error) {
 		return nil, fmt.Errorf("make standard input: %w", err)
 	}
 	for i, k := range []fuzz.OutputKind{s.World.Stdout, s.World.Stderr} {
-		if st.of[i+1], err = st.target(k); err != nil {
+		if k == fuzz.OutputInput && s.Stdin == fuzz.StdinFile {
+			st.of[i+1], err = duplicate(st.of[0])
+		} else {
+			st.of[i+1], err = st.target(k)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("make output %d: %w", i+1, err)
 		}
 	}
@@ -162,7 +167,7 @@ func (st *streams) input(s *fuzz.Scenario) (*os.File, error) {
 // target makes an output.
 func (st *streams) target(k fuzz.OutputKind) (*os.File, error) {
 	switch k {
-	case fuzz.OutputFile:
+	case fuzz.OutputFile, fuzz.OutputInput:
 		return st.output, nil
 	case fuzz.OutputPipe:
 		r, w, err := os.Pipe()
@@ -332,6 +337,15 @@ func memfile(name string, data []byte) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// duplicate is another descriptor of the same open file.
+func duplicate(f *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("duplicate a descriptor: %w", err)
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 // filledPipe is the read end of a pipe that delivers data and then ends. What

@@ -46,6 +46,8 @@ func streamsAre(t *testing.T, c *cage.Options) {
 		{"a broken pipe", `exec cat /etc/passwd`, fuzz.Scenario{World: out(fuzz.OutputBroken)}, "", fuzz.Result{Signal: int(unix.SIGPIPE)}},
 		{"a broken pipe, and no signal", `trap '' PIPE; cat /etc/passwd`, fuzz.Scenario{World: out(fuzz.OutputBroken)}, "cat: write error: Broken pipe\n", fuzz.Result{ExitCode: 1}},
 		{"a full pipe", `exec cat /etc/passwd`, fuzz.Scenario{World: out(fuzz.OutputBusy)}, "cat: write error: Resource temporarily unavailable\n", fuzz.Result{ExitCode: 1}},
+		{"the input's own file", `[ /dev/stdin -ef /dev/stdout ] && echo ok >&2; cat`, fuzz.Scenario{Stdin: fuzz.StdinFile, Input: []byte("x"), World: out(fuzz.OutputInput)},
+			"ok\ncat: -: input file is output file\n", fuzz.Result{ExitCode: 1}},
 		{"errors to a full device", `cat /nonexistent; echo $?`, fuzz.Scenario{World: fuzz.World{Stderr: fuzz.OutputFull}}, "1\n", fuzz.Result{}},
 	} {
 		if tt.s.Stdin == fuzz.StdinInvalid {
