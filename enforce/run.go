@@ -27,6 +27,13 @@ type Command struct {
 	Dir    string // working directory, empty for the caller's
 	Filter []byte // cBPF in the layout of struct sock_filter[]; nil runs unfiltered
 
+	// User, when not nil, is who the program runs as. That needs the rights to change
+	// one's user. The program keeps none of the caller's capabilities.
+	User *User
+	// Unprivileged makes the program run with no_new_privs even where the kernel does
+	// not demand that: it gets no rights by executing a file.
+	Unprivileged bool
+
 	Files   uint64        // soft limit of open files, 0 for the caller's
 	Ignored []unix.Signal // are ignored by the program, and by the caller from now on where they would be passed on
 
@@ -44,6 +51,12 @@ type Command struct {
 	// Watch, when not nil, is called on the thread that starts the program, and so
 	// are the methods of what it returns.
 	Watch func() (Watcher, error)
+}
+
+// User is a user with groups.
+type User struct {
+	UID, GID int
+	Groups   []int // the supplementary ones
 }
 
 // Watcher observes one run of a program.
@@ -64,8 +77,11 @@ type Status struct {
 // passed are the signals that people and supervisors send to a program.
 var passed = []unix.Signal{
 	unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGABRT, unix.SIGALRM, unix.SIGTERM,
-	unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH,
+	unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGIO, unix.SIGPWR, unix.SIGVTALRM,
 }
+
+// The real-time signals that C libraries leave to programs.
+const firstRealTime, lastRealTime unix.Signal = 35, 64
 
 // Run runs the command with the caller's standard streams and waits for it. No
 // system call is made between the load of the filter and execve. SIGTERM, SIGINT
@@ -104,7 +120,11 @@ func run(c Command) (_ Status, err error) {
 		return Status{}, err
 	}
 	signals, children := make(chan os.Signal, 16), make(chan os.Signal, 1)
-	for _, s := range passed {
+	pass := slices.Clone(passed)
+	for s := firstRealTime; s <= lastRealTime; s++ {
+		pass = append(pass, s)
+	}
+	for _, s := range pass {
 		if slices.Contains(c.Ignored, s) {
 			signal.Ignore(s)
 		} else {
@@ -112,13 +132,20 @@ func run(c Command) (_ Status, err error) {
 		}
 	}
 	defer signal.Stop(signals)
+	// A shell that the program is or starts may have the terminal when there is
+	// something to say.
+	signal.Ignore(unix.SIGTTOU)
+	defer signal.Reset(unix.SIGTTOU)
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, unix.SIGCONT)
+	defer signal.Stop(continued)
+	signal.Notify(children, unix.SIGCHLD)
+	defer signal.Stop(children)
 	if c.Adopt {
 		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 			return Status{}, fmt.Errorf("become the parent of orphans: %w", err)
 		}
 		defer unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
-		signal.Notify(children, unix.SIGCHLD)
-		defer signal.Stop(children)
 	}
 	if watch != nil {
 		if err := watch.Begin(spec); err != nil {
@@ -151,7 +178,14 @@ func run(c Command) (_ Status, err error) {
 					_ = unix.Kill(p.Pid, s.(unix.Signal))
 				}
 			case <-children:
-				reap(p.Pid)
+				if c.Adopt {
+					reap(p.Pid)
+				}
+				stopWith(p.Pid)
+			case <-continued:
+				if children != nil {
+					resume(p.Pid)
+				}
 			case <-stop:
 				return
 			}
@@ -173,10 +207,6 @@ func run(c Command) (_ Status, err error) {
 
 func (c *Command) spec() (*spawn.Spec, error) {
 	s := &spawn.Spec{}
-	s.Target.DieWithParent()
-	if c.Dir != "" {
-		s.Target.Chdir(c.Dir)
-	}
 	if c.Files != 0 {
 		var now unix.Rlimit
 		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &now); err != nil {
@@ -187,7 +217,15 @@ func (c *Command) spec() (*spawn.Spec, error) {
 	for _, sig := range c.Ignored {
 		s.Target.Ignore(sig)
 	}
-	if c.Filter != nil && needsNoNewPrivs() {
+	unprivileged := c.Unprivileged || c.Filter != nil && NeedsNoNewPrivs()
+	if c.User != nil {
+		s.Target.Become(c.User.UID, c.User.GID, c.User.Groups, c.Filter != nil && !unprivileged)
+	}
+	s.Target.DieWithParent() // another user undoes that
+	if c.Dir != "" {
+		s.Target.Chdir(c.Dir)
+	}
+	if unprivileged {
 		s.Target.NoNewPrivs()
 	}
 	s.Target.Exec(c.Path, c.Argv, c.Env, c.Filter)
@@ -216,6 +254,51 @@ func terminalSent(s os.Signal, program int) bool {
 	return err == nil && group == foreground
 }
 
+// stopWith stops this process where the program has stopped, so that the shell that
+// waits for it takes the terminal back. Without a terminal nobody does job control: who
+// has stopped the program continues it.
+func stopWith(program int) {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, program, &info, unix.WSTOPPED|unix.WNOHANG|unix.WNOWAIT, nil)
+	if err != nil || siPid(&info) == 0 || !jobControl() {
+		return
+	}
+	_ = unix.Kill(unix.Getpid(), unix.SIGSTOP)
+	resume(program)
+}
+
+// jobControl reports whether this process belongs to a terminal, and whether there is
+// somebody in another group who can continue it.
+func jobControl() bool {
+	tty, err := unix.Open("/dev/tty", unix.O_RDONLY|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	unix.Close(tty)
+	parents, err := unix.Getpgid(unix.Getppid())
+	return err == nil && parents != unix.Getpgrp()
+}
+
+// resume continues the program, with its group if that is not ours: then whoever has
+// continued us did not reach it.
+func resume(program int) {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, program, &info, unix.WSTOPPED|unix.WNOHANG|unix.WNOWAIT, nil)
+	if err != nil || siPid(&info) == 0 {
+		return // it runs
+	}
+	if group, err := unix.Getpgid(program); err == nil && group != unix.Getpgrp() {
+		_ = unix.Kill(-group, unix.SIGCONT)
+		return
+	}
+	_ = unix.Kill(program, unix.SIGCONT)
+}
+
+// siPid is the first of the fields that depend on the signal (sigaction(2)).
+func siPid(info *unix.Siginfo) int {
+	return int(*(*int32)(unsafe.Add(unsafe.Pointer(info), 16)))
+}
+
 // linger waits for what the program has left behind, and reports whether some is left
 // because a signal has ended the wait.
 func linger(signals, children <-chan os.Signal) (left bool) {
@@ -242,8 +325,7 @@ func reap(program int) bool {
 		if err != nil { // ECHILD
 			return false
 		}
-		// si_pid, the first of the fields that depend on the signal (sigaction(2)).
-		pid := int(*(*int32)(unsafe.Add(unsafe.Pointer(&info), 16)))
+		pid := siPid(&info)
 		if pid == 0 || pid == program {
 			return true
 		}
@@ -255,7 +337,7 @@ func reap(program int) bool {
 // a filtered program will not get because Run sets no_new_privs; "" for none.
 func Forfeits(path string) string {
 	var st unix.Stat_t
-	if !needsNoNewPrivs() || unix.Stat(path, &st) != nil {
+	if !NeedsNoNewPrivs() || unix.Stat(path, &st) != nil {
 		return ""
 	}
 	// Without the group's x bit, setgid marks a file for locking (inode(7)).
@@ -271,8 +353,8 @@ func Forfeits(path string) string {
 	return ""
 }
 
-// needsNoNewPrivs reports whether seccomp(2) demands no_new_privs of us.
-func needsNoNewPrivs() bool {
+// NeedsNoNewPrivs reports whether seccomp(2) demands no_new_privs of us.
+func NeedsNoNewPrivs() bool {
 	var caps [2]unix.CapUserData
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	if err := unix.Capget(&head, &caps[0]); err != nil {

@@ -22,6 +22,7 @@ type enforceOptions struct {
 	policies []string
 	words    wordFlags
 	show     showFlags
+	launch   launchFlags
 	quiet    bool
 }
 
@@ -74,6 +75,7 @@ they say of a call, the strictest counts.`,
 	c.Flags().StringArrayVar(&o.policies, "policy", nil, "the OCI `profile`, or policy in YAML, to apply; may be repeated; none for no file (default PROGRAM.seccomp.json)")
 	o.words.add(c.Flags())
 	o.show.add(c)
+	o.launch.add(c.Flags())
 	c.Flags().BoolVar(&o.quiet, "quiet", false, "show errors only")
 	return c
 }
@@ -106,10 +108,13 @@ func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 	if err != nil {
 		return err
 	}
-	if rights := enforce.Forfeits(prog); rights != "" {
+	cmd := commandAsIs(args, prog)
+	if err := o.launch.apply(&cmd, prog); err != nil {
+		return err
+	}
+	if rights := enforce.Forfeits(prog); rights != "" && !cmd.Unprivileged {
 		v.warn("%s has rights by %s; under a policy it runs without them (no_new_privs), unless root starts it", args[0], rights)
 	}
-	cmd := commandAsIs(args, prog)
 	cmd.Filter = code.Bytes()
 
 	report := enforce.NewReport(policies...)
@@ -137,10 +142,7 @@ func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 	if lost > 0 {
 		v.warn("%d refused calls could not be shown", lost)
 	}
-	if code := enforce.ExitCode(status.WaitStatus); code != 0 {
-		return exitStatus(code)
-	}
-	return nil
+	return ended(status.WaitStatus)
 }
 
 // commandAsIs is a program, found at path, to run as if no tjfuzz stood in between.

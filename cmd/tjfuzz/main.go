@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/enforce/filter"
+	"github.com/tjfuzz/tjfuzz/internal/spawn"
 )
 
 // version is set by the linker.
@@ -53,11 +54,26 @@ type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
+// endedBy ends the program by the signal that ended the target.
+type endedBy unix.Signal
+
+func (e endedBy) Error() string { return "ended by " + unix.SignalName(unix.Signal(e)) }
+
+// bySignal is added to a signal in the result of run.
+const bySignal = 256
+
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	code := run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	if code > bySignal {
+		sig := unix.Signal(code - bySignal)
+		spawn.Die(sig)
+		code = 128 + int(sig)
+	}
+	os.Exit(code)
 }
 
-// run is main without the process around it, so that script tests can call it.
+// run is main without the process around it, so that script tests can call it. It
+// returns the exit code, or the signal to die of plus bySignal.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	// To ask for a signal that was ignored at the start would end that: a job in the
 	// background of a script is not to be interrupted from the terminal.
@@ -84,6 +100,10 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var status exitStatus
 	if errors.As(err, &status) {
 		return int(status)
+	}
+	var sig endedBy
+	if errors.As(err, &sig) {
+		return bySignal + int(sig)
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = hinted(errors.New("interrupted"), "run the same command again; learn goes on where it stopped")
@@ -139,6 +159,17 @@ applies it. The program needs no source, no recompilation and no configuration.`
 		}
 	}
 	return root
+}
+
+// ended makes the program end as its target did.
+func ended(ws unix.WaitStatus) error {
+	switch {
+	case ws.Signaled():
+		return endedBy(ws.Signal())
+	case ws.ExitStatus() != 0:
+		return exitStatus(ws.ExitStatus())
+	}
+	return nil
 }
 
 func usage(c *cobra.Command, err error) error {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -100,13 +101,21 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	err = ts.Exec(args[1], args[2:]...)
 	got := 0
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		got = exit.ExitCode()
+		got = shellStatus(exit.ProcessState)
 	} else {
 		ts.Check(err)
 	}
 	if got != want {
 		ts.Fatalf("%q: exit status %d, want %d", args[1:], got, want)
 	}
+}
+
+// shellStatus is how a shell tells of an end: 128 and the signal, if one ended the process.
+func shellStatus(s *os.ProcessState) int {
+	if ws := s.Sys().(syscall.WaitStatus); ws.Signaled() {
+		return 128 + int(ws.Signal())
+	}
+	return s.ExitCode()
 }
 
 // complaint is all that a command says when it refuses to work.

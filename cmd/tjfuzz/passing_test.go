@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -86,7 +87,7 @@ func (c *talk) signal(t *testing.T, s unix.Signal) {
 // end waits for the end and demands the exit code.
 func (c *talk) end(t *testing.T, want int) {
 	t.Helper()
-	if _ = c.Wait(); c.ProcessState.ExitCode() != want {
+	if _ = c.Wait(); shellStatus(c.ProcessState) != want {
 		t.Errorf("%v, want exit status %d", c.ProcessState, want)
 	}
 }
@@ -324,5 +325,75 @@ func TestTraceWaitsForWhatAProgramLeavesBehind(t *testing.T) {
 				t.Errorf("mkdir is recorded: %t, want %t", got, c.recorded)
 			}
 		})
+	}
+}
+
+// Who waits for tjfuzz is told of the signal, not of a number that stands for it.
+func TestTheSignalThatEndsAProgramEndsTjfuzz(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	for name, command := range passThrough(t) {
+		if name == "ptrace" { // its end is another one where the tracer ends with it
+			continue
+		}
+		for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGSEGV, unix.SIGKILL, unix.SIGSYS, unix.SIGPIPE, unix.SIGURG + 20} {
+			cmd := exec.Command("sh", "-c", fmt.Sprintf("exec %s sh -c 'ulimit -c unlimited; kill -%d $$'", command, sig))
+			cmd.Dir = t.TempDir()
+			_ = cmd.Run()
+			if ws := cmd.ProcessState.Sys().(syscall.WaitStatus); !ws.Signaled() || ws.Signal() != sig {
+				t.Errorf("%s: %v, want signal %d", name, cmd.ProcessState, sig)
+			}
+			if cores, _ := filepath.Glob(filepath.Join(cmd.Dir, "core*")); len(cores) > 1 {
+				t.Errorf("%s: dumped %v", name, cores)
+			}
+		}
+	}
+}
+
+// A shell in a group of its own stops itself, and the shell outside gets the terminal.
+func TestAShellUnderAPolicyCanBeSuspended(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	bash := testenv.Program(t, "bash")
+	for _, command := range []string{"", passThrough(t)["enforce"]} {
+		keyboard, screen := terminal(t)
+		c := &talk{Cmd: exec.CommandContext(t.Context(), bash, "-c", `set -m
+`+command+` bash --norc --noprofile -i -c 'PS1=; echo ready; suspend; echo again; exit 42'
+echo stopped; fg >/dev/null; exit $?`)}
+		c.Stdin, c.Stdout, c.Stderr = screen, screen, screen
+		c.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}
+		c.out = bufio.NewReader(keyboard)
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"ready", "stopped", "again"} {
+			for said := ""; strings.TrimRight(said, "\r\n") != want; {
+				var err error
+				if said, err = c.out.ReadString('\n'); err != nil {
+					t.Fatalf("%q: never says %s: %v", command, want, err)
+				}
+			}
+		}
+		c.end(t, 42)
+	}
+}
+
+// The program does not outlive tjfuzz, whoever it runs as.
+func TestAProgramEndsWithTjfuzz(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	policy := permissive(t)
+	for _, path := range []string{policy, filepath.Dir(policy)} {
+		if err := os.Chmod(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, flags := range []string{"", "--user nobody", "--user nobody --no-new-privs"} {
+		c := begin(t, "exec tjfuzz enforce "+flags+" --policy "+policy+" -- sh -c 'echo ready; read forever'")
+		if err := c.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		// The program has the other end too.
+		if _, err := io.ReadAll(c.out); err != nil {
+			t.Errorf("%s: %v", flags, err)
+		}
+		_ = c.Wait()
 	}
 }

@@ -81,7 +81,7 @@ func (p *tool) wait(t *testing.T, want int) {
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	if got := p.ProcessState.ExitCode(); got != want {
+	if got := shellStatus(p.ProcessState); got != want {
 		t.Fatalf("tjfuzz %q: exit code %d, want %d\n%s", p.Args[1:], got, want, &p.stderr)
 	}
 }

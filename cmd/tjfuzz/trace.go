@@ -151,10 +151,7 @@ func runTrace(c *cobra.Command, o traceOptions, args []string) error {
 		return &failure{err: errors.New("the recording is incomplete"), code: exitIncomplete,
 			hint: o.backend.mend()}
 	}
-	if code := enforce.ExitCode(status.WaitStatus); code != 0 {
-		return exitStatus(code)
-	}
-	return nil
+	return ended(status.WaitStatus)
 }
 
 // names lists syscalls for people.

@@ -1,6 +1,7 @@
 package spawn
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -225,6 +226,29 @@ func (s *Script) Signal(fd int, sig unix.Signal, flags int) {
 // NoNewPrivs appends prctl(PR_SET_NO_NEW_PRIVS).
 func (s *Script) NoNewPrivs() {
 	s.Call("set no_new_privs", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1)
+}
+
+// Become appends what makes the program another user's, with the given supplementary
+// groups. It loses all capabilities at its execve; until then it has CAP_SYS_ADMIN,
+// in case a filter is to be loaded without no_new_privs, if admin says so. What
+// DieWithParent has asked for is undone.
+func (s *Script) Become(uid, gid int, groups []int, admin bool) {
+	var ids []byte
+	for _, g := range groups {
+		ids = binary.NativeEndian.AppendUint32(ids, uint32(g))
+	}
+	list := s.Bytes(append(ids, 0)) // there may be none
+	if admin {
+		s.Call("keep capabilities", unix.SYS_PRCTL, unix.PR_SET_KEEPCAPS, 1)
+	}
+	s.Call("set supplementary groups", unix.SYS_SETGROUPS, uintptr(len(groups)), list)
+	s.Call("set group", unix.SYS_SETRESGID, uintptr(gid), uintptr(gid), uintptr(gid))
+	s.Call("set user", unix.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid))
+	if admin {
+		const sysAdmin = 1 << unix.CAP_SYS_ADMIN
+		s.Call("keep CAP_SYS_ADMIN", unix.SYS_CAPSET, Struct(s, &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}),
+			Struct(s, &[2]unix.CapUserData{{Effective: sysAdmin, Permitted: sysAdmin}}))
+	}
 }
 
 // DieWithParent appends prctl(PR_SET_PDEATHSIG, SIGKILL): the child ends when the
