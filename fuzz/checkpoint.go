@@ -201,6 +201,7 @@ func (c *coordinator) begin(stored []Stored) error {
 	c.left = slices.DeleteFunc(c.left, func(d discovery) bool { return cannot(&d.s) })
 	stored = slices.DeleteFunc(stored, func(s Stored) bool { return cannot(&s.Scenario) })
 	c.plan = plan(all, stored, c.before.done)
+	c.corpus.lines = all
 	return nil
 }
 

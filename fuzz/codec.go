@@ -35,6 +35,15 @@ type scenarioFile struct {
 	Limits    []string `json:"limits,omitempty"`
 	User      string   `json:"user,omitempty"`
 	Signal    string   `json:"signal,omitempty"`
+
+	Before []stepFile `json:"before,omitempty"`
+}
+
+// stepFile is the JSON form of a Step.
+type stepFile struct {
+	Argv  []word `json:"argv"`
+	Env   []word `json:"env,omitempty"`
+	Stdin word   `json:"stdin,omitempty"` // as Step.Stdin
 }
 
 // word is a string of any bytes: as JSON a string where it is UTF-8, else {"base64": "..."}.
@@ -103,6 +112,9 @@ func encodeScenario(s *Scenario) ([]byte, error) {
 		f.Files = append(f.Files, word(file.Name))
 	}
 	f.encodeWorld(s)
+	for _, step := range s.Before {
+		f.Before = append(f.Before, stepFile{toWords(step.Argv), toWords(step.Env), word(step.Stdin)})
+	}
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
@@ -130,6 +142,9 @@ func decodeScenario(b []byte) (Scenario, error) {
 	}
 	for _, name := range f.Files {
 		s.Files = append(s.Files, File{Name: string(name)})
+	}
+	for _, step := range f.Before {
+		s.Before = append(s.Before, Step{fromWords(step.Argv), fromWords(step.Env), string(step.Stdin)})
 	}
 	if err := f.decodeWorld(&s); err != nil {
 		return Scenario{}, fmt.Errorf("decode scenario: %w", err)

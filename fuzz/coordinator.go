@@ -216,6 +216,9 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	if kept && len(fresh) == 0 {
 		keep = append(keep, Queue)
 	}
+	if c.corpus.remember(&j.s, r) {
+		c.quiet[dimHistory] = 0 // draws that go back to it are not like those before
+	}
 	if j.phase != PhaseReplay {
 		c.corpus.credit(j, gain)
 		// What is killed had mostly used all the memory that it may, which takes as long.

@@ -27,13 +27,13 @@ const (
 // kindSyscall makes a Signal stand for a syscall itself. The corpus looks for both alike.
 const kindSyscall = SignalInvalid
 
-const kinds = SignalEdge + 1
+const kinds = SignalTree + 1
 
 // worth ranks what a scenario can be the first to show, each about twice as much as the
 // next: how well each leads to further syscalls, as far as that was measured for fuzzers
 // of kernels and programs.
 var worth = [kinds]float64{
-	kindSyscall: 4, SignalValue: 2, SignalErrno: 1, SignalPair: 0.5, SignalBlock: 0.25, SignalEdge: 0.125,
+	kindSyscall: 4, SignalValue: 2, SignalErrno: 1, SignalPair: 0.5, SignalBlock: 0.25, SignalEdge: 0.125, SignalTree: 0.0625,
 }
 
 // entry is a scenario that mutation starts from.
@@ -79,6 +79,10 @@ type corpus struct {
 
 	budget budget
 
+	leavings []*leaving
+	byTree   map[uint64]*leaving // by the Key of a SignalTree
+	lines    []planned           // what to try where something was left
+
 	tokens  mutate.Dictionary // that runs have shown; only ever appended to
 	tokened map[string]bool   // those, and those of the Options
 
@@ -91,7 +95,7 @@ func newCorpus(o *Options, books map[sysno.ID]*record) *corpus {
 	c := &corpus{
 		o: o, books: books, known: make(map[string]*entry), owners: make(map[Signal]*entry),
 		sets: make(map[uint64]bool), alone: make(map[sysno.ID]int), pairs: make(map[[2]sysno.ID]int),
-		suspects: make(map[string]*suspect), banned: make(map[string]bool),
+		suspects: make(map[string]*suspect), banned: make(map[string]bool), byTree: make(map[uint64]*leaving),
 		budget: newBudget(o.varies),
 	}
 	for _, base := range o.Bases {
@@ -237,7 +241,7 @@ func (c *corpus) evict() bool {
 // not part of it: that is never the same twice.
 func costOf(s *Scenario, hung bool) int {
 	const each = 64 // bytes that a part is worth
-	n := each*(len(s.Argv)+len(s.Env)+len(s.Files)+len(s.world())) + len(s.Input)
+	n := each*(len(s.Argv)+len(s.Env)+len(s.Files)+len(s.world())+len(s.steps())) + len(s.Input)
 	for _, w := range s.Argv {
 		n += len(w)
 	}
@@ -329,6 +333,9 @@ func (c *corpus) draw(r *rand.Rand) draft {
 	d.dims[first] = true
 	for r.IntN(4) == 0 {
 		d.dims[c.budget.pick(r)] = true
+	}
+	if d.dims[dimHistory] {
+		c.goBack(r, &d)
 	}
 	if d.dims[dimFaults] {
 		d.faults = c.faults(from)
@@ -442,8 +449,8 @@ func (c *corpus) cross(s, other Scenario) Scenario {
 	if len(s.Argv)+len(words) <= maxWords {
 		s.Argv = slices.Concat(s.Argv[:c.o.Fixed], words, s.Argv[c.o.Fixed:])
 	}
-	if len(other.Files) > len(s.Files) {
-		s.Files = other.Files
+	if len(other.Before) > len(s.Before) || len(other.Before) == len(s.Before) && len(other.Files) > len(s.Files) {
+		s.Before, s.Files = other.Before, other.Files
 	}
 	return s
 }

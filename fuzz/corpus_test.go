@@ -74,7 +74,7 @@ func TestWhatIsNewIsKeptByRank(t *testing.T) {
 	for _, e := range c.entries {
 		kept = append(kept, e.s.Argv[1])
 	}
-	if want := []string{"first", "value", "errno", "block", "edge", "pair", "other"}; !slices.Equal(kept, want) {
+	if want := []string{"first", "value", "errno", "block", "edge", "tree", "pair", "other"}; !slices.Equal(kept, want) {
 		t.Errorf("kept %v, want %v", kept, want)
 	}
 	n := drawn(c, 20_000)

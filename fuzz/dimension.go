@@ -19,13 +19,14 @@ const (
 	dimFiles
 	dimFaults
 	dimProcess
+	dimHistory
 	dimensions
 )
 
 // dimensionNames are what users call the dimensions.
 var dimensionNames = [dimensions]string{
 	dimBytes: "bytes", dimArgv: "argv", dimEnv: "env", dimStreams: "streams", dimFiles: "files",
-	dimFaults: "faults", dimProcess: "process",
+	dimFaults: "faults", dimProcess: "process", dimHistory: "history",
 }
 
 // Dimensions are the parts of a scenario that mutation changes, by name.

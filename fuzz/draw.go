@@ -171,6 +171,7 @@ func (s *Scenario) settle() {
 	if s.World.Interruption.Moment == MomentRead && !s.interruptible() {
 		s.World.Interruption = Interruption{}
 	}
+	s.settleSteps()
 }
 
 func one[T any](r *rand.Rand, of []T) T { return of[r.IntN(len(of))] }

@@ -82,7 +82,7 @@ func (s *Scenario) size() int {
 	for _, f := range s.Files {
 		n += len(f.Name) + len(f.Data)
 	}
-	for _, w := range slices.Concat(s.Argv, s.Env) {
+	for _, w := range slices.Concat(s.Argv, s.Env, s.steps()) {
 		n += len(w)
 	}
 	return n
@@ -94,6 +94,13 @@ func (o *Options) adopt(s Scenario) (Scenario, bool) {
 	if len(s.Argv) < o.Fixed {
 		return Scenario{}, false
 	}
-	s.Argv = slices.Concat(o.Bases[0].Argv[:o.Fixed], s.Argv[o.Fixed:])
+	ours := func(argv []string) []string { return slices.Concat(o.Bases[0].Argv[:o.Fixed], argv[o.Fixed:]) }
+	s.Argv, s.Before = ours(s.Argv), slices.Clone(s.Before)
+	for i := range s.Before {
+		if len(s.Before[i].Argv) < o.Fixed {
+			return Scenario{}, false
+		}
+		s.Before[i].Argv = ours(s.Before[i].Argv)
+	}
 	return s, s.Check() == nil && o.Can.Allow(&s)
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // minimize returns a smaller scenario for which shows is true, or s, for which
-// the caller knows it to be. In this order it wants: the usual world, no files, default
+// the caller knows it to be. In this order it wants: the usual world, nothing before, no files, default
 // environment, fewest arguments after the first fixed ones, smallest input, no
 // standard input, short arguments. It stops when no single removal is possible any
 // more, or after tries calls of shows. It is a pure function around its
@@ -17,6 +17,7 @@ func minimize(s Scenario, fixed, tries int, shows func(*Scenario) bool) Scenario
 	for m.progress = true; m.progress && m.tries > 0; {
 		m.progress = false
 		m.world()
+		m.steps()
 		m.files()
 		m.env()
 		m.args()
@@ -90,6 +91,14 @@ func (m *minimizer) shrink(from int, length func() int, drop func(s *Scenario, f
 			m.try(func(s *Scenario) { drop(s, max(to-size, from), to) })
 		}
 	}
+}
+
+// steps tries none before, then fewer.
+func (m *minimizer) steps() {
+	if len(m.best.Before) > 1 && m.try(func(s *Scenario) { s.Before = nil }) {
+		return
+	}
+	m.shrink(0, func() int { return len(m.best.Before) }, func(s *Scenario, from, to int) { s.Before = without(s.Before, from, to) })
 }
 
 // files tries none, then fewer, then empty ones.

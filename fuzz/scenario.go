@@ -25,6 +25,8 @@ type Scenario struct {
 	Input []byte // the bytes of the @@ file and of standard input, where that carries any
 	Files []File // further files in the working directory
 	World World  // what else is varied
+
+	Before []Step // what the program did in the working directory before, the first first
 }
 
 // StdinKind says what standard input is. The zero value is invalid.
@@ -98,11 +100,12 @@ const (
 	SignalPair               // two syscalls were made in one run; the engine sees that by itself
 	SignalBlock              // a basic block of the program or of its libraries was reached
 	SignalEdge               // an edge of an instrumented program was taken about so often
+	SignalTree               // the target left another kind of tree in its working directory than it found there; every run tells
 )
 
 // String is what a signal of the kind is about, as a word.
 func (k SignalKind) String() string {
-	return [...]string{"invalid", "value", "errno", "pair", "block", "edge"}[k]
+	return [...]string{"invalid", "value", "errno", "pair", "block", "edge", "tree"}[k]
 }
 
 // Executor runs one scenario after the other. When Run returns, nothing of the
@@ -143,6 +146,10 @@ func (s *Scenario) ID() string {
 		field("\x00world") // no file has such a name
 		list(world)
 	}
+	if len(s.Before) > 0 {
+		field("\x00before")
+		list(s.steps())
+	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
@@ -151,15 +158,8 @@ func (s *Scenario) Check() error {
 	if len(s.Argv) == 0 || s.Argv[0] == "" {
 		return errors.New("no program")
 	}
-	for _, w := range slices.Concat(s.Argv, s.Env) {
-		if strings.Contains(w, "\x00") {
-			return fmt.Errorf("%q contains a NUL byte", w)
-		}
-	}
-	for _, e := range s.Env {
-		if e == "" || e[0] == '=' {
-			return fmt.Errorf("%q names no environment variable", e)
-		}
+	if err := checkWords(s.Argv, s.Env); err != nil {
+		return err
 	}
 	if s.Stdin.String() == "" {
 		return errors.New("no kind of standard input")
@@ -175,7 +175,22 @@ func (s *Scenario) Check() error {
 			return fmt.Errorf("the file %q is the directory of another", f.Name)
 		}
 	}
-	return s.checkWorld()
+	return errors.Join(s.checkSteps(), s.checkWorld())
+}
+
+// checkWords reports which word or variable execve(2) cannot be given.
+func checkWords(argv, env []string) error {
+	for _, w := range slices.Concat(argv, env) {
+		if strings.Contains(w, "\x00") {
+			return fmt.Errorf("%q contains a NUL byte", w)
+		}
+	}
+	for _, e := range env {
+		if e == "" || e[0] == '=' {
+			return fmt.Errorf("%q names no environment variable", e)
+		}
+	}
+	return nil
 }
 
 // usesInput reports whether the target can see Input at all.

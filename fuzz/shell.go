@@ -17,26 +17,30 @@ func (s *Scenario) Command(prefix string) string {
 	input := prefix + ".input"
 	program := s.Argv[0]
 	var out strings.Builder
-	if len(s.Files) > 0 {
+	moved := len(s.Files) > 0 || len(s.Before) > 0
+	if moved {
 		// The files must lie in the working directory; what was relative to the
 		// user's own directory is reached through OLDPWD, which cd sets.
 		out.WriteString("(cd " + Quote(prefix+".files") + " && ")
 		input = filepath.Join("..", filepath.Base(input))
 	}
-	words := make([]string, 0, len(s.Argv)+len(s.Env)+2)
-	if len(s.Env) > 0 {
-		words = append(words, "env")
-		for _, e := range s.Env { // env(1) wants its options first
-			if !strings.Contains(e, "=") {
-				words = append(words, "-u", Quote(e))
-			}
-		}
-		for _, e := range s.Env {
-			if strings.Contains(e, "=") {
-				words = append(words, Quote(e))
-			}
-		}
+	if moved && strings.Contains(program, "/") && !filepath.IsAbs(program) {
+		program = `"$OLDPWD"/` + Quote(program)
+	} else {
+		program = Quote(program)
 	}
+	for _, step := range s.Before {
+		words := append(environment(step.Env), program)
+		for _, w := range step.Argv[1:] {
+			words = append(words, Quote(w))
+		}
+		from := "/dev/null"
+		if step.Stdin != "" {
+			from = Quote(step.Stdin)
+		}
+		out.WriteString(strings.Join(words, " ") + " < " + from + "; ")
+	}
+	words := environment(s.Env)
 	if s.World.User == UserNobody {
 		words = append(words, "setpriv", fmt.Sprintf("--reuid=%d", NobodyID), fmt.Sprintf("--regid=%d", NobodyID), "--clear-groups")
 	}
@@ -46,11 +50,7 @@ func (s *Scenario) Command(prefix string) string {
 			words = append(words, "--"+l.String())
 		}
 	}
-	if len(s.Files) > 0 && strings.Contains(program, "/") && !filepath.IsAbs(program) {
-		words = append(words, `"$OLDPWD"/`+Quote(program))
-	} else {
-		words = append(words, Quote(program))
-	}
+	words = append(words, program)
 	for _, w := range s.Argv[1:] {
 		words = append(words, Quote(strings.ReplaceAll(w, mutate.Input, input)))
 	}
@@ -88,13 +88,32 @@ func (s *Scenario) Command(prefix string) string {
 	case OutputBroken:
 		out.WriteString(" | true")
 	}
-	if len(s.Files) > 0 {
+	if moved {
 		out.WriteString(")")
 	}
 	if notes := s.notes(); len(notes) > 0 {
 		out.WriteString(" # with " + strings.Join(notes, ", "))
 	}
 	return out.String()
+}
+
+// environment is how a shell changes it for a command.
+func environment(changes []string) []string {
+	if len(changes) == 0 {
+		return nil
+	}
+	words := []string{"env"}
+	for _, e := range changes { // env(1) wants its options first
+		if !strings.Contains(e, "=") {
+			words = append(words, "-u", Quote(e))
+		}
+	}
+	for _, e := range changes {
+		if strings.Contains(e, "=") {
+			words = append(words, Quote(e))
+		}
+	}
+	return words
 }
 
 // redirect is how a shell makes an output what it is here.

@@ -207,6 +207,11 @@ func (s *State) Save(f Folder, sc *Scenario) error {
 			return fmt.Errorf("save scenario: %w", err)
 		}
 	}
+	if len(sc.Before) > 0 { // there is a place for what the steps leave, see Command
+		if err := os.MkdirAll(prefix+".files", 0o755); err != nil {
+			return fmt.Errorf("save scenario: %w", err)
+		}
+	}
 	for _, file := range sc.Files {
 		path := filepath.Join(prefix+".files", file.Name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), atomicfile.Write(path, file.Data)); err != nil {

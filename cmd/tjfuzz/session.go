@@ -159,7 +159,7 @@ func exists(path string) bool {
 // at all when rec is nil.
 func (s *session) executor(rec recorder, slot int) (*launch.Exec, watcher, error) {
 	var watched watcher
-	o := launch.Options{Program: s.exec, Env: os.Environ(), Timeout: s.runs.timeout, Cage: s.cage, ForkServer: true, Coverage: s.code}
+	o := launch.Options{Program: s.exec, Env: os.Environ(), Timeout: s.runs.timeout, Cage: s.cage, ForkServer: true, Coverage: s.code, Trees: s.code != nil}
 	if rec != nil {
 		o.Filter = rec.filter()
 		o.Watch = func() (launch.Watcher, error) {

@@ -211,6 +211,15 @@ func (w *World) Dir() string {
 	return WorkDir
 }
 
+// Open opens what the run has and writes in Dir, to look at it when the run is over. It follows no
+// link: the target may have put one in the place of what it found. Needs Linux 5.6.
+func (w *World) Open() (int, error) {
+	return unix.Openat2(w.scratch, w.files(), &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
+	})
+}
+
 // files is where the scratch file system has the files of Dir.
 func (w *World) files() string {
 	if w.cage.dir != "" {

@@ -59,7 +59,7 @@ func (v *servers) startAFL(c *class, s *fuzz.Scenario) (err error) {
 	if err != nil {
 		return err
 	}
-	made.maker, made.parent = a, a.Server()
+	made.maker, made.parent, made.shape = a, a.Server(), st.shape
 	if err := watch.Serve(made.parent, aflserver.Descriptor); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ package launch
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -45,7 +46,9 @@ type Options struct {
 	// they do what the program does after execve. It has no effect with a Filter, where
 	// the Watcher is no Rejoiner, and in a Cage without a Watcher or of an ordinary user.
 	ForkServer bool
-	Highest    Rung // where copies begin at the latest
+
+	Trees   bool // results tell what kinds of trees are left, as SignalTree
+	Highest Rung // where copies begin at the latest
 
 	// Coverage makes the results of copies tell of the code that was reached for the first
 	// time, where they are recorded and the program permits it; nil asks for none.
@@ -66,8 +69,9 @@ type Exec struct {
 	cage      *cage.Cage
 	room      string // where the directories of runs without a cage are made
 	claim     *claim.Claim
-	watch     Watcher  // nil: nothing is recorded
-	copies    *servers // nil: all runs are by execve
+	trees     map[[sha256.Size]byte]tree // what steps have left
+	watch     Watcher                    // nil: nothing is recorded
+	copies    *servers                   // nil: all runs are by execve
 	warn      []string
 	can       fuzz.Abilities
 	output    []byte
@@ -85,7 +89,7 @@ func New(o Options) (*Exec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make an eventfd: %w", err)
 	}
-	e := &Exec{opts: o, jobs: make(chan func()), done: make(chan struct{}), cancel: cancel}
+	e := &Exec{opts: o, jobs: make(chan func()), done: make(chan struct{}), cancel: cancel, trees: make(map[[sha256.Size]byte]tree)}
 	dir := ""
 	if o.Cage != nil {
 		dir = o.Cage.Dir
@@ -244,6 +248,7 @@ type stage struct {
 	fifo    *fifo  // nil where the input is none
 	faults  []byte // a filter, nil where nothing is made to fail
 	bell    *bell  // nil where no signal comes when the time is up
+	shape   uint64 // of the tree that the run finds, where that is asked for
 }
 
 // stage prepares a run, in a place of its own or in a lasting world, and with streams of its
@@ -274,8 +279,13 @@ func (e *Exec) stage(s *fuzz.Scenario, world *cage.World, has *kept) (_ *stage, 
 			return nil, err
 		}
 	}
-	if st.argv, st.fifo, err = furnish(st.place, s); err != nil {
+	if st.argv, st.fifo, err = e.furnish(st.place, s); err != nil {
 		return nil, err
+	}
+	if e.opts.Trees {
+		if st.shape, err = shape(st.place); err != nil {
+			return nil, err
+		}
 	}
 	if st.streams, err = streamsOf(s, has); err != nil {
 		return nil, err
@@ -333,13 +343,22 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 		return nil, err
 	}
 	defer st.close()
+	r, err := e.perform(s, st, watch, from, e.opts.Filter)
+	if err == nil && e.opts.Trees && !st.lasts {
+		err = tellTree(r, st.place, st.shape)
+	}
+	return r, err
+}
+
+// perform makes the run for which all is prepared.
+func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server, filter []byte) (*fuzz.Result, error) {
 	var spec *spawn.Spec
 	if from != nil {
 		spec = from.spec(st)
 	} else {
 		spec = st.place.Spec()
 		st.streams.install(&spec.Target)
-		if e.opts.Filter != nil || st.faults != nil {
+		if filter != nil || st.faults != nil {
 			spec.Target.NoNewPrivs()
 		}
 		if st.bell != nil {
@@ -349,7 +368,7 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 		if st.faults != nil {
 			spec.Target.Filter(st.faults)
 		}
-		spec.Target.Exec(e.opts.Program, st.argv, st.env, e.opts.Filter)
+		spec.Target.Exec(e.opts.Program, st.argv, st.env, filter)
 	}
 
 	if watch != nil {

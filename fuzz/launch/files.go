@@ -16,7 +16,7 @@ import (
 
 // furnish makes the scenario's files and puts their paths into argv. What is returned
 // beside them, if anything, delivers the input, and is to be closed after the run.
-func furnish(p place, s *fuzz.Scenario) ([]string, *fifo, error) {
+func (e *Exec) furnish(p place, s *fuzz.Scenario) ([]string, *fifo, error) {
 	argv := slices.Clone(s.Argv)
 	input := inputName(s)
 	path := filepath.Join(p.Dir(), input)
@@ -26,9 +26,19 @@ func furnish(p place, s *fuzz.Scenario) ([]string, *fifo, error) {
 	for i, a := range argv {
 		argv[i] = strings.ReplaceAll(a, "@@", path)
 	}
-	for _, f := range s.Files {
-		if err := makeFile(p, f); err != nil {
+	if len(s.Before) > 0 {
+		t, err := e.before(s)
+		if err == nil {
+			err = t.put(p, input)
+		}
+		if err != nil {
 			return nil, nil, err
+		}
+	} else {
+		for _, f := range s.Files {
+			if err := makeFile(p, f); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
 	switch {

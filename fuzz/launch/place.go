@@ -19,6 +19,7 @@ type place interface {
 	Server() *spawn.Spec // how a process starts that copies are made of
 	Copy() *spawn.Spec   // how a copy starts
 	Dir() string
+	Open() (fd int, err error)               // its working directory, following no link
 	File(name string) (cage.Location, error) // where a file of the working directory is to be made
 	Pipe(name string) cage.Location          // where a FIFO that somebody outside opens too is to be made
 	Close()
@@ -50,6 +51,10 @@ func newDirectory(room string) (*directory, error) {
 }
 
 func (d *directory) Dir() string { return d.path }
+
+func (d *directory) Open() (int, error) {
+	return unix.Open(d.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+}
 
 func (d *directory) Close() { os.RemoveAll(d.path) }
 

@@ -28,6 +28,7 @@ type server struct {
 
 	alike *spawn.Spec // of all copies that get no descriptors, nil before the first
 	seen  calls       // of the last run
+	shape uint64      // of the tree that each copy finds, where that is asked for
 
 	input  *os.File // in the world, nil where the program has no such file
 	size   int      // its size
@@ -178,7 +179,7 @@ func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
 	if err != nil {
 		return err
 	}
-	made.maker, made.parent = f, f.Pid()
+	made.maker, made.parent, made.shape = f, f.Pid(), st.shape
 	if err := made.equip(s); err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package launch
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"slices"
 
@@ -105,7 +104,9 @@ func (v *servers) watcher() Watcher {
 }
 
 func (v *servers) run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, error) {
-	if !s.Usual() { // a copy has the world of the program that was executed
+	// A copy has the world of the program that was executed. Without a cage each copy has files of
+	// its own, and steps cannot be made where copies are waited for.
+	if !s.Usual() || len(s.Before) > 0 && v.e.cage == nil {
 		return v.execve(s)
 	}
 	c := v.class(s)
@@ -158,7 +159,11 @@ func (v *servers) copy(ctx context.Context, c *class, s *fuzz.Scenario, watch Wa
 	if err == nil {
 		v.take(c.server)
 	}
-	if err == nil && c.server.spoilt(r.Seen) || ctx.Err() != nil {
+	spoilt := err == nil && c.server.spoilt(r.Seen)
+	if spoilt && c.server.world != nil && v.e.opts.Trees {
+		err = tellTree(r, c.server.world, c.server.shape)
+	}
+	if spoilt || ctx.Err() != nil {
 		v.drop(c)
 	} else if err == nil && c.server.kept != nil && !c.server.kept.settle(&c.server.seen) {
 		if c.server.bound {
@@ -255,24 +260,9 @@ func (v *servers) class(s *fuzz.Scenario) *class {
 
 // appendClass appends what the scenarios of a class have in common, and no others.
 func appendClass(b []byte, s *fuzz.Scenario) []byte {
-	text := func(s string) {
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		b = append(b, s...)
-	}
 	b = append(b, byte(s.Stdin))
-	for _, list := range [][]string{s.Argv, s.Env} {
-		b = binary.AppendUvarint(b, uint64(len(list)))
-		for _, v := range list {
-			text(v)
-		}
-	}
-	for _, f := range s.Files {
-		text(f.Name)
-		b = append(b, byte(f.Kind))
-		b = binary.AppendUvarint(b, uint64(len(f.Data)))
-		b = append(b, f.Data...)
-	}
-	return b
+	b = appendWords(appendWords(b, s.Argv), s.Env)
+	return appendPast(b, s)
 }
 
 // start makes the server of a class, in the place of the least used one if need be.

@@ -1,0 +1,183 @@
+package fuzz
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+)
+
+// Step is a run of the program before the one that a scenario is about, in the same
+// working directory: what it leaves there is what the next one finds. It meets the usual
+// world, and nothing of it is evidence. A scenario names steps, and not the files that they leave, so
+// that it is the same each time although these files hold times, numbers of processes and chance.
+type Step struct {
+	Argv  []string // as in Scenario, but that no word stands for the input
+	Env   []string // as in Scenario
+	Stdin string   // the name of the file, of Scenario.Files, that standard input is; "" is /dev/null
+}
+
+// The bounds of what comes before a run.
+const (
+	maxSteps     = 6
+	maxPastBytes = 256 << 10 // in the files that the first step finds
+)
+
+// past is a scenario's run as the last step of another scenario, with the files that the first
+// step finds. It is not ok for a run that a step cannot be.
+func (s *Scenario) past() (before []Step, files []File, ok bool) {
+	w := s.World
+	w.Stdout, w.Stderr = OutputFile, OutputFile // which makes no difference to what is left
+	if len(s.Before) == maxSteps || s.Stdin > StdinPipe || len((&Scenario{World: w}).world()) > 0 {
+		return nil, nil, false
+	}
+	step := Step{Argv: slices.Clone(s.Argv), Env: s.Env}
+	files = slices.Clone(s.Files)
+	if s.usesInput() {
+		name := s.spareName()
+		if s.Stdin.carries() {
+			step.Stdin = name
+		}
+		for i, word := range step.Argv {
+			before, found := strings.CutSuffix(word, mutate.Input)
+			switch {
+			case found && (before == "" || strings.HasSuffix(before, "=")):
+				step.Argv[i] = before + name
+			case strings.Contains(word, mutate.Input): // it stands for a whole path there
+				return nil, nil, false
+			}
+		}
+		files = append(files, File{Name: name, Data: s.Input})
+	}
+	size := 0
+	for _, f := range files {
+		size += len(f.Data)
+	}
+	return append(slices.Clip(s.Before), step), files, size <= maxPastBytes
+}
+
+// spareName is a name that no file of the scenario has.
+func (s *Scenario) spareName() string {
+	name := "input"
+	for n := 2; !roomFor(s.Files, name); n++ {
+		name = fmt.Sprintf("input%d", n)
+	}
+	return name
+}
+
+// checkSteps reports what makes the steps of a scenario impossible to run.
+func (s *Scenario) checkSteps() error {
+	if len(s.Before) > maxSteps {
+		return fmt.Errorf("%d steps come before, more than %d", len(s.Before), maxSteps)
+	}
+	for _, step := range s.Before {
+		if len(step.Argv) == 0 || step.Argv[0] == "" {
+			return errors.New("a step without a program")
+		}
+		if err := checkWords(step.Argv, step.Env); err != nil {
+			return fmt.Errorf("a step: %w", err)
+		}
+		if step.Stdin != "" && s.File(step.Stdin) == nil {
+			return fmt.Errorf("no file has the name of a step's standard input, %q", step.Stdin)
+		}
+	}
+	return nil
+}
+
+// File is the regular file of a name, nil where the scenario has none.
+func (s *Scenario) File(name string) *File {
+	i := slices.IndexFunc(s.Files, func(f File) bool { return f.Name == name && f.Kind == FileRegular })
+	if i < 0 {
+		return nil
+	}
+	return &s.Files[i]
+}
+
+// settleSteps takes the standard input from steps whose file is gone.
+func (s *Scenario) settleSteps() {
+	for i, step := range s.Before {
+		if step.Stdin != "" && s.File(step.Stdin) == nil {
+			s.Before = slices.Clone(s.Before)
+			s.Before[i].Stdin = ""
+		}
+	}
+}
+
+// steps are all words of the steps, which are part of a scenario's ID.
+func (s *Scenario) steps() (out []string) {
+	for _, step := range s.Before {
+		out = append(out, fmt.Sprint(len(step.Argv), " ", len(step.Env)))
+		out = append(append(append(out, step.Argv...), step.Env...), step.Stdin)
+	}
+	return out
+}
+
+// leaving is how a state of the working directory came about.
+type leaving struct {
+	before []Step
+	files  []File // that the first step finds
+	cost   int
+	drawn  int
+}
+
+// maxLeavings bounds the states that are remembered.
+const maxLeavings = 64
+
+// remember keeps how a state of the working directory came about, of each kind of state the
+// cheapest way. It reports whether the kind is new.
+func (c *corpus) remember(s *Scenario, r *Result) bool {
+	if !r.Clean() || r.ExitCode != 0 || r.Left || !c.o.varies(dimHistory) {
+		return false
+	}
+	i := slices.IndexFunc(r.Signals, func(sig Signal) bool { return sig.Kind == SignalTree })
+	if i < 0 {
+		return false
+	}
+	before, files, ok := s.past()
+	if !ok {
+		return false
+	}
+	key, cost := r.Signals[i].Key, costOf(&Scenario{Before: before, Files: files}, false)
+	old := c.byTree[key]
+	switch {
+	case old == nil && len(c.leavings) < maxLeavings:
+		c.byTree[key] = &leaving{before: before, files: files, cost: cost}
+		c.leavings = append(c.leavings, c.byTree[key])
+		return true
+	case old != nil && cost < old.cost:
+		old.before, old.files, old.cost = before, files, cost
+	}
+	return false
+}
+
+// goBack makes a draw begin where runs have left something, with its own command line or
+// with one of those that the plan tries. Where nothing was left it changes the files.
+func (c *corpus) goBack(r *rand.Rand, d *draft) {
+	if len(c.leavings) == 0 {
+		d.dims[dimFiles] = true
+		return
+	}
+	l := one(r, c.leavings)
+	if other := one(r, c.leavings); other.drawn < l.drawn {
+		l = other
+	}
+	l.drawn++
+	files := d.s.Files
+	if len(c.lines) > 0 && r.IntN(2) == 0 {
+		line := one(r, c.lines).s
+		d.s.Argv, d.s.Env, d.s.Stdin, d.s.Input, files = line.Argv, line.Env, line.Stdin, line.Input, line.Files
+	}
+	d.s.Before, d.s.Files = l.before, slices.Clone(l.files)
+	for _, f := range files { // an example may come with files of its own
+		if roomFor(d.s.Files, f.Name) {
+			d.s.Files = append(d.s.Files, f)
+		}
+	}
+	// What a step was told to make, the next one may be told to use.
+	if words := l.before[len(l.before)-1].Argv[c.o.Fixed:]; len(words) > 0 && len(d.s.Argv) < maxWords && r.IntN(4) == 0 {
+		d.s.Argv = slices.Concat(d.s.Argv, []string{one(r, words)})
+	}
+}
