@@ -127,18 +127,18 @@ type leaving struct {
 const maxLeavings = 64
 
 // remember keeps how a state of the working directory came about, of each kind of state the
-// cheapest way. It reports whether the kind is new.
-func (c *corpus) remember(s *Scenario, r *Result) bool {
+// cheapest way. It returns a state of a new kind.
+func (c *corpus) remember(s *Scenario, r *Result) *leaving {
 	if !r.Clean() || r.ExitCode != 0 || r.Left || !c.o.varies(dimHistory) {
-		return false
+		return nil
 	}
 	i := slices.IndexFunc(r.Signals, func(sig Signal) bool { return sig.Kind == SignalTree })
 	if i < 0 {
-		return false
+		return nil
 	}
 	before, files, ok := s.past()
 	if !ok {
-		return false
+		return nil
 	}
 	key, cost := r.Signals[i].Key, costOf(&Scenario{Before: before, Files: files}, false)
 	old := c.byTree[key]
@@ -146,11 +146,11 @@ func (c *corpus) remember(s *Scenario, r *Result) bool {
 	case old == nil && len(c.leavings) < maxLeavings:
 		c.byTree[key] = &leaving{before: before, files: files, cost: cost}
 		c.leavings = append(c.leavings, c.byTree[key])
-		return true
+		return c.byTree[key]
 	case old != nil && cost < old.cost:
 		old.before, old.files, old.cost = before, files, cost
 	}
-	return false
+	return nil
 }
 
 // goBack makes a draw begin where runs have left something, with its own command line or
@@ -160,24 +160,62 @@ func (c *corpus) goBack(r *rand.Rand, d *draft) {
 		d.dims[dimFiles] = true
 		return
 	}
-	l := one(r, c.leavings)
+	l := one(r, c.leavings) // of two, the one that was drawn less
 	if other := one(r, c.leavings); other.drawn < l.drawn {
 		l = other
 	}
 	l.drawn++
-	files := d.s.Files
 	if len(c.lines) > 0 && r.IntN(2) == 0 {
-		line := one(r, c.lines).s
-		d.s.Argv, d.s.Env, d.s.Stdin, d.s.Input, files = line.Argv, line.Env, line.Stdin, line.Input, line.Files
+		d.s = one(r, c.lines).s
 	}
-	d.s.Before, d.s.Files = l.before, slices.Clone(l.files)
-	for _, f := range files { // an example may come with files of its own
-		if roomFor(d.s.Files, f.Name) {
-			d.s.Files = append(d.s.Files, f)
-		}
-	}
+	d.s = l.then(d.s)
 	// What a step was told to make, the next one may be told to use.
 	if words := l.before[len(l.before)-1].Argv[c.o.Fixed:]; len(words) > 0 && len(d.s.Argv) < maxWords && r.IntN(4) == 0 {
 		d.s.Argv = slices.Concat(d.s.Argv, []string{one(r, words)})
 	}
+}
+
+// then makes a scenario begin in the state.
+func (l *leaving) then(s Scenario) Scenario {
+	files := s.Files
+	s.Before, s.Files = l.before, slices.Clone(l.files)
+	for _, f := range files { // an example may come with files of its own
+		if roomFor(s.Files, f.Name) {
+			s.Files = append(s.Files, f)
+		}
+	}
+	return s
+}
+
+// The bounds of a sweep: of each kind of run so many, and so many sweeps.
+const (
+	maxSweep  = 24
+	maxSweeps = 24
+)
+
+// sweep lists what is tried in a new state before chance decides: sub-commands, examples and
+// options, others in each state where there are many.
+func (c *corpus) sweep(l *leaving) (out []Scenario) {
+	turn := len(c.leavings)
+	if turn > maxSweeps {
+		return nil
+	}
+	var commands, examples, options []Scenario
+	for _, p := range c.lines {
+		switch {
+		case p.rank == rankExamples, p.rank == rankMoreExamples:
+			examples = append(examples, p.s)
+		case p.rank == rankOptions && len(p.s.Argv) > c.o.Fixed && slices.Contains(c.o.Table.Commands, strings.Join(p.s.Argv[c.o.Fixed:], " ")):
+			commands = append(commands, p.s)
+		case p.rank == rankOptions, p.rank == rankOperands:
+			options = append(options, p.s)
+		}
+	}
+	for _, of := range [][]Scenario{commands, examples, options} {
+		n := min(len(of), maxSweep)
+		for i := range n {
+			out = append(out, l.then(of[(i*len(of)/n+turn)%len(of)]))
+		}
+	}
+	return out
 }

@@ -50,20 +50,21 @@ type coordinator struct {
 
 	exchanging sync.Mutex // held by who uses o.Share
 
-	mu       sync.Mutex
-	next     int          // index into plan
-	drawNext bool         // after a late planned run
-	flying   map[int]bool // deliberate runs, by planned.turn, that are being made
-	left     []discovery  // of an earlier session, to be pursued before all else
-	started  uint64       // runs
-	stop     Stop
-	stats    Stats
-	corpus   *corpus
-	drawn    exposure // Stats.Draws by kind
-	quiet    exposure // Stats.Quiet by kind
-	books    map[sysno.ID]*record
-	crashes  map[string]*Failure
-	hangs    map[string]*Failure
+	mu      sync.Mutex
+	next    int          // index into plan
+	turn    int          // of late planned runs, draws and the sweep
+	sweep   []Scenario   // what the plan tries first, where runs have left something
+	flying  map[int]bool // deliberate runs, by planned.turn, that are being made
+	left    []discovery  // of an earlier session, to be pursued before all else
+	started uint64       // runs
+	stop    Stop
+	stats   Stats
+	corpus  *corpus
+	drawn   exposure // Stats.Draws by kind
+	quiet   exposure // Stats.Quiet by kind
+	books   map[sysno.ID]*record
+	crashes map[string]*Failure
+	hangs   map[string]*Failure
 
 	exchanged time.Time  // when something was shared
 	inbox     []Scenario // of others
@@ -126,24 +127,44 @@ func (c *coordinator) limit(ctx context.Context) Stop {
 	return StopNone
 }
 
-// planned reports whether the next run is a planned one. What the plan has not tried so
-// far, draws may find sooner, and what draws find is worth more draws: so late ones take turns
-// with draws. It needs c.mu.
-func (c *coordinator) planned() bool {
-	if c.next == len(c.plan) {
-		return false
+// source is where the next run comes from.
+type source int
+
+const (
+	fromPlan source = iota
+	fromDraw
+	fromSweep
+	sources
+)
+
+// source says where the next run comes from. What the plan has not tried so far, draws may find
+// sooner, and what draws find is worth more draws: so late ones take turns with draws, and both with what is
+// tried where runs have left something. It needs c.mu.
+func (c *coordinator) source() source {
+	if c.next < len(c.plan) && c.plan[c.next].early {
+		return fromPlan
 	}
-	if c.plan[c.next].early {
-		return true
+	for {
+		from := source(c.turn % int(sources))
+		c.turn++
+		switch {
+		case from == fromPlan && c.next == len(c.plan), from == fromSweep && len(c.sweep) == 0:
+		default:
+			return from
+		}
 	}
-	c.drawNext = !c.drawNext
-	return c.drawNext
 }
 
-// choose is the next planned run, or a draw.
+// choose is the next planned run, one of the sweep, or a draw.
 func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 	c.mu.Lock()
-	if c.planned() {
+	switch c.source() {
+	case fromSweep:
+		s := c.sweep[0]
+		c.sweep = c.sweep[1:]
+		c.mu.Unlock()
+		return job{s: s, phase: PhaseOptions}
+	case fromPlan:
 		next := c.plan[c.next]
 		c.next++
 		if next.turn > 0 {
@@ -216,7 +237,8 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	if kept && len(fresh) == 0 {
 		keep = append(keep, Queue)
 	}
-	if c.corpus.remember(&j.s, r) {
+	if found := c.corpus.remember(&j.s, r); found != nil {
+		c.sweep = append(c.sweep, c.corpus.sweep(found)...)
 		c.quiet[dimHistory] = 0 // draws that go back to it are not like those before
 	}
 	if j.phase != PhaseReplay {
@@ -230,7 +252,7 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	case r.Signal != 0 && !j.s.provokes(r.Signal):
 		keep = c.fail(c.crashes, Crashes, j, r, keep)
 	}
-	if draw && c.stop == StopNone && c.next == len(c.plan) && c.saturated() {
+	if draw && c.stop == StopNone && c.next == len(c.plan) && len(c.sweep) == 0 && c.saturated() {
 		c.stop = StopSaturated
 	}
 	return fresh, keep

@@ -59,6 +59,7 @@ type planned struct {
 	phase Phase
 	turn  int  // counted from 1 over the deliberate runs; 0 for a scenario of this state directory
 	early bool // it comes before all draws; others take turns with them
+	rank  rank // of a deliberate run
 }
 
 // plan puts the stored scenarios after the base: no scenario twice, and none of the
@@ -95,7 +96,7 @@ func deliberate(o *Options) []planned {
 	add := func(r rank, p Phase, s Scenario) {
 		if id := s.ID(); !twice[id] {
 			twice[id] = true
-			all[r] = append(all[r], planned{s: s, phase: p, early: r < rankLate})
+			all[r] = append(all[r], planned{s: s, phase: p, early: r < rankLate, rank: r})
 		}
 	}
 	for _, base := range o.Bases {
