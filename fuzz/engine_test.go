@@ -71,6 +71,9 @@ var guards = []guard{
 	{60, "a closed output", func(s *Scenario) bool { return s.World.Stdout == OutputClosed }, Scenario{Argv: target(), Stdin: StdinNull, World: World{Stdout: OutputClosed}}},
 	{61, "a failing call", func(s *Scenario) bool { return slices.Contains(s.World.Faults, Fault{id(0), 5}) },
 		Scenario{Argv: target(), Stdin: StdinNull, World: World{Faults: []Fault{{id(0), 5}}}}},
+	{70, "what an earlier run has left", func(s *Scenario) bool {
+		return arg("--listen")(s) && slices.ContainsFunc(s.Before, func(p Step) bool { return slices.Contains(p.Argv[1:], "serve") })
+	}, Scenario{Argv: target("--listen"), Stdin: StdinNull, Before: []Step{{Argv: target("serve")}}}},
 	{50, "a file in the directory", func(s *Scenario) bool {
 		return slices.ContainsFunc(s.Files, func(f File) bool { return f.Name == ".config" })
 	}, Scenario{}},
@@ -115,6 +118,9 @@ func (x *synthetic) Run(ctx context.Context, s *Scenario) (*Result, error) {
 	}
 	if x.every > 0 && x.runs%x.every == 0 {
 		r.Seen = append(r.Seen, id(99))
+	}
+	if arg("serve")(s) {
+		r.Signals = []Signal{{SignalTree, 1}}
 	}
 	r.TimedOut = slices.Contains(s.Argv, "--sleep")
 	if input("\xde\xad")(s) {

@@ -109,6 +109,7 @@ func TestImportSkipsWhatIsNoScenario(t *testing.T) {
 func TestImportedScenariosAreOfThisTarget(t *testing.T) {
 	imported := []Scenario{
 		{Argv: []string{"/elsewhere/other", "-z"}, Stdin: StdinNull},
+		{Argv: []string{"/elsewhere/other", "-y"}, Stdin: StdinNull, Before: []Step{{Argv: []string{"/elsewhere/other", "-x"}}}},
 		{Argv: []string{"target", "-t"}, Stdin: StdinTerminal}, // there are none
 		{Argv: []string{"target", "@@"}, Stdin: StdinNull, Input: []byte("only here: <seed-two/>")},
 	}
@@ -127,6 +128,11 @@ func TestImportedScenariosAreOfThisTarget(t *testing.T) {
 	for _, p := range deliberate(&o) {
 		if p.s.Argv[0] != "target" || p.s.Stdin == StdinTerminal {
 			t.Errorf("the plan runs %q", p.s.Argv)
+		}
+		for _, step := range p.s.Before {
+			if step.Argv[0] != "target" {
+				t.Errorf("the plan runs %q before", step.Argv)
+			}
 		}
 	}
 }

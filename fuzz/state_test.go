@@ -22,6 +22,9 @@ var samples = []Scenario{
 	{Argv: []string{"x", "--in=@@"}, Stdin: StdinNull, Input: []byte("via operand")},
 	{Argv: []string{"x"}, Stdin: StdinPipe, Input: []byte{}},
 	{Argv: []string{"x", "a"}, Stdin: StdinNull, Files: []File{{Name: "a", Data: []byte("1")}, {Name: "d/e", Data: []byte{}}}},
+	{Argv: []string{"x", "log"}, Stdin: StdinNull, Before: []Step{{Argv: []string{"x", "init"}}}},
+	{Argv: []string{"x", "log"}, Stdin: StdinNull, Files: []File{{Name: "a", Data: []byte("1")}},
+		Before: []Step{{Argv: []string{"x", "\xff"}, Env: []string{"HOME"}}, {Argv: []string{"x", "add"}, Stdin: "a"}}},
 	{Argv: []string{"x", "@@"}, Stdin: StdinClosed, Input: []byte("1"), Files: []File{{Name: "a", Data: []byte{}, Kind: FileLoop}},
 		World: World{Stdout: OutputBusy, Stderr: OutputPipe, Input: FileSparse, Kernel: Kernel4_18, Faults: []Fault{fault("write:EIO")},
 			Limits: []Limit{{ResourceLocked, 0}}, User: UserNobody, Interruption: Interruption{syscall.SIGUSR1, MomentLimit}}},
@@ -178,6 +181,8 @@ func TestACommandGivesAShellTheScenario(t *testing.T) {
 		{"stdin pipe", Scenario{Argv: []string{"./show"}, Stdin: StdinPipe, Input: []byte("text")}, " FOO= PATH=set pipe:text"},
 		{"environment", Scenario{Argv: []string{"./show"}, Env: []string{"FOO=a b", "GONE"}, Stdin: StdinNull}, " FOO=a b PATH=unset "},
 		{"files", Scenario{Argv: []string{"./show", "a"}, Stdin: StdinFile, Input: []byte("in "), Files: []File{{Name: "a", Data: []byte("data")}}}, "[a] FOO= PATH=set in  a=data"},
+		{"steps", Scenario{Argv: []string{"./show", "a"}, Stdin: StdinFile, Input: []byte("in "), Before: []Step{{Argv: []string{"./show", "b c"}, Env: []string{"FOO=x"}}}}, "[b c] FOO=x PATH=set [a] FOO= PATH=set in "},
+		{"a step that reads", Scenario{Argv: []string{"./show"}, Stdin: StdinNull, Files: []File{{Name: "n", Data: []byte("text")}}, Before: []Step{{Argv: []string{"./show"}, Stdin: "n"}}}, " FOO= PATH=set text FOO= PATH=set "},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

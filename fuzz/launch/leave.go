@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -32,7 +33,7 @@ type node struct {
 	name   string // below the working directory; what it lies in comes before
 	mode   uint32 // as st_mode
 	size   int64
-	data   []byte // of a regular file, its first bytes; the rest is a hole
+	data   []byte // of a regular file, its first bytes; zeros follow
 	target string // of a symbolic link
 	time   unix.Timespec
 }
@@ -184,7 +185,7 @@ func readAt(dir int, base string, size int) []byte {
 	defer f.Close()
 	b := make([]byte, size)
 	n, _ := io.ReadFull(f, b)
-	return b[:n]
+	return bytes.TrimRight(b[:n], "\x00")
 }
 
 // put makes the tree in the empty working directory of a place, but for what has the

@@ -1,0 +1,91 @@
+package fuzz
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestARunBecomesAStep(t *testing.T) {
+	step := func(stdin string, words ...string) []Step { return []Step{{Argv: target(words...), Stdin: stdin}} }
+	files := []File{{Name: "a", Data: []byte("1")}}
+	for _, tt := range []struct {
+		name   string
+		s      Scenario
+		before []Step
+		files  []File
+	}{
+		{"no input", Scenario{Argv: target("init"), Stdin: StdinNull, Input: []byte("unseen"), Files: files}, step("", "init"), files},
+		{"an operand", Scenario{Argv: target("add", "@@", "--in=@@"), Stdin: StdinNull, Input: []byte("x")}, step("", "add", "input", "--in=input"), []File{{Name: "input", Data: []byte("x")}}},
+		{"standard input", Scenario{Argv: target(), Stdin: StdinPipe, Input: []byte("x")}, step("input"), []File{{Name: "input", Data: []byte("x")}}},
+		{"a file of that name", Scenario{Argv: target("@@"), Stdin: StdinNull, Input: []byte("x"), Files: []File{{Name: "input/y"}}}, step("", "input2"), []File{{Name: "input/y"}, {Name: "input2", Data: []byte("x")}}},
+		{"a variable", Scenario{Argv: target(), Env: []string{"A=b"}, Stdin: StdinNull}, []Step{{Argv: target(), Env: []string{"A=b"}}}, nil},
+		{"another output", Scenario{Argv: target(), Stdin: StdinNull, World: World{Stdout: OutputPipe}}, step(""), nil},
+		{"a further step", Scenario{Argv: target("b"), Stdin: StdinNull, Before: step("", "a")}, append(step("", "a"), step("", "b")...), nil},
+		{"a path around the input", Scenario{Argv: target("file://@@"), Stdin: StdinNull}, nil, nil},
+		{"a fault", Scenario{Argv: target(), Stdin: StdinNull, World: World{Faults: []Fault{fault("write:EIO")}}}, nil, nil},
+		{"another user", Scenario{Argv: target(), Stdin: StdinNull, World: World{User: UserNobody}}, nil, nil},
+		{"a socket", Scenario{Argv: target(), Stdin: StdinSocket}, nil, nil},
+		{"a kind of file", Scenario{Argv: target("@@"), Stdin: StdinNull, World: World{Input: FileDirectory}}, nil, nil},
+		{"much", Scenario{Argv: target("@@"), Stdin: StdinNull, Input: make([]byte, maxPastBytes+1)}, nil, nil},
+		{"many steps", Scenario{Argv: target(), Stdin: StdinNull, Before: make([]Step, maxSteps)}, nil, nil},
+	} {
+		before, got, ok := tt.s.past()
+		if !ok {
+			before, got = nil, nil
+		}
+		if diff := cmp.Diff(tt.before, before); diff != "" || ok != (tt.before != nil) {
+			t.Errorf("%s: (-want +got):\n%s", tt.name, diff)
+		}
+		if diff := cmp.Diff(tt.files, got); diff != "" {
+			t.Errorf("%s: files (-want +got):\n%s", tt.name, diff)
+		}
+		if ok {
+			next := Scenario{Argv: target("next"), Stdin: StdinNull, Files: got, Before: before}
+			if err := next.Check(); err != nil {
+				t.Errorf("%s: %v", tt.name, err)
+			}
+		}
+	}
+}
+
+func TestOfEachKindOfTreeTheCheapestWayIsKept(t *testing.T) {
+	c := emptyCorpus(t)
+	left := func(key uint64, r Result, words ...string) bool {
+		r.Signals = []Signal{{SignalTree, key}}
+		s := Scenario{Argv: target(words...), Stdin: StdinNull}
+		return c.remember(&s, &r) != nil
+	}
+	if !left(1, Result{}, "make", "costly") || left(1, Result{}, "cheap") || left(1, Result{}, "costly", "too") {
+		t.Error("a kind of tree is not new once")
+	}
+	if got := c.leavings[0].before[0].Argv[1]; len(c.leavings) != 1 || got != "cheap" {
+		t.Errorf("kept %s, want the cheapest", got)
+	}
+	for _, r := range []Result{{ExitCode: 1}, {Signal: 9}, {TimedOut: true}, {Faulted: true}, {Left: true}} {
+		if left(2, r) {
+			t.Errorf("what %+v has left is kept", r)
+		}
+	}
+	for key := range uint64(2 * maxLeavings) {
+		left(key+10, Result{})
+	}
+	if len(c.leavings) != maxLeavings {
+		t.Errorf("%d states are kept, want %d", len(c.leavings), maxLeavings)
+	}
+}
+
+func TestAStepThatCannotBeIsRefused(t *testing.T) {
+	for _, before := range [][]Step{
+		{{}}, {{Argv: []string{""}}}, {{Argv: []string{"x", "\x00"}}}, {{Argv: []string{"x"}, Env: []string{"=x"}}},
+		{{Argv: []string{"x"}, Stdin: "missing"}}, {{Argv: []string{"x"}, Stdin: "link"}}, make([]Step, maxSteps+1),
+	} {
+		s := Scenario{Argv: []string{"x"}, Stdin: StdinNull, Files: []File{{Name: "link", Kind: FileSymlink}}, Before: before}
+		if s.Check() == nil {
+			t.Errorf("steps %+v are accepted", before)
+		}
+	}
+	if _, err := decodeScenario([]byte(`{"version": 1, "argv": ["x"], "stdin": "null", "before": [{"argv": ["x"], "stdin": "a"}]}`)); err == nil {
+		t.Error("a stored step with a standard input that is nowhere is accepted")
+	}
+}
