@@ -187,6 +187,16 @@ func (l *leaving) then(s Scenario) Scenario {
 	return s
 }
 
+// again is the last step once more, which finds what it has made.
+func (l *leaving) again() Scenario {
+	step := l.before[len(l.before)-1]
+	s := Scenario{Argv: step.Argv, Env: step.Env, Stdin: StdinNull, Files: l.files, Before: l.before}
+	if f := s.File(step.Stdin); f != nil {
+		s.Stdin, s.Input = StdinFile, f.Data
+	}
+	return s
+}
+
 // The bounds of a sweep: of each kind of run so many, and so many sweeps.
 const (
 	maxSweep  = 24
@@ -211,6 +221,7 @@ func (c *corpus) sweep(l *leaving) (out []Scenario) {
 			options = append(options, p.s)
 		}
 	}
+	out = append(out, l.again())
 	for _, of := range [][]Scenario{commands, examples, options} {
 		n := min(len(of), maxSweep)
 		for i := range n {

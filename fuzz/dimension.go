@@ -61,33 +61,34 @@ type budget struct {
 
 func newBudget(varies func(dimension) bool) budget {
 	b := budget{varies: varies}
-	// What to expect before anything is known: arguments show most, bytes less.
-	for d := range dimensions {
-		b.gains[d] = 1
-	}
-	b.gains[dimBytes], b.gains[dimArgv] = 2, 4
+	b.gains = expected
 	b.share()
 	return b
+}
+
+// expected is what to expect of each dimension before anything is known, and what none falls far
+// below: arguments show most, as far as that was measured for programs, bytes less.
+var expected = [dimensions]float64{
+	dimBytes: 2, dimArgv: 6, dimEnv: 1, dimStreams: 1, dimFiles: 1, dimFaults: 1, dimProcess: 1, dimHistory: 1.5,
 }
 
 // share recomputes the shares of the dimensions from what they have gained for
 // each try, with a floor so that none starves. It is called only when something
 // new was shown, so that between two discoveries all draws are alike in this.
 func (b *budget) share() {
-	const floors = 0.36 // of all dimensions together
+	const floors = 0.5 // of all dimensions together
 	var rates [dimensions]float64
-	sum := 0.0
-	varied := 0
+	sum, floor := 0.0, 0.0
 	for d := range dimensions {
 		if b.varies(d) {
-			varied++
+			floor += expected[d]
 			rates[d] = (b.gains[d] + 1) / (b.tries[d] + 50)
 			sum += rates[d]
 		}
 	}
 	for d := range dimensions {
 		if b.varies(d) {
-			b.shares[d] = floors/float64(varied) + (1-floors)*rates[d]/sum
+			b.shares[d] = floors*expected[d]/floor + (1-floors)*rates[d]/sum
 		}
 	}
 }

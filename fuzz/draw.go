@@ -66,7 +66,7 @@ func drawStreams(r *rand.Rand, s *Scenario, can Abilities) {
 
 // inputKinds are what the file that @@ stands for can be instead of a regular file.
 func inputKinds() []FileKind {
-	return []FileKind{FileMissing, FileDirectory, FileFIFO, FileSocket, FileUnreadable, FileReadOnly, FileSparse, FileSymlink, FileLoop, FileDangling}
+	return []FileKind{FileMissing, FileDirectory, FileFIFO, FileSocket, FileUnreadable, FileReadOnly, FileSparse, FileSymlink, FileLoop, FileDangling, FileCrowd, FileDeep}
 }
 
 // drawFileKind changes what one file is: that of the input half of the time. What mode

@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"bytes"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -33,6 +34,7 @@ const (
 	rankSub          // each option of a sub-command
 	rankEnv          // variables set and unset
 	rankOperated     // each option with a directory, and with two operands
+	rankFlows        // each option where much flows, where nobody reads what is written, and at a terminal
 	rankValues       // what else is known of the values of options
 	rankOwnEnv       // variables that the target alone seems to know, set
 	rankSubFiles     // each option of a sub-command with something to work on
@@ -93,6 +95,7 @@ type prober struct {
 	light []Seed     // to choose inputs from
 	both  [][]string // two operands
 	turn  int        // of the seeds
+	much  []byte     // see bulk
 }
 
 // probe lists single variations of a base scenario: words, options and sub-commands,
@@ -220,6 +223,7 @@ func (p *prober) option(i int) {
 		p.try(rankValues, p.ways[last], opt.Name)
 	}
 	p.large(opt, first)
+	p.flows(i, first)
 	for _, v := range values {
 		for _, s := range p.ways[:last] {
 			p.try(rankWays, s, opt.Words(v)...)
@@ -304,6 +308,69 @@ func (p *prober) large(opt *mutate.Option, words []string) {
 				try(slices.Concat(words, other.Words(likely(other)[0])))
 			}
 		}
+	}
+}
+
+// bulk is more than a pipe and most buffers hold, and less than what makes runs slow: lines
+// of the large seed, or those that the target likes again and again.
+func (p *prober) bulk() []byte {
+	const size = 192 << 10
+	for _, seed := range p.o.Seeds {
+		if seed.heavy() {
+			return seed.Data[:size]
+		}
+	}
+	for _, seed := range p.light {
+		if len(seed.Data) > 0 {
+			return bytes.Repeat(seed.Data, size/len(seed.Data)+1)
+		}
+	}
+	return nil
+}
+
+// flows tries an option where much flows: from a pipe, of which the program may want only the
+// beginning, and from two files to a pipe that nobody reads, which ends most programs while they are
+// at it; and an option where a person reads and types.
+func (p *prober) flows(i int, words []string) {
+	if !p.o.varies(dimStreams) || len(p.ways) == 0 {
+		return
+	}
+	try := func(s Scenario, change func(*Scenario), words ...string) {
+		s.Argv = slices.Concat(s.Argv[:p.o.Fixed], words, s.Argv[p.o.Fixed:])
+		change(&s)
+		s.settle()
+		p.add(rankFlows, s)
+	}
+	t := &p.o.Table
+	if len(t.Texts) > 0 {
+		words = slices.Concat(words, []string{t.Texts[i%len(t.Texts)]})
+	}
+	if p.much == nil {
+		p.much = p.bulk()
+	}
+	way, last := p.ways[0], p.ways[len(p.ways)-1]
+	try(way, func(s *Scenario) { s.Input = p.much }, words...)
+	try(last, func(s *Scenario) { s.Input, s.World.Stdout = p.much, OutputBroken }, words...)
+	if len(p.both) > 0 && len(t.Texts) == 0 {
+		pair := p.both[0]
+		try(p.alone, func(s *Scenario) {
+			s.World.Stdout = OutputBroken
+			s.Files = slices.Clone(s.Files)
+			for i := range s.Files {
+				switch s.Files[i].Name {
+				case pair[0]:
+					s.Files[i].Data = p.much
+				case pair[1]:
+					s.Files[i].Data = p.much[len(p.much)/2:]
+				}
+			}
+		}, slices.Concat(words, pair)...)
+	}
+	if p.o.Can.Terminal && last.Stdin != StdinInvalid {
+		try(last, func(s *Scenario) {
+			s.Input = p.seed()
+			s.Stdin, s.World.Stdout, s.World.Stderr = StdinTerminal, OutputTerminal, OutputTerminal
+		}, words...)
 	}
 }
 

@@ -3,6 +3,7 @@ package fuzz
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -94,5 +95,50 @@ func TestExamplesAreCarriedOutWithTheFilesThatTheyName(t *testing.T) {
 				t.Errorf("%q: %v", c.words, err)
 			}
 		}
+	}
+}
+
+func TestEveryOptionIsTriedWhereMuchFlows(t *testing.T) {
+	o := options(t, synthetic{})
+	o.Fixed = 1
+	o.Bases[0].Files = []File{{Name: "dir/a"}, {Name: "c"}}
+	const pipe = 64 << 10 // what one holds, pipe(7)
+	tried := map[string]map[string]bool{}
+	for _, p := range deliberate(&o) {
+		if p.rank != rankFlows {
+			continue
+		}
+		if err := p.s.Check(); err != nil {
+			t.Error(err)
+		}
+		how := ""
+		switch w := p.s.World; {
+		case w.Stdout == OutputTerminal && p.s.Stdin == StdinTerminal:
+			how = "at a terminal"
+		case w.Stdout == OutputBroken && slices.Contains(p.s.Argv, "@@") && len(p.s.Input) > pipe:
+			how = "a file, and nobody reads"
+		case w.Stdout == OutputBroken && slices.Contains(p.s.Argv, "c") && len(p.s.File("c").Data) > pipe && len(p.s.File("dir/a").Data) > pipe:
+			how = "two files, and nobody reads"
+		case p.s.Stdin == StdinPipe && len(p.s.Input) > pipe:
+			how = "a pipe"
+		}
+		if tried[how] == nil {
+			tried[how] = map[string]bool{}
+		}
+		name, _, _ := strings.Cut(p.s.Argv[1], "=")
+		tried[how][name] = true
+	}
+	for _, how := range []string{"at a terminal", "a file, and nobody reads", "two files, and nobody reads", "a pipe"} {
+		for _, opt := range o.Table.Options {
+			if !tried[how][opt.Name] {
+				t.Errorf("%s is not tried with much from or to %s", opt.Name, how)
+			}
+		}
+	}
+	if len(tried) != 4 {
+		t.Errorf("tried %v", tried)
+	}
+	if o.Bases[0].Files[1].Data != nil {
+		t.Error("the files of the user's scenario have changed")
 	}
 }

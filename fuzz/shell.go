@@ -181,7 +181,8 @@ func (s *Scenario) notes() []string {
 // note says what is to be made of a stored file.
 func (k FileKind) note() string {
 	return [fileKinds]string{"as it is", "missing", "a directory", "a FIFO", "a socket", "of mode 000", "of mode 444",
-		"truncated to 1 TiB", "a symbolic link to what is stored", "a symbolic link to itself", "a symbolic link to nothing"}[k]
+		"truncated to 1 TiB", "a symbolic link to what is stored", "a symbolic link to itself", "a symbolic link to nothing",
+		"a directory of 1500 empty files", "24 directories with names of 200 bytes, one in the other"}[k]
 }
 
 // plain are the bytes that no POSIX shell treats specially inside a word.

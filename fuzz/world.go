@@ -61,13 +61,24 @@ const (
 	FileSymlink             // a symbolic link to a file that holds the data
 	FileLoop                // a symbolic link to itself
 	FileDangling            // a symbolic link to nothing
+	FileCrowd               // a directory of [CrowdSize] empty files with long names
+	FileDeep                // a directory in a directory and so on, [DeepSize] of them, with long names
 	fileKinds
 )
 
 // SparseSize is larger than what any 32-bit number of bytes counts, and than memory.
 const SparseSize = 1 << 40
 
-var fileNames = [fileKinds]string{"regular", "missing", "directory", "fifo", "socket", "unreadable", "read-only", "sparse", "symlink", "loop", "dangling"}
+// What a program keeps of each file in a crowd is together more than what allocators take
+// from mappings of its own, and grow by mremap(2); getdents64(2) is called more than once. A path to the end of what is
+// deep is longer than PATH_MAX.
+const (
+	CrowdSize = 1500
+	DeepSize  = 24
+	LongName  = 200 // bytes
+)
+
+var fileNames = [fileKinds]string{"regular", "missing", "directory", "fifo", "socket", "unreadable", "read-only", "sparse", "symlink", "loop", "dangling", "crowd", "deep"}
 
 // String is the kind's name in files, empty for an invalid kind.
 func (k FileKind) String() string {

@@ -138,11 +138,50 @@ func makeFile(p place, f fuzz.File) error {
 		err = unix.Symlinkat(base, at.Dir, at.Path)
 	case fuzz.FileDangling:
 		err = unix.Symlinkat("nowhere", at.Dir, at.Path)
+	case fuzz.FileCrowd:
+		err = makeCrowd(at.Dir, at.Path)
+	case fuzz.FileDeep:
+		err = makeDeep(at.Dir, at.Path)
 	default:
 		err = errors.New("its kind is unknown")
 	}
 	if err != nil {
 		return fmt.Errorf("make the file %s, %v: %w", f.Name, f.Kind, err)
+	}
+	return nil
+}
+
+func makeCrowd(dir int, path string) error {
+	if err := unix.Mkdirat(dir, path, 0o755); err != nil {
+		return err
+	}
+	fd, err := unix.Openat(dir, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	long := strings.Repeat("n", fuzz.LongName-4)
+	for n := range fuzz.CrowdSize {
+		if err := unix.Mknodat(fd, fmt.Sprintf("%04d%s", n, long), unix.S_IFREG|0o644, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func makeDeep(dir int, path string) error {
+	in := -1 // the directory that was made last
+	defer func() { unix.Close(in) }()
+	for range fuzz.DeepSize {
+		if err := unix.Mkdirat(dir, path, 0o755); err != nil {
+			return err
+		}
+		next, err := unix.Openat(dir, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		unix.Close(in)
+		in, dir, path = next, next, strings.Repeat("d", fuzz.LongName)
 	}
 	return nil
 }

@@ -102,6 +102,8 @@ func filesAre(t *testing.T, c *cage.Options) {
 		{fuzz.FileSymlink, `[ -L $1 ] && [ -f $1 ]`, "data", "data"},
 		{fuzz.FileLoop, `[ -L $1 ]`, "", "Too many levels"},
 		{fuzz.FileDangling, `[ -L $1 ] && [ ! -e $1 ]`, "", "No such file"},
+		{fuzz.FileCrowd, `[ $(ls $1 | wc -l) = 1500 ]`, "", "Is a directory"},
+		{fuzz.FileDeep, `[ $(find $1 | wc -l) = 24 ] && [ $(find $1 | tail -n 1 | wc -c) -gt 4096 ]`, "", "Is a directory"},
 	} {
 		read := ` && timeout 5 cat $1 2>&1`
 		if tt.text == "" {
