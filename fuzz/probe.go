@@ -350,6 +350,9 @@ func (p *prober) flows(i int, words []string) {
 	}
 	way, last := p.ways[0], p.ways[len(p.ways)-1]
 	try(way, func(s *Scenario) { s.Input = p.much }, words...)
+	if len(t.Texts) == 0 { // what looks for something has to be told what; most lines have that
+		try(way, func(s *Scenario) { s.Input = p.much }, slices.Concat(words, []string{"1"})...)
+	}
 	try(last, func(s *Scenario) { s.Input, s.World.Stdout = p.much, OutputBroken }, words...)
 	if len(p.both) > 0 && len(t.Texts) == 0 {
 		pair := p.both[0]

@@ -35,7 +35,7 @@ func TestLearnIsTheSameForTheSameSeedAndRuns(t *testing.T) {
 		{"jq", testenv.Program(t, "jq"), 80, 2000, false, ""},
 		{"sort", testenv.Program(t, "sort"), 80, 400, false, ""},
 		{"script", script(t, t.TempDir(), "script",
-			`while read -r a; do case $a in *x*) ls /etc;; *-*) wc -c "$0" | cat >b;; *) echo "$a";; esac; done`), 600, 2000, true, "bytes,argv,env,streams,files"},
+			`while read -r a; do case $a in *x*) ls /etc;; *-*) wc -c "$0" | cat >b;; *) echo "$a";; esac; done`), 600, 2000, true, "bytes,argv,env,streams,files,history"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
