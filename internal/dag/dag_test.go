@@ -90,6 +90,7 @@ var table = []row{
 		own: []string{"benchmarks/harness", "benchmarks/learning", "enforce/filter", "internal/sysno", "synth", "synth/format", "trace", "trace/rawtp"},
 	},
 	{pkg: "benchmarks/runtimes", own: []string{"benchmarks/harness", "synth"}},
+	{pkg: "benchmarks/static", own: []string{"benchmarks/harness", "benchmarks/learning", "trace", "trace/static"}},
 	{pkg: "benchmarks/speed", own: []string{"benchmarks/harness", "fuzz", "fuzz/cage", "fuzz/launch", "fuzz/launch/coverage", "internal/spawn", "trace", "trace/rawtp"}},
 	{pkg: "benchmarks/targets/gofuzz"},
 	{pkg: "benchmarks/victims"},

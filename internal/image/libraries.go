@@ -31,12 +31,87 @@ type Library struct {
 // to look into the same directories. Relative directories are relative to the
 // caller's. What LD_PRELOAD, /etc/ld.so.preload and dlopen(3) add is not in the result.
 func (id *Identity) Libraries(libraryPath string) (libs []Library, missing []string, err error) {
-	l := loading{names: map[string]bool{}, files: map[string]string{}}
+	l, missing, err := id.load(libraryPath)
+	if err != nil {
+		return nil, nil, err
+	}
+	return l.libraries(), missing, nil
+}
+
+// LoadOrder returns the paths of what Libraries returns, in the order in which a
+// loader looks through them for a symbol; before them the program itself, which for a
+// script is the one that interprets it.
+func (id *Identity) LoadOrder(libraryPath string) (paths, missing []string, err error) {
+	l, missing, err := id.load(libraryPath)
+	if err != nil {
+		return nil, nil, err
+	}
+	if l.root.kind == Script {
+		return nil, missing, nil
+	}
+	paths = []string{l.root.path}
+	for _, path := range l.order {
+		if path != l.ld && path != l.root.path {
+			paths = append(paths, path)
+		}
+	}
+	if l.ld != "" {
+		paths = append(paths, l.ld)
+	}
+	return paths, missing, nil
+}
+
+// Needs returns the paths of the library and of what dlopen(3) loads with it, breadth first,
+// in a program that has its loader. Of what is loaded it says nothing of where it
+// stands already.
+func (id *Identity) Needs(program, libraryPath string) (paths, missing []string, err error) {
+	main, err := load(program)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := load(id.Path)
+	if err != nil {
+		return nil, nil, err
+	}
+	c.interpreter = main.interpreter
+	l := &loading{names: map[string]bool{}, files: map[string]string{}, root: &object{content: c, path: id.Path, by: &object{content: main, path: program}}}
+	missing = l.needed(l.root, libraryPath)
+	paths = []string{id.Path}
+	for _, path := range l.order {
+		if path != id.Path && path != l.ld {
+			paths = append(paths, path)
+		}
+	}
+	return paths, missing, nil
+}
+
+// Find returns the path of the library that dlopen(3) opens for the program by a name,
+// empty if there is none; libraryPath is as in Libraries.
+func (id *Identity) Find(name, libraryPath string) string {
+	c, err := load(id.Path)
+	if err != nil {
+		return ""
+	}
+	root := &object{content: c, path: id.Path}
+	found := newSearch(root, libraryPath).find(root, name)
+	if found == nil {
+		return ""
+	}
+	path, err := resolve(found.path)
+	if err != nil {
+		return ""
+	}
+	return path
+}
+
+func (id *Identity) load(libraryPath string) (l *loading, missing []string, err error) {
+	l = &loading{names: map[string]bool{}, files: map[string]string{}}
 	root := &object{path: id.Path}
+	l.root = root
 	for scripts := 0; scripts <= maxScripts; scripts++ {
 		root.content, err = load(root.path)
 		if scripts > 0 && errors.Is(err, fs.ErrNotExist) {
-			return l.libraries(), []string{root.path}, nil
+			return l, []string{root.path}, nil
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("libraries of %s: %w", id.Path, err)
@@ -50,7 +125,7 @@ func (id *Identity) Libraries(libraryPath string) (libs []Library, missing []str
 		root.path = root.interpreter
 	}
 	missing = l.needed(root, libraryPath)
-	return l.libraries(), missing, nil
+	return l, missing, nil
 }
 
 // object is a file that is loaded.
@@ -64,6 +139,9 @@ type object struct {
 type loading struct {
 	names map[string]bool   // that ask for no further file
 	files map[string]string // resolved path to build ID
+	order []string          // in which they were loaded
+	root  *object
+	ld    string // resolved path of the loader
 }
 
 func (l *loading) libraries() []Library {
@@ -81,6 +159,9 @@ func (l *loading) add(o *object) string {
 	if err != nil {
 		path = o.path // it was there a moment ago
 	}
+	if _, again := l.files[path]; !again {
+		l.order = append(l.order, path)
+	}
 	l.files[path] = o.buildID
 	l.names[o.soname] = true
 	return path
@@ -92,14 +173,11 @@ func (l *loading) needed(root *object, libraryPath string) (missing []string) {
 		return nil // nobody loads what it says it needs
 	}
 	if ld := try(root, root.interpreter); ld != nil {
-		l.add(ld)
+		l.ld = l.add(ld)
 	} else {
 		missing = append(missing, root.interpreter)
 	}
-	s := search{
-		env:    root.split(strings.ReplaceAll(libraryPath, ";", ":")),
-		system: append(confDirs("/etc/ld.so.conf", map[string]bool{}), defaultDirs(root.abi)...),
-	}
+	s := newSearch(root, libraryPath)
 	musl := strings.HasPrefix(filepath.Base(root.interpreter), "ld-musl-")
 	for queue := []*object{root}; len(queue) > 0; queue = queue[1:] {
 		for _, name := range queue[0].needed {
@@ -135,6 +213,13 @@ func try(by *object, path string) *object {
 type search struct {
 	env    []string // from LD_LIBRARY_PATH
 	system []string
+}
+
+func newSearch(root *object, libraryPath string) search {
+	return search{
+		env:    root.split(strings.ReplaceAll(libraryPath, ";", ":")),
+		system: append(confDirs("/etc/ld.so.conf", map[string]bool{}), defaultDirs(root.abi)...),
+	}
 }
 
 // find returns the first object that o's need of name leads to, nil if none.
