@@ -58,6 +58,12 @@ func Help(text []byte) mutate.Table {
 		p.options = p.options[:maxOptions]
 	}
 	p.operands = append(p.operands, p.directives.give(p.options)...)
+	p.lists.give(p.options)
+	for _, o := range p.taking {
+		for _, v := range p.lists.of("", o[1]) {
+			p.operands = append(p.operands, o[0]+"="+v)
+		}
+	}
 	return mutate.Table{Options: p.options, Commands: p.commands, Texts: p.operands}.Merge(mutate.Table{})
 }
 
@@ -67,6 +73,8 @@ type helpParser struct {
 	operands []string // of the form name=value, and formats
 
 	directives directives
+	lists      valueLists
+	taking     [][2]string // operands of the form name=value, and what they call the value
 
 	open      []mutate.Option // the spellings of the entry that the current paragraph describes
 	paragraph string          // its description so far
@@ -77,6 +85,10 @@ func (p *helpParser) line(line string) {
 	text := strings.TrimSpace(line)
 	indented := strings.HasPrefix(line, " ")
 	if p.directives.line(text, indented) {
+		p.endOption()
+		return
+	}
+	if p.lists.line(line) {
 		p.endOption()
 		return
 	}
@@ -101,6 +113,7 @@ func (p *helpParser) line(line string) {
 	if m := operand.FindStringSubmatch(text); m != nil && indented && len(p.operands) < maxOptions {
 		p.endOption()
 		p.operands = append(p.operands, operands(m[1], m[2])...)
+		p.taking = append(p.taking, [2]string{m[1], m[2]})
 		return
 	}
 	if p.open != nil && indented {
