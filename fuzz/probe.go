@@ -223,7 +223,10 @@ func (p *prober) option(i int) {
 		p.try(rankValues, p.ways[last], opt.Name)
 	}
 	p.large(opt, first)
-	p.flows(i, first)
+	const most = 4
+	for _, v := range values[:min(len(values), most)] {
+		p.flows(i, opt.Words(v))
+	}
 	for _, v := range values {
 		for _, s := range p.ways[:last] {
 			p.try(rankWays, s, opt.Words(v)...)
