@@ -105,8 +105,8 @@ func walk(fd int, prefix string, depth int, visit func(dir int, base, name strin
 	slices.Sort(names)
 	for _, base := range names {
 		var st unix.Stat_t
-		if err := unix.Fstatat(fd, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return err
+		if unix.Fstatat(fd, base, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+			continue // an ordinary user may not look at all that he has made
 		}
 		name := filepath.Join(prefix, base)
 		if err := visit(fd, base, name, &st); err != nil {
@@ -117,7 +117,7 @@ func walk(fd int, prefix string, depth int, visit func(dir int, base, name strin
 		}
 		sub, err := unix.Openat(fd, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		if err != nil {
-			continue // an ordinary user may not read all that he has made
+			continue
 		}
 		if err := walk(sub, name, depth+1, visit); err != nil {
 			return err
@@ -129,16 +129,21 @@ func walk(fd int, prefix string, depth int, visit func(dir int, base, name strin
 // errFull ends a walk that has reached its bound.
 var errFull = errors.New("enough")
 
-// visitAll walks the working directory of a place.
+// visitAll walks the working directory of a place, which may be gone, and as much of it as is
+// worth a look.
 func visitAll(p place, visit func(dir int, base, name string, st *unix.Stat_t) error) error {
 	fd, err := p.Open()
-	if err == unix.ENOENT || err == unix.ENOTDIR || err == unix.ELOOP {
-		return nil // the target has removed it
-	}
 	if err != nil {
-		return fmt.Errorf("open the working directory: %w", err)
+		return nil // the target has removed it, or forbidden it
 	}
-	if err := walk(fd, "", 0, visit); err != errFull {
+	seen := 0
+	err = walk(fd, "", 0, func(dir int, base, name string, st *unix.Stat_t) error {
+		if seen++; seen > 4*maxNodes {
+			return errFull
+		}
+		return visit(dir, base, name, st)
+	})
+	if err != errFull {
 		return err
 	}
 	return nil
@@ -254,9 +259,7 @@ func shape(p place) (uint64, error) {
 	all := map[string]*directory{".": {}}
 	err := visitAll(p, func(_ int, base, name string, st *unix.Stat_t) error {
 		d := all[filepath.Dir(name)]
-		if d.files++; d.files > maxNodes {
-			return errFull
-		}
+		d.files++
 		if ext := filepath.Ext(base); len(ext) > 1 && len(ext) <= 5 && strings.Trim(ext, "abcdefghijklmnopqrstuvwxyz.") == "" && !slices.Contains(d.suffixes, ext) {
 			d.suffixes = append(d.suffixes, ext)
 		}
