@@ -197,10 +197,13 @@ func (l *leaving) again() Scenario {
 	return s
 }
 
-// The bounds of a sweep: of each kind of run so many, and so many sweeps.
+// The bounds of a sweep: so many runs with sub-commands, which depend most on what there is, with examples
+// and with options, and so many sweeps.
 const (
-	maxSweep  = 24
-	maxSweeps = 24
+	sweepCommands = 24
+	sweepExamples = 12
+	sweepOptions  = 12
+	maxSweeps     = 12
 )
 
 // sweep lists what is tried in a new state before chance decides: sub-commands, examples and
@@ -222,11 +225,14 @@ func (c *corpus) sweep(l *leaving) (out []Scenario) {
 		}
 	}
 	out = append(out, l.again())
-	for _, of := range [][]Scenario{commands, examples, options} {
-		n := min(len(of), maxSweep)
+	take := func(of []Scenario, most int) {
+		n := min(len(of), most)
 		for i := range n {
 			out = append(out, l.then(of[(i*len(of)/n+turn)%len(of)]))
 		}
 	}
+	take(commands, sweepCommands)
+	take(examples, sweepExamples)
+	take(options, sweepOptions)
 	return out
 }

@@ -1,9 +1,13 @@
 package fuzz
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
 )
 
 func TestARunBecomesAStep(t *testing.T) {
@@ -87,5 +91,50 @@ func TestAStepThatCannotBeIsRefused(t *testing.T) {
 	}
 	if _, err := decodeScenario([]byte(`{"version": 1, "argv": ["x"], "stdin": "null", "before": [{"argv": ["x"], "stdin": "a"}]}`)); err == nil {
 		t.Error("a stored step with a standard input that is nowhere is accepted")
+	}
+}
+
+// In a new state each sub-command is tried, and what made it once more; what is tried is bounded, and
+// so is how often.
+func TestWhatThePlanTriesFirstIsTriedInANewState(t *testing.T) {
+	o := options(t, synthetic{})
+	for i := range 200 {
+		o.Table.Options = append(o.Table.Options, mutate.Option{Name: fmt.Sprintf("--option-%d", i), Arity: mutate.NoValue})
+	}
+	if err := o.fill(); err != nil {
+		t.Fatal(err)
+	}
+	c := newCoordinator(&o)
+	if err := c.begin(nil); err != nil {
+		t.Fatal(err)
+	}
+	tried := map[string]int{}
+	for key := range uint64(2 * maxSweeps) {
+		s := Scenario{Argv: target("serve", "@@"), Stdin: StdinNull, Input: []byte("x")}
+		l := c.corpus.remember(&s, &Result{Signals: []Signal{{SignalTree, key}}})
+		all := c.corpus.sweep(l)
+		if len(all) > 1+sweepCommands+sweepExamples+sweepOptions {
+			t.Fatalf("%d runs are made in one state", len(all))
+		}
+		for _, s := range all {
+			if err := s.Check(); err != nil || len(s.Before) == 0 {
+				t.Errorf("%+v: %v", s, err)
+			}
+			tried[strings.Join(s.Argv[1:], " ")]++
+		}
+	}
+	for _, words := range []string{"serve", "stop", "serve input"} {
+		if tried[words] != maxSweeps {
+			t.Errorf("%s is tried in %d of %d states", words, tried[words], maxSweeps)
+		}
+	}
+	options := 0
+	for words := range tried {
+		if strings.HasPrefix(words, "--option-") {
+			options++
+		}
+	}
+	if options <= sweepOptions {
+		t.Errorf("the same %d options are tried in all states", options)
 	}
 }
