@@ -15,7 +15,6 @@
 #define MAX_SITES 16  /* trace.MaxSites */
 #define MAX_VALUES 32 /* trace.MaxValues */
 #define RESULTS 3     /* words of an array of bits: 0 is success, the others errnos */
-#define NAME 64
 
 /* What is kept of each call, which is abi * NRS + nr. Shared with user space. */
 struct detail {
@@ -42,14 +41,6 @@ struct site_key {
 	__u32 slot;
 	__u16 call;
 	__u16 index;
-};
-
-struct site {
-	struct bpf_stack_build_id frame;
-	__u64 ip;
-	__u64 offset; /* in the mapping */
-	__u64 page;   /* of the file, at which the mapping starts */
-	__u8 name[NAME];
 };
 
 struct {
@@ -83,35 +74,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct choices);
 } choice_args SEC(".maps");
-
-/* What is mapped, if it is a file, and the last part of the file's name. */
-static long describe_vma(struct task_struct *task, struct vm_area_struct *vma, struct site *site)
-{
-	struct file *file = vma->vm_file;
-
-	site->offset = site->ip - vma->vm_start;
-	if (file) {
-		site->page = vma->vm_pgoff;
-		bpf_probe_read_kernel_str(site->name, sizeof(site->name), file->f_path.dentry->d_name.name);
-	} else if (vma->vm_start == (unsigned long)task->mm->context.vdso) {
-		__builtin_memcpy(site->name, "[vdso]", sizeof("[vdso]"));
-	}
-	return 0;
-}
-
-/*
- * Says what is mapped where the call was made: 0 when another thread is changing
- * the memory's map at this moment. The kernel finds no build-id then either.
- */
-static __always_inline int find_site(struct bpf_raw_tracepoint_args *ctx, struct site *site)
-{
-	long err = bpf_find_vma(bpf_get_current_task_btf(), site->ip, describe_vma, site, 0);
-
-	if (err && err != -ENOENT) /* the vsyscall page belongs to no memory */
-		return 0;
-	bpf_get_stack(ctx, &site->frame, sizeof(site->frame), BPF_F_USER_STACK | BPF_F_USER_BUILD_ID);
-	return 1;
-}
 
 /*
  * A site is known again by the lower 12 bits of its address, which address space

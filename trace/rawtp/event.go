@@ -13,6 +13,7 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/trace"
 )
 
 // Kind says what an Event tells of. The zero value is invalid.
@@ -23,6 +24,7 @@ const (
 	KindInvalid Kind = iota
 	FirstSeen        // a syscall that no recorded process had made before
 	Denied           // a syscall that a seccomp filter refused
+	Watched          // a syscall of Options.Watch
 )
 
 // Event is one call in detail.
@@ -55,6 +57,15 @@ type Event struct {
 	// Count is how many equal calls stand behind the event: 1 when it is
 	// delivered, all so far when it comes from Denials.
 	Count uint64
+
+	// Cut says that the calls are not known one by one: there was no room for their
+	// Args and Texts. Such an event comes from Denials alone.
+	Cut bool
+
+	// Site is where the call was made, with Options.Places: the zero Site for the
+	// execve that starts a recorded program, for a thread that a filter has killed
+	// alone, and where the kernel could not tell at that moment.
+	Site trace.Site
 }
 
 // Text is the string behind an argument.
@@ -71,7 +82,7 @@ type Text struct {
 // time.
 //
 // FirstSeen comes once a syscall, or twice when two CPUs see it in the same moment;
-// Denied once for each distinct process, syscall and arguments.
+// Denied and Watched once for each distinct process, syscall and arguments.
 func (r *Recorder) Events(ctx context.Context, deliver func(Event)) error {
 	if r.reader == nil {
 		return errors.New("read events: the recorder was opened without any")
@@ -101,8 +112,8 @@ func (r *Recorder) Events(ctx context.Context, deliver func(Event)) error {
 	}
 }
 
-// Denials is every refused call so far with its count, sorted by process, syscall
-// and arguments. Other than through Events, none is missing here but those that
+// Denials is every refused or watched call so far with its count, sorted by process,
+// syscall and arguments. Other than through Events, none is missing here but those that
 // Dropped counts. It needs Options.Denials.
 func (r *Recorder) Denials() ([]Event, error) {
 	r.mu.RLock()
@@ -122,23 +133,30 @@ func (r *Recorder) denialTable() ([]Event, error) {
 		key   recorderDenial
 		value recorderEvent
 	)
-	entries := r.coll.Maps["denials"].Iterate()
-	for entries.Next(&key, &value) {
-		all = append(all, value.event())
-	}
-	if err := entries.Err(); err != nil {
-		return nil, fmt.Errorf("read denials: %w", err)
+	for _, table := range []string{"denials", "more_denials"} {
+		entries := r.coll.Maps[table].Iterate()
+		for entries.Next(&key, &value) {
+			e := value.event()
+			e.Cut = table == "more_denials"
+			all = append(all, e)
+		}
+		if err := entries.Err(); err != nil {
+			return nil, fmt.Errorf("read denials: %w", err)
+		}
 	}
 	slices.SortFunc(all, func(a, b Event) int {
-		return cmp.Or(cmp.Compare(a.PID, b.PID), a.ID.Compare(b.ID), slices.Compare(a.Args[:], b.Args[:]))
+		return cmp.Or(cmp.Compare(a.PID, b.PID), a.ID.Compare(b.ID), cmp.Compare(a.Kind, b.Kind), slices.Compare(a.Args[:], b.Args[:]))
 	})
 	return all, nil
 }
 
 func (e *recorderEvent) event() Event {
 	kind := FirstSeen
-	if e.Kind == recorderKindDENIED {
+	switch e.Kind {
+	case recorderKindDENIED:
 		kind = Denied
+	case kindWatched:
+		kind = Watched
 	}
 	comm, _, _ := bytes.Cut(e.Comm[:], []byte{0})
 	var texts []Text
@@ -160,6 +178,7 @@ func (e *recorderEvent) event() Event {
 		Return: e.Ret,
 		SIGSYS: e.Sigsys != 0,
 		Count:  e.Count,
+		Site:   e.Site.site(),
 	}
 }
 
@@ -169,20 +188,38 @@ func (t *recorderText) text() Text {
 	return Text{Arg: int(t.Arg) - 1, Bytes: string(t.Bytes[:min(n, most)]), Cut: n > most}
 }
 
-// stringArgs lists for each number of each ABI the first arguments that are
-// addresses of strings.
-func stringArgs() *recorderStrings {
-	var table recorderStrings
-	for i := range table.Args {
+// kindWatched is that of an event only.
+const kindWatched = recorderKindKINDS
+
+// shapes lists for each number of each ABI the first arguments that are addresses of
+// strings, and how many it has. watch says of which calls each is told.
+func shapes(watch func(sysno.ID) bool) *recorderShapes {
+	var table recorderShapes
+	const others = uint32(1<<32 - 2) // stands for the numbers that no table has
+	flag := func(id sysno.ID) uint8 {
+		if watch != nil && watch(id) {
+			return 1
+		}
+		return 0
+	}
+	for i := range table.Of {
 		id := sysno.ID{Arch: archOf(recorderAbi(i / cells)), NR: uint32(i % cells)}
-		row, found := &table.Args[i], 0
-		for n, arg := range id.Args() {
+		row, found := &table.Of[i], 0
+		args := id.Args()
+		row.Args, row.Watched = uint8(len(args)), flag(id)
+		if !id.Described() {
+			row.Args = uint8(len(Event{}.Args))
+		}
+		for n, arg := range args {
 			isString := arg.Kind == sysno.KindPath || arg.Kind == sysno.KindString
-			if isString && found < len(row) {
-				row[found] = uint8(n + 1)
+			if isString && found < len(row.Texts) {
+				row.Texts[found] = uint8(n + 1)
 				found++
 			}
 		}
+	}
+	for abi := range recorderAbiABIS {
+		table.WatchOthers[abi] = flag(sysno.ID{Arch: archOf(abi), NR: others})
 	}
 	return &table
 }

@@ -404,8 +404,25 @@ func TestAFullBufferDropsEventsButNoSyscall(t *testing.T) {
 	if got := names(s.Denied()); !slices.Equal(got, []string{"getpgid"}) {
 		t.Errorf("denied %v, want getpgid", got)
 	}
-	if got := r.Dropped(); got.Events == 0 || got.Denials != 40-8 {
-		t.Errorf("dropped %+v, want some events and 32 denials", got)
+	if got := r.Dropped(); got.Events == 0 || got.Denials != 0 {
+		t.Errorf("dropped %+v, want some events and no denials", got)
+	}
+	table, err := r.Denials()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var counted, cut uint64
+	for _, e := range table {
+		counted += e.Count
+		if e.Cut {
+			cut += e.Count
+			if e.Args != [6]uint64{} || e.Texts != nil {
+				t.Errorf("%+v stands for several calls, and has the arguments of one", e)
+			}
+		}
+	}
+	if counted != 40 || cut != 40-8 {
+		t.Errorf("counted %d calls, %d of them without arguments, want 40 and 32", counted, cut)
 	}
 	if lost := r.Lost(); !lost.Complete() {
 		t.Errorf("lost %+v, want nothing", lost)
@@ -429,5 +446,84 @@ func TestEventsEndsWithTheRecorder(t *testing.T) {
 	r = mustOpen(t, Options{})
 	if err := r.Events(context.Background(), func(Event) {}); err == nil {
 		t.Error("a recorder without events: no error")
+	}
+}
+
+// Of a call that is watched, each is told of and counted, whatever its number; the others
+// are not.
+func TestEachWatchedCallIsCountedAndOthersAreNot(t *testing.T) {
+	getpgid, odd := sysno.ID{Arch: sysno.AMD64, NR: getpgid64}, sysno.ID{Arch: sysno.AMD64, NR: 1000}
+	program := victim(t)
+	for _, c := range []struct {
+		name, mode string
+		watch      func(sysno.ID) bool
+		want       map[sysno.ID]uint64 // calls
+	}{
+		{"one call", "refused", func(id sysno.ID) bool { return id == getpgid }, map[sysno.ID]uint64{getpgid: 4}},
+		{"numbers without a name", "numbers", func(id sysno.ID) bool { return id.Arch == sysno.AMD64 && id.NR >= 1000 }, map[sysno.ID]uint64{odd: 2, {Arch: sysno.AMD64, NR: 0xffffffff}: 1}},
+		{"another ABI", "refused", func(id sysno.ID) bool { return id.Arch == sysno.I386 }, map[sysno.ID]uint64{}},
+		{"the execve that begins", "refused", func(id sysno.ID) bool { return id.String() == "execve" }, map[sysno.ID]uint64{{Arch: sysno.AMD64, NR: 59}: 1}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := mustOpen(t, Options{Denials: true, Watch: c.watch})
+			launcher(t, r, 0)
+			events := collect(t, r, func() { run(t, program, c.mode) })
+			table, err := r.Denials()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[sysno.ID]uint64{}
+			for _, e := range table {
+				if e.Kind != Watched {
+					t.Errorf("%+v is no watched call", e)
+				}
+				got[e.ID] += e.Count
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("want (-), got (+):\n%s", diff)
+			}
+			if len(events) != len(table) {
+				t.Errorf("%d events of %d different calls", len(events), len(table))
+			}
+		})
+	}
+}
+
+// What the registers hold beyond the arguments of a call makes no other call of it.
+func TestEqualCallsAreTheSameWhateverElseIsInRegisters(t *testing.T) {
+	r := mustOpen(t, Options{Denials: true})
+	program := victim(t)
+	launcher(t, r, 0)
+	runFiltered(t, refuse(1), []uint32{getpgid64}, false, program, "refused-with-rest")
+	table, err := r.Denials()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(table) != 1 || table[0].Count != 5 {
+		t.Errorf("got %+v, want one call, five times", table)
+	}
+}
+
+func TestARefusalHoldsThePlaceOfTheCallHoweverItEnds(t *testing.T) {
+	program := victim(t)
+	h, err := readHost()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.before(5, 17) {
+		t.Skip("Linux 5.17 tells where calls are made")
+	}
+	for _, action := range []uint32{refuse(1), unix.SECCOMP_RET_KILL_PROCESS} {
+		r := mustOpen(t, Options{Denials: true, Places: true})
+		launcher(t, r, 0)
+		events := collect(t, r, func() { runFiltered(t, action, []uint32{getpgid64}, false, program, "refused") })
+		if len(events) == 0 {
+			t.Fatal("no events")
+		}
+		for _, e := range events {
+			if e.Site.Module != "victim" || e.Site.Offset == 0 {
+				t.Errorf("action %#x: place %+v, want one in the victim", action, e.Site)
+			}
+		}
 	}
 }

@@ -57,6 +57,15 @@ type Options struct {
 	// every task of the machine a second tracepoint on each syscall.
 	Denials bool
 
+	// Watch says of which syscalls each call is told as a Watched event and counted in
+	// Denials, which it needs: those that a policy logs. Of the numbers that no table
+	// has, it is asked about one for all.
+	Watch func(sysno.ID) bool
+
+	// Places adds to the events of refused and watched calls where these were made. It
+	// needs what Sites needs.
+	Places bool
+
 	// Events also delivers the first sighting of each syscall as an Event.
 	Events bool
 
@@ -139,7 +148,7 @@ type record struct {
 // because of them.
 type Dropped struct {
 	Events  uint64 // events that the ring buffer had no room for
-	Denials uint64 // refused calls that the table of Denials had no room for
+	Denials uint64 // refused or watched calls that the tables of Denials had no room for
 }
 
 // Open loads the programs and attaches them. The error is a *PreflightError where
@@ -161,7 +170,7 @@ func open(o Options, b bounds) (_ *Recorder, err error) {
 	var noDetails error
 	if o.detailed() || o.Crashes {
 		if noDetails = canFindFiles(); noDetails != nil {
-			o.Returns, o.Args, o.Sites, o.Crashes = false, false, false, false
+			o.Returns, o.Args, o.Sites, o.Places, o.Crashes = false, false, false, false, false
 		}
 	}
 	var cookie [8]byte
@@ -197,6 +206,8 @@ func open(o Options, b bounds) (_ *Recorder, err error) {
 		{o.Returns, &r.session.Returns},
 		{o.Args, &r.session.Args},
 		{o.Sites, &r.session.Sites},
+		{o.Places, &r.session.Places},
+		{o.Watch != nil, &r.session.Watches},
 	} {
 		if flag.set {
 			*flag.word = 1
@@ -230,8 +241,10 @@ func (r *Recorder) load(o Options, b bounds) error {
 	spec.Maps["events"].MaxEntries = b.events
 	spec.Maps["values"].MaxEntries = 1
 	spec.Maps["sites"].MaxEntries = 1
+	spec.Maps["more_denials"].MaxEntries = 1
 	if o.Denials {
 		spec.Maps["denials"].MaxEntries = b.denials
+		spec.Maps["more_denials"].MaxEntries = b.denials
 	}
 	if o.Args {
 		spec.Maps["values"].MaxEntries = b.values
@@ -239,13 +252,12 @@ func (r *Recorder) load(o Options, b bounds) error {
 	if o.Sites {
 		spec.Maps["sites"].MaxEntries = b.sites
 	}
-	spec.Maps["string_args"].Contents = []ebpf.MapKV{{Key: uint32(0), Value: stringArgs()}}
+	spec.Maps["call_shapes"].Contents = []ebpf.MapKV{{Key: uint32(0), Value: shapes(o.Watch)}}
 	spec.Maps["choice_args"].Contents = []ebpf.MapKV{{Key: uint32(0), Value: choiceArgs()}}
 	if !o.refusals() {
 		delete(spec.Programs, "sys_exit")
 		delete(spec.Programs, "sys_exit_details")
 		delete(spec.Programs, "sched_process_exit")
-		delete(spec.Maps, "denials")
 	}
 	for _, point := range []string{"sys_enter", "sys_exit", "emulate_vsyscall"} {
 		if o.detailed() {
@@ -304,7 +316,7 @@ func objectName(name string) string {
 }
 
 // detailed reports whether the programs keep more of a call than its number.
-func (o Options) detailed() bool { return o.Returns || o.Args || o.Sites }
+func (o Options) detailed() bool { return o.Returns || o.Args || o.Sites || o.Places }
 
 // refusals reports whether the programs see the ends of calls.
 func (o Options) refusals() bool { return o.Denials || o.Returns }

@@ -29,6 +29,7 @@ enum abi { NATIVE, I386, X32, ABIS, FOREIGN = ABIS };
  * is what was denied.
  */
 enum kind { SEEN, STARTUP, MAIN, DENIED, DENIED_STARTUP, DENIED_MAIN, KINDS };
+#define WATCHED KINDS /* the kind of an event of a call that is in no set for that */
 enum state { NONE, LAUNCHER, PENDING, ARMED, SERVER, COPY };
 /* What a thread can ask for, the third argument of a request. */
 enum request { LEAVE, LAUNCH, JOIN };
@@ -41,6 +42,7 @@ enum phase { OUTSIDE, INSIDE, KILLED, JOINED };
 #define NRS 576    /* x32 has numbers from 512 on */
 #define TEXTS 2    /* strings kept of a call */
 #define TEXT 256   /* bytes kept of a string */
+#define NAME 64    /* bytes kept of the name of a file */
 #define SESSION 0xffffffff /* in place of a slot's number */
 #define DOUBTED 0x80000000 /* added to one: seen in a run that leaves nothing, see struct slot */
 
@@ -90,6 +92,8 @@ struct session {
 	__u64 details_lost;
 	__u64 entry; /* the inode of the file whose startup is told apart */
 	__u64 joins; /* whether marks may be JOINED */
+	__u64 watches; /* whether there are calls that are told of each time, see struct shapes */
+	__u64 places;  /* whether it is kept where refused and watched calls are made */
 	__u8 operations[256]; /* of io_uring, by code */
 	struct set set;
 };
@@ -103,12 +107,21 @@ struct odd {
 };
 
 /*
- * Which arguments of a syscall are addresses of strings, counted from 1, 0 for
- * none. A global variable would be a map that the loading library keeps mapped
+ * What user space knows of a syscall: which arguments are addresses of strings,
+ * counted from 1, 0 for none, how many arguments there are, and whether each call is
+ * to be told of; others are the calls through ABIs and of numbers that are not in the
+ * table. A global variable would be a map that the loading library keeps mapped
  * until some garbage collection.
  */
-struct strings {
-	__u8 args[ABIS * NRS][TEXTS];
+struct shape {
+	__u8 texts[TEXTS];
+	__u8 args;
+	__u8 watched;
+};
+
+struct shapes {
+	struct shape of[ABIS * NRS];
+	__u8 watch_others[ABIS + 1];
 };
 
 /*
@@ -119,6 +132,14 @@ struct text {
 	__u16 arg;  /* counted from 1, 0 when there is none or it could not be read */
 	__u16 size; /* with the NUL */
 	__u8 bytes[TEXT + 2];
+};
+
+struct site {
+	struct bpf_stack_build_id frame;
+	__u64 ip;
+	__u64 offset; /* in the mapping */
+	__u64 page;   /* of the file, at which the mapping starts */
+	__u8 name[NAME];
 };
 
 struct event {
@@ -134,15 +155,18 @@ struct event {
 	__u32 slot;
 	__u32 sigsys;
 	__u8 comm[16];
+	struct site site; /* of nothing where the session has no places */
 	struct text texts[TEXTS];
 };
 
+/* Of args, those that the syscall has. A pid is used again, not with the same birth. */
 struct denial {
 	__u64 args[6];
+	__u64 born;
 	__u32 pid;
 	enum abi abi;
 	__u32 nr;
-	__u32 pad;
+	enum kind kind;
 };
 
 struct {
@@ -176,13 +200,21 @@ struct {
 	__type(value, __u64);
 } odds SEC(".maps");
 
-/* One entry a process, syscall and arguments. Full: session.denials_dropped. */
+/* One entry a process, syscall and arguments. Full: the next table. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 8192);
 	__type(key, struct denial);
 	__type(value, struct event);
 } denials SEC(".maps");
+
+/* One entry a process and syscall, without arguments. Full: session.denials_dropped. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct denial);
+	__type(value, struct event);
+} more_denials SEC(".maps");
 
 /* Full: session.events_dropped. */
 struct {
@@ -207,8 +239,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct strings);
-} string_args SEC(".maps");
+	__type(value, struct shapes);
+} call_shapes SEC(".maps");
 
 /* Some helpers that are needed here are for GPL-compatible programs only. */
 char __license[] SEC("license") = "Dual MIT/GPL";
@@ -439,6 +471,15 @@ static __always_inline void describe(struct event *e, struct mark *mark, struct 
 	}
 }
 
+/* What is known of a call, nothing of one outside the table. */
+static __always_inline struct shape *shape_of(enum abi abi, __u32 nr)
+{
+	__u32 zero = 0;
+	struct shapes *known = bpf_map_lookup_elem(&call_shapes, &zero);
+
+	return known && abi < ABIS && nr < NRS ? &known->of[abi * NRS + nr] : 0;
+}
+
 /*
  * Reads what the arguments point to now, which can be something else than what the
  * kernel has read or will read. A page that is not resident counts as a fault: no
@@ -448,17 +489,16 @@ static __always_inline void describe(struct event *e, struct mark *mark, struct 
 static __always_inline void read_texts(struct event *e, enum abi abi, __u32 nr)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct strings *known;
+	struct shape *known = shape_of(abi, nr);
 	struct text *text;
-	__u32 arg, zero = 0;
+	__u32 arg;
 	long size;
 	int i;
 
-	known = bpf_map_lookup_elem(&string_args, &zero);
-	if (!known || abi >= ABIS || nr >= NRS || !task->mm)
+	if (!known || !task->mm)
 		return;
 	for (i = 0; i < TEXTS; i++) {
-		arg = known->args[abi * NRS + nr][i];
+		arg = known->texts[i];
 		if (arg < 1 || arg > 6)
 			return;
 		text = &e->texts[i];
@@ -507,15 +547,79 @@ static __always_inline void see(struct mark *mark, struct pt_regs *regs, enum ab
 	send(all, e);
 }
 
-static __always_inline void deny(struct task_struct *task, struct mark *mark, struct pt_regs *regs,
-				 __s64 ret, __u32 sigsys)
+#include "place.h"
+
+static __always_inline void count_more(struct session *all, struct event *e, struct denial *key)
+{
+	struct event *known;
+	int i;
+
+	__builtin_memset(key->args, 0, sizeof(key->args));
+	known = bpf_map_lookup_elem(&more_denials, key);
+	if (!known) {
+		__builtin_memset(e->args, 0, sizeof(e->args));
+		for (i = 0; i < TEXTS; i++)
+			e->texts[i].arg = 0;
+		if (!bpf_map_update_elem(&more_denials, key, e, BPF_NOEXIST))
+			return;
+		known = bpf_map_lookup_elem(&more_denials, key);
+	}
+	if (known)
+		add(&known->count);
+	else
+		add(&all->denials_dropped);
+}
+
+/*
+ * Counts an equal call of the process, or tells of the first. The verifier looks at
+ * this function once, because it is global.
+ */
+__noinline int tell(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct session *all = session();
+	struct event *e = draft(), *known;
+	struct denial key = {};
+	struct shape *shape;
+	__u32 i, used = 6;
+	long err;
+
+	if (!all || !e)
+		return 0;
+	shape = shape_of(e->abi, e->nr);
+	if (shape && shape->args <= 6)
+		used = shape->args;
+	key.pid = e->pid;
+	key.born = task->group_leader->start_boottime;
+	key.abi = e->abi;
+	key.nr = e->nr;
+	key.kind = e->kind;
+	for (i = 0; i < 6; i++)
+		key.args[i] = i < used ? e->args[i] : 0;
+	known = bpf_map_lookup_elem(&denials, &key);
+	if (!known) {
+		read_texts(e, e->abi, e->nr);
+		err = bpf_map_update_elem(&denials, &key, e, BPF_NOEXIST);
+		if (!err) {
+			send(all, e);
+			return 0;
+		}
+		known = bpf_map_lookup_elem(&denials, &key);
+	}
+	if (known)
+		add(&known->count);
+	else
+		count_more(all, e, &key);
+	return 0;
+}
+
+static __always_inline void deny(struct bpf_raw_tracepoint_args *ctx, struct task_struct *task, struct mark *mark,
+				 struct pt_regs *regs, __s64 ret, __u32 sigsys, int detailed)
 {
 	struct session *all = session();
 	__u32 nr = number(regs);
 	enum abi abi = abi_of(task, &nr);
-	struct denial key = {};
-	struct event *e, *known;
-	long err;
+	struct event *e;
 
 	if (!all)
 		return;
@@ -528,25 +632,39 @@ static __always_inline void deny(struct task_struct *task, struct mark *mark, st
 	describe(e, mark, regs, DENIED, abi, nr);
 	e->ret = ret;
 	e->sigsys = sigsys;
+	if (detailed && all->places)
+		place(ctx, e->ip);
+	tell();
+}
 
-	key.pid = e->pid;
-	key.abi = abi;
-	key.nr = nr;
-	__builtin_memcpy(key.args, e->args, sizeof(key.args));
-	known = bpf_map_lookup_elem(&denials, &key);
-	if (!known) {
-		read_texts(e, abi, nr);
-		err = bpf_map_update_elem(&denials, &key, e, BPF_NOEXIST);
-		if (!err) {
-			send(all, e);
+/* Tells of a call that its filter has let pass, if that is wanted of it. */
+static __always_inline void watch(struct bpf_raw_tracepoint_args *ctx, struct mark *mark, struct pt_regs *regs,
+				  enum abi abi, __u32 nr, int detailed)
+{
+	struct session *all = session();
+	struct shape *shape;
+	struct shapes *known;
+	struct event *e;
+	__u32 zero = 0;
+
+	if (!all || !all->watches)
+		return;
+	shape = shape_of(abi, nr);
+	if (shape) {
+		if (!shape->watched)
 			return;
-		}
-		known = bpf_map_lookup_elem(&denials, &key);
+	} else {
+		known = bpf_map_lookup_elem(&call_shapes, &zero);
+		if (!known || abi > FOREIGN || !known->watch_others[abi])
+			return;
 	}
-	if (known)
-		add(&known->count);
-	else
-		add(&all->denials_dropped);
+	e = draft();
+	if (!e)
+		return;
+	describe(e, mark, regs, WATCHED, abi, nr);
+	if (detailed && all->places && regs)
+		place(ctx, e->ip);
+	tell();
 }
 
 /* The mark of a process that is recorded from the end of the call on that it is in. */
@@ -641,6 +759,7 @@ static __always_inline int enter(struct bpf_raw_tracepoint_args *ctx, int detail
 	mark->nr = nr;
 	mark->filtered = task->seccomp.mode != 0;
 	see(mark, regs, abi, nr);
+	watch(ctx, mark, regs, abi, nr, detailed);
 	if (detailed)
 		keep_details(ctx, mark, regs, pointer(regs), abi, nr);
 	return 0;
@@ -686,6 +805,7 @@ static __always_inline int enter_vsyscall(struct bpf_raw_tracepoint_args *ctx, i
 		return 0;
 	}
 	see(mark, 0, NATIVE, nr);
+	watch(ctx, mark, 0, NATIVE, nr, 0);
 	if (detailed)
 		keep_details(ctx, mark, 0, VSYSCALL_ADDR + which * 1024, NATIVE, nr);
 	return 0;
@@ -768,6 +888,7 @@ static __always_inline void arm(struct mark *mark)
 	mark->nr = NR_EXECVE;
 	mark->filtered = 1;
 	see(mark, 0, NATIVE, NR_EXECVE);
+	watch(0, mark, 0, NATIVE, NR_EXECVE, 0);
 }
 
 SEC("raw_tracepoint/sched_process_exec")
@@ -860,7 +981,7 @@ static __always_inline int leave(struct bpf_raw_tracepoint_args *ctx, int detail
 		ret = 0;
 	if (task->seccomp.mode == SECCOMP_MODE_DEAD)
 		mark->phase = KILLED;
-	deny(task, mark, regs, ret, sigsys);
+	deny(ctx, task, mark, regs, ret, sigsys, detailed);
 	if (detailed) {
 		nr = number(regs);
 		abi = abi_of(task, &nr);
@@ -902,6 +1023,6 @@ int sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	if (!dead && task->signal->flags & SIGNAL_GROUP_EXIT)
 		return 0;
-	deny(task, mark, (struct pt_regs *)bpf_task_pt_regs(task), 0, sig == SIGSYS);
+	deny(ctx, task, mark, (struct pt_regs *)bpf_task_pt_regs(task), 0, sig == SIGSYS, 0);
 	return 0;
 }

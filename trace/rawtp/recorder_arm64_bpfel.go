@@ -40,10 +40,11 @@ type recorderCrash struct {
 type recorderDenial struct {
 	_    structs.HostLayout
 	Args [6]uint64
+	Born uint64
 	Pid  uint32
 	Abi  recorderAbi
 	Nr   uint32
-	Pad  uint32
+	Kind recorderKind
 }
 
 type recorderDetail struct {
@@ -69,7 +70,10 @@ type recorderEvent struct {
 	Slot   uint32
 	Sigsys uint32
 	Comm   [16]uint8
+	_      [4]byte
+	Site   recorderSite
 	Texts  [2]recorderText
+	_      [4]byte
 }
 
 type recorderKin struct {
@@ -151,6 +155,8 @@ type recorderSession struct {
 	DetailsLost    uint64
 	Entry          uint64
 	Joins          uint64
+	Watches        uint64
+	Places         uint64
 	Operations     [256]uint8
 	Set            recorderSet
 }
@@ -158,6 +164,19 @@ type recorderSession struct {
 type recorderSet struct {
 	_    structs.HostLayout
 	Cell [6][1728]uint8
+}
+
+type recorderShape struct {
+	_       structs.HostLayout
+	Texts   [2]uint8
+	Args    uint8
+	Watched uint8
+}
+
+type recorderShapes struct {
+	_           structs.HostLayout
+	Of          [1728]recorderShape
+	WatchOthers [4]uint8
 }
 
 type recorderSite struct {
@@ -198,11 +217,6 @@ type recorderStack struct {
 	Words [64]uint64
 }
 
-type recorderStrings struct {
-	_    structs.HostLayout
-	Args [1728][2]uint8
-}
-
 type recorderText struct {
 	_     structs.HostLayout
 	Arg   uint16
@@ -222,6 +236,7 @@ type recorderValue struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	recorderMapCallShapes              = "call_shapes"
 	recorderMapChoiceArgs              = "choice_args"
 	recorderMapCrashes                 = "crashes"
 	recorderMapDenials                 = "denials"
@@ -231,13 +246,13 @@ const (
 	recorderMapHomes                   = "homes"
 	recorderMapKinship                 = "kinship"
 	recorderMapMarks                   = "marks"
+	recorderMapMoreDenials             = "more_denials"
 	recorderMapOdds                    = "odds"
 	recorderMapPasses                  = "passes"
 	recorderMapSessions                = "sessions"
 	recorderMapSites                   = "sites"
 	recorderMapSlots                   = "slots"
 	recorderMapStacks                  = "stacks"
-	recorderMapStringArgs              = "string_args"
 	recorderMapValues                  = "values"
 	recorderMapWanted                  = "wanted"
 	recorderProgAdopt                  = "adopt"
@@ -334,24 +349,25 @@ type recorderProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type recorderMapSpecs struct {
-	ChoiceArgs *ebpf.MapSpec `ebpf:"choice_args"`
-	Crashes    *ebpf.MapSpec `ebpf:"crashes"`
-	Denials    *ebpf.MapSpec `ebpf:"denials"`
-	Details    *ebpf.MapSpec `ebpf:"details"`
-	Drafts     *ebpf.MapSpec `ebpf:"drafts"`
-	Events     *ebpf.MapSpec `ebpf:"events"`
-	Homes      *ebpf.MapSpec `ebpf:"homes"`
-	Kinship    *ebpf.MapSpec `ebpf:"kinship"`
-	Marks      *ebpf.MapSpec `ebpf:"marks"`
-	Odds       *ebpf.MapSpec `ebpf:"odds"`
-	Passes     *ebpf.MapSpec `ebpf:"passes"`
-	Sessions   *ebpf.MapSpec `ebpf:"sessions"`
-	Sites      *ebpf.MapSpec `ebpf:"sites"`
-	Slots      *ebpf.MapSpec `ebpf:"slots"`
-	Stacks     *ebpf.MapSpec `ebpf:"stacks"`
-	StringArgs *ebpf.MapSpec `ebpf:"string_args"`
-	Values     *ebpf.MapSpec `ebpf:"values"`
-	Wanted     *ebpf.MapSpec `ebpf:"wanted"`
+	CallShapes  *ebpf.MapSpec `ebpf:"call_shapes"`
+	ChoiceArgs  *ebpf.MapSpec `ebpf:"choice_args"`
+	Crashes     *ebpf.MapSpec `ebpf:"crashes"`
+	Denials     *ebpf.MapSpec `ebpf:"denials"`
+	Details     *ebpf.MapSpec `ebpf:"details"`
+	Drafts      *ebpf.MapSpec `ebpf:"drafts"`
+	Events      *ebpf.MapSpec `ebpf:"events"`
+	Homes       *ebpf.MapSpec `ebpf:"homes"`
+	Kinship     *ebpf.MapSpec `ebpf:"kinship"`
+	Marks       *ebpf.MapSpec `ebpf:"marks"`
+	MoreDenials *ebpf.MapSpec `ebpf:"more_denials"`
+	Odds        *ebpf.MapSpec `ebpf:"odds"`
+	Passes      *ebpf.MapSpec `ebpf:"passes"`
+	Sessions    *ebpf.MapSpec `ebpf:"sessions"`
+	Sites       *ebpf.MapSpec `ebpf:"sites"`
+	Slots       *ebpf.MapSpec `ebpf:"slots"`
+	Stacks      *ebpf.MapSpec `ebpf:"stacks"`
+	Values      *ebpf.MapSpec `ebpf:"values"`
+	Wanted      *ebpf.MapSpec `ebpf:"wanted"`
 }
 
 // recorderVariableSpecs contains global variables before they are loaded into the kernel.
@@ -380,28 +396,30 @@ func (o *recorderObjects) Close() error {
 //
 // It can be passed to loadRecorderObjects or ebpf.CollectionSpec.LoadAndAssign.
 type recorderMaps struct {
-	ChoiceArgs *ebpf.Map `ebpf:"choice_args"`
-	Crashes    *ebpf.Map `ebpf:"crashes"`
-	Denials    *ebpf.Map `ebpf:"denials"`
-	Details    *ebpf.Map `ebpf:"details"`
-	Drafts     *ebpf.Map `ebpf:"drafts"`
-	Events     *ebpf.Map `ebpf:"events"`
-	Homes      *ebpf.Map `ebpf:"homes"`
-	Kinship    *ebpf.Map `ebpf:"kinship"`
-	Marks      *ebpf.Map `ebpf:"marks"`
-	Odds       *ebpf.Map `ebpf:"odds"`
-	Passes     *ebpf.Map `ebpf:"passes"`
-	Sessions   *ebpf.Map `ebpf:"sessions"`
-	Sites      *ebpf.Map `ebpf:"sites"`
-	Slots      *ebpf.Map `ebpf:"slots"`
-	Stacks     *ebpf.Map `ebpf:"stacks"`
-	StringArgs *ebpf.Map `ebpf:"string_args"`
-	Values     *ebpf.Map `ebpf:"values"`
-	Wanted     *ebpf.Map `ebpf:"wanted"`
+	CallShapes  *ebpf.Map `ebpf:"call_shapes"`
+	ChoiceArgs  *ebpf.Map `ebpf:"choice_args"`
+	Crashes     *ebpf.Map `ebpf:"crashes"`
+	Denials     *ebpf.Map `ebpf:"denials"`
+	Details     *ebpf.Map `ebpf:"details"`
+	Drafts      *ebpf.Map `ebpf:"drafts"`
+	Events      *ebpf.Map `ebpf:"events"`
+	Homes       *ebpf.Map `ebpf:"homes"`
+	Kinship     *ebpf.Map `ebpf:"kinship"`
+	Marks       *ebpf.Map `ebpf:"marks"`
+	MoreDenials *ebpf.Map `ebpf:"more_denials"`
+	Odds        *ebpf.Map `ebpf:"odds"`
+	Passes      *ebpf.Map `ebpf:"passes"`
+	Sessions    *ebpf.Map `ebpf:"sessions"`
+	Sites       *ebpf.Map `ebpf:"sites"`
+	Slots       *ebpf.Map `ebpf:"slots"`
+	Stacks      *ebpf.Map `ebpf:"stacks"`
+	Values      *ebpf.Map `ebpf:"values"`
+	Wanted      *ebpf.Map `ebpf:"wanted"`
 }
 
 func (m *recorderMaps) Close() error {
 	return _RecorderClose(
+		m.CallShapes,
 		m.ChoiceArgs,
 		m.Crashes,
 		m.Denials,
@@ -411,13 +429,13 @@ func (m *recorderMaps) Close() error {
 		m.Homes,
 		m.Kinship,
 		m.Marks,
+		m.MoreDenials,
 		m.Odds,
 		m.Passes,
 		m.Sessions,
 		m.Sites,
 		m.Slots,
 		m.Stacks,
-		m.StringArgs,
 		m.Values,
 		m.Wanted,
 	)

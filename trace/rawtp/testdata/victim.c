@@ -274,6 +274,9 @@ int main(int argc, char **argv)
 		for (int i = 0; i < 3; i++)
 			refused(0x101);
 		refused(0x201);
+	} else if (!strcmp(mode, "refused-with-rest")) {
+		for (int i = 0; i < 5; i++)
+			syscall(SYS_getpgid, 1, i, i, i, i, i);
 	} else if (!strcmp(mode, "refused-int80")) {
 		int80(132, 1); /* getpgid */
 	} else if (!strcmp(mode, "directory")) {
