@@ -50,6 +50,7 @@ var table = []row{
 	{pkg: "internal/sysno"},
 	{pkg: "internal/sysno/gen"},
 	{pkg: "internal/image"},
+	{pkg: "internal/unotify", own: []string{"internal/sysno"}},
 	{pkg: "internal/spawn", own: []string{"internal/sysno"}},
 	{pkg: "internal/locate"},
 	{pkg: "internal/symbol"},
@@ -57,7 +58,7 @@ var table = []row{
 
 	{pkg: "trace", own: []string{"internal/sysno"}},
 	{pkg: "trace/rawtp", own: []string{"trace", "internal/sysno"}, foreign: []string{ebpf}},
-	{pkg: "trace/userland", own: []string{"trace", "internal/image", "internal/spawn", "internal/sysno"}},
+	{pkg: "trace/userland", own: []string{"trace", "internal/image", "internal/spawn", "internal/sysno", "internal/unotify"}},
 	{pkg: "trace/foreign", own: []string{"trace", "internal/sysno"}},
 	{pkg: "trace/static", own: []string{"trace", "internal/sysno", "internal/image"}},
 
@@ -76,6 +77,8 @@ var table = []row{
 	{pkg: "fuzz/launch", own: []string{"fuzz", "fuzz/cage", "fuzz/launch/aflserver", "fuzz/launch/coverage", "fuzz/launch/forkserver", "internal/claim", "internal/image", "internal/spawn", "internal/sysno"}},
 
 	{pkg: "enforce/filter", own: []string{"synth", "internal/sysno"}, foreign: []string{libseccomp, cgo}},
+	{pkg: "enforce/denial", own: []string{"synth", "internal/sysno"}},
+	{pkg: "enforce/notify", own: []string{"enforce/denial", "synth", "synth/document", "internal/sysno", "internal/unotify"}},
 	{pkg: "enforce", own: []string{"synth", "internal/spawn", "internal/sysno"}},
 
 	{pkg: "cmd/tjfuzz", own: []string{anything}, foreign: []string{cobra}},

@@ -301,3 +301,21 @@ func readNumber(n *yaml.Node) (uint64, error) {
 	}
 	return v, nil
 }
+
+// Arguments reads a mapping from names of a call's arguments to what they may be, as it
+// stands in a rule: all have to fit.
+func Arguments(id sysno.ID, n *yaml.Node) ([]synth.Choice, error) {
+	fields, err := mapping(n)
+	if err != nil {
+		return nil, err
+	}
+	var all []synth.Choice
+	for _, f := range fields {
+		choice, err := readChoice(id, f)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, choice)
+	}
+	return all, nil
+}

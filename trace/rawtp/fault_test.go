@@ -49,8 +49,10 @@ func TestWhatDoesNotFitIsNeverMissingInSilence(t *testing.T) {
 			s.Begin()
 			run(t, append([]string{program}, args...)...)
 		}
-		s.Begin()
-		runFiltered(t, refuse(13), []uint32{getpgid64, madvise64}, false, program, "arguments")
+		for range 2 { // the table of what the table has no room for has as little
+			s.Begin()
+			runFiltered(t, refuse(13), []uint32{getpgid64, madvise64}, false, program, "arguments")
+		}
 		return r, s.Observations()
 	}
 	_, want := work(t, defaultBounds())

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/internal/unotify"
 	"github.com/tjfuzz/tjfuzz/trace"
 )
 
@@ -33,7 +34,7 @@ const maxCallers = 1 << 14
 
 // add notes a call whose thread is stopped in it. The first one of a run is the
 // execve of the program itself, which is made from our memory.
-func (d *details) add(id sysno.ID, c *notification, first bool) {
+func (d *details) add(id sysno.ID, c *unotify.Call, first bool) {
 	if !d.args && !d.sites {
 		return
 	}
@@ -47,7 +48,7 @@ func (d *details) add(id sysno.ID, c *notification, first bool) {
 		s = newSighting()
 		d.of[id] = s
 	}
-	if d.args && s.call(id, c.args) {
+	if d.args && s.call(id, c.Args) {
 		d.lost++
 	}
 	if !d.sites {
@@ -59,12 +60,12 @@ func (d *details) add(id sysno.ID, c *notification, first bool) {
 	if first {
 		return
 	}
-	if at := (caller{id, c.pid, c.ip}); !d.asked[at] {
+	if at := (caller{id, c.TID, c.IP}); !d.asked[at] {
 		if d.asked == nil {
 			d.asked = map[caller]bool{}
 		}
 		d.asked[at] = true
-		if site := d.places.at(int(c.pid), c.ip); site != (trace.Site{}) && s.site(site) {
+		if site := d.places.at(int(c.TID), c.IP); site != (trace.Site{}) && s.site(site) {
 			d.lost++
 		}
 	}

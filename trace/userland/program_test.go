@@ -1,7 +1,6 @@
 package userland
 
 import (
-	"encoding/binary"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -110,26 +109,5 @@ func TestAFilterPassesExactlyWhatIsKnown(t *testing.T) {
 func TestAFilterForAnUnknownABIIsRefused(t *testing.T) {
 	if code, err := compile([]sysno.ID{{}}); err == nil {
 		t.Errorf("got %x", code)
-	}
-}
-
-// The layouts are those of linux/seccomp.h, whose sizes are in the ioctl numbers.
-func TestStructuresHaveTheKernelsLayout(t *testing.T) {
-	var sizes [3]uint16
-	_, _, e := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_NOTIF_SIZES, 0, uintptr(unsafe.Pointer(&sizes)))
-	if e != 0 {
-		t.Fatal(e)
-	}
-	got := [3]uint16{uint16(unsafe.Sizeof(notification{})), uint16(unsafe.Sizeof(response{})), 64}
-	if got != sizes {
-		t.Errorf("notification, response, data: got %d bytes, want %d", got, sizes)
-	}
-	raw := make([]byte, sizes[0])
-	for i := range raw {
-		raw[i] = byte(i)
-	}
-	n := (*notification)(unsafe.Pointer(&raw[0]))
-	if n.args[5] != binary.NativeEndian.Uint64(raw[72:]) || uint32(n.nr) != binary.NativeEndian.Uint32(raw[16:]) {
-		t.Error("seccomp_data is not where the kernel puts it")
 	}
 }
