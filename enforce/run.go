@@ -48,6 +48,11 @@ type Command struct {
 	// wait for the program.
 	Linger func()
 
+	// Notified, when not nil, gets the listener of the filter, whose notifications it is to
+	// answer, before the program makes its first call. It owns the descriptor, returns at
+	// once, and is not called any more when Run has returned.
+	Notified func(listener int)
+
 	// Watch, when not nil, is called on the thread that starts the program, and so
 	// are the methods of what it returns.
 	Watch func() (Watcher, error)
@@ -152,6 +157,13 @@ func run(c Command) (_ Status, err error) {
 			return Status{}, err
 		}
 	}
+	if c.Notified != nil {
+		handedOver, err := c.listen(spec)
+		if err != nil {
+			return Status{}, err
+		}
+		defer handedOver()
+	}
 	p, err := spawn.Start(spec)
 	if err != nil {
 		return Status{}, err
@@ -228,8 +240,62 @@ func (c *Command) spec() (*spawn.Spec, error) {
 	if unprivileged {
 		s.Target.NoNewPrivs()
 	}
-	s.Target.Exec(c.Path, c.Argv, c.Env, c.Filter)
+	if c.Notified != nil {
+		s.Target.Exec(c.Path, c.Argv, c.Env, nil)
+	} else {
+		s.Target.Exec(c.Path, c.Argv, c.Env, c.Filter)
+	}
 	return s, nil
+}
+
+// listen makes the child load the filter with a listener and hand that over. The function
+// that it returns is called when the child has ended: where none came, that ends the wait.
+func (c *Command) listen(spec *spawn.Spec) (done func(), err error) {
+	sockets, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("make the socket for the listener: %w", err)
+	}
+	spec.Listener = &spawn.Listener{Program: c.Filter, Socket: sockets[1]}
+	received := make(chan struct{})
+	go func() {
+		defer close(received)
+		fd, err := receiveDescriptor(sockets[0])
+		if err != nil {
+			return // the child has failed before, which its end tells
+		}
+		c.Notified(fd)
+	}()
+	return func() {
+		unix.Close(sockets[1])
+		<-received
+		unix.Close(sockets[0])
+	}, nil
+}
+
+// receiveDescriptor waits for a message with one descriptor.
+func receiveDescriptor(socket int) (int, error) {
+	var payload [1]byte
+	control := make([]byte, unix.CmsgSpace(4))
+	for {
+		n, m, _, _, err := unix.Recvmsg(socket, payload[:], control, unix.MSG_CMSG_CLOEXEC)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return -1, err
+		case n == 0 || m == 0:
+			return -1, unix.EBADMSG
+		}
+		messages, err := unix.ParseSocketControlMessage(control[:m])
+		if err != nil || len(messages) != 1 {
+			return -1, unix.EBADMSG
+		}
+		fds, err := unix.ParseUnixRights(&messages[0])
+		if err != nil || len(fds) != 1 {
+			return -1, unix.EBADMSG
+		}
+		return fds[0], nil
+	}
 }
 
 // terminalSent reports whether a signal probably came from the terminal, which

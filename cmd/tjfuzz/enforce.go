@@ -2,20 +2,15 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tjfuzz/tjfuzz/enforce"
 	"github.com/tjfuzz/tjfuzz/enforce/filter"
-	"github.com/tjfuzz/tjfuzz/fuzz"
-	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
-	"github.com/tjfuzz/tjfuzz/trace/rawtp"
 )
 
 type enforceOptions struct {
@@ -23,6 +18,8 @@ type enforceOptions struct {
 	words    wordFlags
 	show     showFlags
 	launch   launchFlags
+	logs     logFlags
+	answers  answerFlags
 	quiet    bool
 }
 
@@ -36,9 +33,12 @@ its arguments, the process and what in the policy decided. The exit code is the
 program's own.
 
 No syscall is made between the load of the filter and the program's execve, so
-the policy needs nothing but what the program itself needs. Showing refused
-calls needs the rights to load eBPF programs; without them the policy is applied
-all the same.
+the policy needs nothing but what the program itself needs. Refused and logged
+calls are seen by eBPF; without the rights for that, by seccomp notification, which
+needs none, and does not show what a trap or the end of a single thread was for.
+
+Calls that the policy hands to user space (SCMP_ACT_NOTIFY) are answered by rules,
+by a person, or by another program; see 'tjfuzz agent --help'.
 
 Flags such as --allow and --errno say what happens to single calls; they win over
 the policy, and of two flags the later one. Several policies hold at once: of what
@@ -55,6 +55,12 @@ they say of a call, the strictest counts.`,
 
   # no profile at all, two calls that fail
   tjfuzz enforce --policy none --default allow --errno ENOSYS:clone3,io_uring_setup -- ./server
+
+  # all that was refused as lines of JSON, and a policy that allows it
+  tjfuzz enforce --log-file denied.jsonl --update server.yaml --yes -- ./server
+
+  # ask at each connection
+  tjfuzz enforce --notify connect --ask -- curl https://example.org
 
   # what the rules come to; the filter; what becomes of a call
   tjfuzz enforce --allow ptrace --print -- jq >jq.yaml
@@ -76,6 +82,8 @@ they say of a call, the strictest counts.`,
 	o.words.add(c.Flags())
 	o.show.add(c)
 	o.launch.add(c.Flags())
+	o.logs.add(c.Flags())
+	o.answers.add(c.Flags())
 	c.Flags().BoolVar(&o.quiet, "quiet", false, "show errors only")
 	return c
 }
@@ -92,15 +100,18 @@ func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 			return err
 		}
 	}
-	names, policies, err := o.words.policies(o.policies, program)
+	names, policies, err := o.words.policies(o.logs.policies(o.policies), program)
 	if err != nil {
 		return err
 	}
 	if o.show.any() {
 		return o.show.run(c.OutOrStdout(), names, policies)
 	}
+	if err := o.answers.read(policies); err != nil {
+		return err
+	}
 	for i, p := range policies {
-		if err := answered(p); err != nil {
+		if err := answered(p, o.answers.any()); err != nil {
 			return fmt.Errorf("%s: %w", names[i], err)
 		}
 	}
@@ -117,30 +128,25 @@ func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 	}
 	cmd.Filter = code.Bytes()
 
-	report := enforce.NewReport(policies...)
-	watch, finish, err := watchDenials(v, policies, report)
+	acct, err := openAccount(c, v, o.logs, o.answers, policies, prog)
 	if err != nil {
 		return err
 	}
 	records, known := kernelRecords("log")
 	for _, p := range policies {
-		if err := audible(p, watch != nil, records, known); err != nil {
-			finish()
-			return err
+		if err := audible(p, acct.sees(), records, known); err != nil {
+			return errors.Join(err, acct.abandon())
 		}
 	}
-	cmd.Watch = watch
+	if err := acct.prepare(&cmd); err != nil {
+		return errors.Join(err, acct.abandon())
+	}
 	status, err := enforce.Run(cmd)
-	lost := finish()
 	if err != nil {
-		return runError(err, args[0])
+		return errors.Join(runError(err, args[0]), acct.abandon())
 	}
-	if s := report.Summary(); s != "" {
-		v.say("%s; %s", s, enforce.Describe(status.WaitStatus))
-		v.hint("if the program was right to call it: tjfuzz learn --resume -- %s, on inputs that lead there", fuzz.Quote(args[0]))
-	}
-	if lost > 0 {
-		v.warn("%d refused calls could not be shown", lost)
+	if err := acct.close(c, args[0], enforce.Describe(status.WaitStatus)); err != nil {
+		return err
 	}
 	return ended(status.WaitStatus)
 }
@@ -156,11 +162,17 @@ func commandAsIs(args []string, path string) enforce.Command {
 
 // answered refuses a policy that asks somebody who is not there. A tracer of tjfuzz may
 // trace the program too.
-func answered(p *synth.Policy) error {
+func answered(p *synth.Policy, agent bool) error {
 	for _, a := range p.Listeners() {
-		if a == synth.Notify || a == synth.Trace && !traced() {
-			return hinted(fmt.Errorf("the profile uses %v, and nobody would answer", a), "replace %v by an action that the kernel carries out by itself", a)
+		hint := fmt.Sprintf("replace %v by an action that the kernel carries out by itself", a)
+		switch {
+		case a == synth.Notify && !agent:
+			hint += "\nenforce answers by itself with --answers FILE or --ask, and through another program with --agent SOCKET"
+		case a == synth.Trace && !traced():
+		default:
+			continue
 		}
+		return hinted(fmt.Errorf("the profile uses %v, and nobody would answer", a), "%s", hint)
 	}
 	return nil
 }
@@ -173,7 +185,7 @@ func traced() bool {
 
 // compile turns the policy into a filter that was checked against it.
 func compile(p *synth.Policy) ([]byte, error) {
-	if err := answered(p); err != nil {
+	if err := answered(p, false); err != nil {
 		return nil, err
 	}
 	prog, err := filter.Compile(p)
@@ -184,74 +196,4 @@ func compile(p *synth.Policy) ([]byte, error) {
 		return nil, fmt.Errorf("the compiled filter does not do what the policy says: %w", err)
 	}
 	return prog.Bytes(), nil
-}
-
-// watchDenials arranges that refused calls are reported. finish waits for the
-// last of them and returns how many were lost. Without the rights it says so and
-// watches nothing.
-func watchDenials(v voice, policies synth.Stack, report *enforce.Report) (watch func() (enforce.Watcher, error), finish func() uint64, err error) {
-	rec, err := rawtp.Open(rawtp.Options{Slots: 1, Denials: true, Events: true})
-	var pre *rawtp.PreflightError
-	if errors.As(err, &pre) {
-		v.say("refused calls are not shown: %s", pre.Missing)
-		v.hint("%s", pre.Mend)
-		return nil, func() uint64 { return 0 }, nil
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var events sync.WaitGroup
-	shown := map[likeness]bool{}
-	events.Go(func() {
-		_ = rec.Events(ctx, func(e rawtp.Event) {
-			if verdict, _ := policies.Decide(e.ID, e.Args); e.Kind == rawtp.FirstSeen && verdict.Action != synth.Log {
-				return
-			}
-			line := report.Add(denial(e))
-			if key := (likeness{e.Kind, e.ID, e.PID, e.Args}); !shown[key] {
-				shown[key] = true
-				v.say("%s", line)
-			}
-		})
-	})
-	watch = func() (enforce.Watcher, error) {
-		slot, err := rec.Launcher(0)
-		if err != nil {
-			return nil, err
-		}
-		return ofSlot{slot}, nil
-	}
-	return watch, func() uint64 {
-		cancel()
-		events.Wait()
-		// An event tells of the first of many equal calls; the table has the counts.
-		if all, err := rec.Denials(); err == nil {
-			for _, e := range all {
-				if e.Count > 1 {
-					e.Count--
-					report.Add(denial(e))
-				}
-			}
-		}
-		_ = rec.Close()
-		d := rec.Dropped()
-		return d.Events + d.Denials
-	}, nil
-}
-
-// likeness is what makes two refused calls the same for a reader.
-type likeness struct {
-	kind rawtp.Kind
-	id   sysno.ID
-	pid  int
-	args [6]uint64
-}
-
-func denial(e rawtp.Event) enforce.Denial {
-	d := enforce.Denial{ID: e.ID, Args: e.Args, PID: e.PID, TID: e.TID, Comm: e.Comm, Count: e.Count}
-	for _, t := range e.Texts {
-		d.Texts = append(d.Texts, enforce.Text(t))
-	}
-	return d
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tjfuzz/tjfuzz/enforce"
+	"github.com/tjfuzz/tjfuzz/enforce/denial"
 	"github.com/tjfuzz/tjfuzz/enforce/filter"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
@@ -156,7 +156,7 @@ func (s *showFlags) simulateCalls(w io.Writer, program filter.Program, names []s
 		}
 		for j, o := range outcomes {
 			_, by := stack.Decide(o.Call.ID, o.Call.Args)
-			cause := enforce.Cause(by, o.Call.ID, o.Call.Args)
+			cause := denial.Cause(by, o.Call.ID, o.Call.Args)
 			policy := names[slices.Index(stack, by)]
 			if s.asJSON {
 				r := simulated{call.String(), o.Verdict.String(), o.Call.String(), cause, policy, nil}

@@ -49,16 +49,21 @@ func readPolicy(path, hint string) (*synth.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := d.Policy(sysno.Native(), func(name string) ([]byte, error) {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(filepath.Dir(path), name)
-		}
-		return os.ReadFile(name)
-	})
+	p, err := d.Policy(sysno.Native(), includedBy(path))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return p, nil
+}
+
+// includedBy opens what a document at path includes.
+func includedBy(path string) func(name string) ([]byte, error) {
+	return func(name string) ([]byte, error) {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(path), name)
+		}
+		return os.ReadFile(name)
+	}
 }
 
 func readDocument(r io.Reader, path string) (*document.Document, error) {

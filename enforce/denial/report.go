@@ -16,7 +16,8 @@ import (
 const (
 	denied    = "denied"    // the policy refused it
 	logged    = "logged"    // the policy let it pass and wants it reported
-	answered  = "answered"  // whoever the policy asks refused it
+	answered  = "answered"  // whom the policy asks refused it
+	permitted = "permitted" // or let it pass
 	foreign   = "foreign"   // a filter of the target's own refused it
 	undecided = "undecided" // the policy looks at arguments, which are not known
 )
@@ -28,8 +29,10 @@ const perCall = 16
 // Entry is what is said of equal calls.
 type Entry struct {
 	Event
-	What    string // denied, logged, answered, foreign or undecided
+	What    string // denied, logged, answered, permitted, foreign or undecided
+	Seq     int    // counted from 1 in the order of the report
 	Verdict synth.Verdict
+	Answer  string // of whom the policy asks, where it is known: "errno EPERM", "continue"
 	By      string // what in the policy decided: "a rule of @file-read", "the default action"
 }
 
@@ -39,8 +42,12 @@ func (e Entry) Line() string {
 	switch e.What {
 	case foreign:
 		s = fmt.Sprintf("refused by the target's own filter: %s [%s]", e.Call(), e.who())
-	case answered:
-		s = fmt.Sprintf("refused by whom the policy asks: %s [%s] by %s", e.Call(), e.who(), e.By)
+	case answered, permitted:
+		answer := e.Answer
+		if answer == "" {
+			answer = "refused"
+		}
+		s = fmt.Sprintf("answered %s: %s [%s] by %s", e.Call(), answer, e.who(), e.By)
 	case undecided:
 		s = fmt.Sprintf("refused or logged, with other arguments than those told of: %s [%s]", e.Call(), e.who())
 	default:
@@ -54,6 +61,7 @@ func (e Entry) Line() string {
 
 // record is an Entry as a line of JSON; docs/enforcing.md describes it.
 type record struct {
+	Seq       int      `json:"seq"`
 	Event     string   `json:"event"`
 	Syscall   string   `json:"syscall"`
 	ABI       string   `json:"abi"`
@@ -61,20 +69,24 @@ type record struct {
 	Call      string   `json:"call"`
 	Arguments []string `json:"arguments,omitempty"` // as the registers were
 	Action    string   `json:"action,omitempty"`
+	Answer    string   `json:"answer,omitempty"`
 	By        string   `json:"by,omitempty"`
 	PID       int      `json:"pid"`
 	TID       int      `json:"tid"`
 	Comm      string   `json:"comm"`
 	Site      string   `json:"site,omitempty"`
-	Count     uint64   `json:"count"`
 }
 
-// JSON is the entry as one line of JSON, without the line's end.
+// JSON is the entry as one line of JSON, without the line's end and without the count,
+// which WriteEnd tells.
 func (e Entry) JSON() ([]byte, error) {
-	r := record{Event: e.What, Syscall: e.ID.String(), ABI: e.ID.Arch.String(), NR: e.ID.NR, Call: e.Call(), By: e.By,
-		PID: e.PID, TID: e.TID, Comm: strings.ToValidUTF8(e.Comm, "\uFFFD"), Site: e.Site, Count: e.Count}
-	if !e.Cut {
-		for _, v := range e.Args {
+	r := record{Seq: e.Seq, Event: e.What, Answer: e.Answer, Syscall: e.ID.String(), ABI: e.ID.Arch.String(), NR: e.ID.NR, Call: e.Call(), By: e.By,
+		PID: e.PID, TID: e.TID, Comm: strings.ToValidUTF8(e.Comm, "\uFFFD"), Site: e.Site}
+	if used := len(e.ID.Args()); !e.Cut {
+		if !e.ID.Described() {
+			used = len(e.Args)
+		}
+		for _, v := range e.Args[:used] {
 			r.Arguments = append(r.Arguments, fmt.Sprintf("%#x", v))
 		}
 	}
@@ -110,14 +122,22 @@ func NewReport(policies ...*synth.Policy) *Report {
 // From says who sees the calls, and what of them is not seen that way.
 func (r *Report) From(source, limits string) { r.source, r.limits = source, limits }
 
-// Add takes a call into account, and returns what there is to say of it. It is to be told
-// at once where show is set: that it was not before, and that there were not too many
-// like it. A call that was let pass without the policy's logging it is not noted at all,
-// and the entry is nil.
+// News says what there is to tell of an entry at once.
+type News uint8
+
+// What there is to tell.
+const (
+	Nothing News = iota // it was told of before, or is not noted at all
+	Record              // it is new
+	Show                // it is new, and there were not too many like it
+)
+
+// Add takes a call into account. One that was let pass without the policy's logging it
+// is not noted at all.
 //
 // A call that the policy permits and that was refused all the same met a filter of the
 // target's own: that is no violation.
-func (r *Report) Add(e Event) (entry *Entry, show bool) {
+func (r *Report) Add(e Event) (*Entry, News) {
 	n := Entry{Event: e}
 	var by *synth.Policy
 	n.Verdict, by = r.policies.Decide(e.ID, e.Args)
@@ -125,7 +145,7 @@ func (r *Report) Add(e Event) (entry *Entry, show bool) {
 	case !known:
 		n.What = undecided
 	case e.Passed && n.Verdict.Action != synth.Log:
-		return nil, false
+		return nil, Nothing
 	case e.Passed:
 		n.What = logged
 	case n.Verdict.Action == synth.Allow || n.Verdict.Action == synth.Log:
@@ -138,16 +158,34 @@ func (r *Report) Add(e Event) (entry *Entry, show bool) {
 	if n.What != foreign && n.What != undecided {
 		n.By = Cause(by, e.ID, e.Args)
 	}
-	k := key{n.What, e.Call(), n.Verdict.String(), e.PID}
+	return r.add(n)
+}
+
+// Answered takes a call into account that the policy hands to user space, with what was
+// said there and by whom; refused says that it did not take place.
+func (r *Report) Answered(e Event, refused bool, answer, by string) (*Entry, News) {
+	n := Entry{Event: e, What: permitted, Verdict: synth.Verdict{Action: synth.Notify}, Answer: answer, By: by}
+	if refused {
+		n.What = answered
+	}
+	return r.add(n)
+}
+
+func (r *Report) add(n Entry) (*Entry, News) {
+	k := key{n.What, n.Call(), n.Verdict.String() + n.Answer, n.PID}
 	if known := r.entries[k]; known != nil {
-		known.Count += e.Count
-		return known, false
+		known.Count += n.Count
+		return known, Nothing
 	}
 	r.entries[k] = &n
 	r.order = append(r.order, k)
-	general := key{n.What, e.ID.String(), "", e.PID}
+	n.Seq = len(r.order)
+	general := key{n.What, n.ID.String(), "", n.PID}
 	r.shown[general]++
-	return &n, r.shown[general] <= perCall
+	if r.shown[general] > perCall {
+		return &n, Record
+	}
+	return &n, Show
 }
 
 // depends reports whether what the policies say of a syscall depends on its arguments.
@@ -235,9 +273,14 @@ func (r *Report) Summary() string {
 	return strings.Join(parts, "; ")
 }
 
-// WriteJSON writes the entries that remain to be told with their counts, and last the
-// sum of all: one line of JSON each. ended says how the program ended.
-func (r *Report) WriteJSON(w io.Writer, ended string) error {
+// WriteEnd writes how often each entry came that came more than once, and last the sum
+// of all: one line of JSON each. ended says how the program ended.
+func (r *Report) WriteEnd(w io.Writer, ended string) error {
+	type repeated struct {
+		Event string `json:"event"`
+		Of    int    `json:"of"`
+		Count uint64 `json:"count"`
+	}
 	type sum struct {
 		Event    string            `json:"event"`
 		Denied   map[string]uint64 `json:"denied"`
@@ -256,19 +299,13 @@ func (r *Report) WriteJSON(w io.Writer, ended string) error {
 		}
 		return m
 	}
-	for _, e := range r.Entries() {
-		line, err := e.JSON()
-		if err != nil {
-			return err
-		}
-		if _, err := w.Write(append(line, '\n')); err != nil {
-			return err
+	e := json.NewEncoder(w)
+	for _, entry := range r.Entries() {
+		if entry.Count > 1 {
+			if err := e.Encode(repeated{"repeated", entry.Seq, entry.Count}); err != nil {
+				return err
+			}
 		}
 	}
-	line, err := json.Marshal(sum{"summary", named(r.Denied()), named(r.Logged()), named(r.Counts(answered)), r.lost, r.Complete(), r.source, r.limits, ended})
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(append(line, '\n'))
-	return err
+	return e.Encode(sum{"summary", named(r.Denied()), named(r.Logged()), named(r.Counts(answered)), r.lost, r.Complete(), r.source, r.limits, ended})
 }

@@ -135,8 +135,8 @@ func TestALineTellsWhatWasRefusedToWhomAndBecauseOfWhat(t *testing.T) {
 			if d.Comm == "" {
 				d.Comm = "victim"
 			}
-			entry, show := NewReport(policy(t)).Add(d)
-			if !show {
+			entry, news := NewReport(policy(t)).Add(d)
+			if news != Show {
 				t.Fatal("it is not shown")
 			}
 			if diff := cmp.Diff(c.want, entry.Line()); diff != "" {
@@ -180,9 +180,9 @@ func TestEqualCallsAreOneEntryWithACount(t *testing.T) {
 	mkdir := call(t, sysno.Native(), "mkdirat")
 	r := NewReport(policy(t))
 	for i := range uint64(3) {
-		_, show := r.Add(Event{ID: mkdir, Args: [6]uint64{3, 0x1000 + i, 0}, Texts: []Text{{Arg: 1, Bytes: "x"}}, PID: 7, Count: 1})
-		if show != (i == 0) {
-			t.Errorf("call %d is told of: %v", i, show)
+		_, news := r.Add(Event{ID: mkdir, Args: [6]uint64{3, 0x1000 + i, 0}, Texts: []Text{{Arg: 1, Bytes: "x"}}, PID: 7, Count: 1})
+		if (news == Show) != (i == 0) {
+			t.Errorf("call %d: news %v", i, news)
 		}
 	}
 	r.Add(Event{ID: mkdir, Args: [6]uint64{3, 0x1000, 0}, Texts: []Text{{Arg: 1, Bytes: "x"}}, PID: 8, Count: 1})
@@ -191,7 +191,7 @@ func TestEqualCallsAreOneEntryWithACount(t *testing.T) {
 	}
 	shown := 0
 	for i := range uint64(100) {
-		if _, show := r.Add(Event{ID: call(t, sysno.Native(), "chroot"), Args: [6]uint64{i}, PID: 7, Count: 1}); show {
+		if _, news := r.Add(Event{ID: call(t, sysno.Native(), "chroot"), Args: [6]uint64{i}, PID: 7, Count: 1}); news == Show {
 			shown++
 		}
 	}
@@ -203,17 +203,24 @@ func TestEqualCallsAreOneEntryWithACount(t *testing.T) {
 func TestTheLogHasALineForEachEntryAndTheSum(t *testing.T) {
 	r := NewReport(policy(t))
 	r.From("eBPF", "all is seen")
-	r.Add(Event{ID: call(t, sysno.Native(), "mkdirat"), Args: [6]uint64{^uint64(99), 0x1000, 0o700}, Texts: []Text{{Arg: 1, Bytes: "a\xff\n"}},
+	entry, _ := r.Add(Event{ID: call(t, sysno.Native(), "mkdirat"), Args: [6]uint64{^uint64(99), 0x1000, 0o700}, Texts: []Text{{Arg: 1, Bytes: "a\xff\n"}},
 		PID: 7, TID: 8, Comm: "b\xff", Site: "libc.so.6:mkdir+0xb", Count: 2})
 	r.Lose(3)
+	line, err := entry.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Answered(Event{ID: call(t, sysno.Native(), "connect"), Count: 1}, true, "errno EPERM", "line 3 of the rules")
 	var b strings.Builder
-	if err := r.WriteJSON(&b, "exit 0"); err != nil {
+	b.Write(append(line, '\n'))
+	if err := r.WriteEnd(&b, "exit 0"); err != nil {
 		t.Fatal(err)
 	}
 	nr := call(t, sysno.Native(), "mkdirat").NR
-	want := fmt.Sprintf(`{"event":"denied","syscall":"mkdirat","abi":%q,"nr":%d,"call":"mkdirat(AT_FDCWD, \"a\\xff\\n\", 0700)","arguments":["0xffffffffffffff9c","0x1000","0x1c0","0x0","0x0","0x0"],`+
-		`"action":"errno EPERM","by":"the default action","pid":7,"tid":8,"comm":"b�","site":"libc.so.6:mkdir+0xb","count":2}
-{"event":"summary","denied":{"mkdirat":2},"logged":{},"answered":{},"lost":3,"complete":false,"source":"eBPF","limits":"all is seen","ended":"exit 0"}
+	want := fmt.Sprintf(`{"seq":1,"event":"denied","syscall":"mkdirat","abi":%q,"nr":%d,"call":"mkdirat(AT_FDCWD, \"a\\xff\\n\", 0700)","arguments":["0xffffffffffffff9c","0x1000","0x1c0"],`+
+		`"action":"errno EPERM","by":"the default action","pid":7,"tid":8,"comm":"b�","site":"libc.so.6:mkdir+0xb"}
+{"event":"repeated","of":1,"count":2}
+{"event":"summary","denied":{"mkdirat":2},"logged":{},"answered":{"connect":1},"lost":3,"complete":false,"source":"eBPF","limits":"all is seen","ended":"exit 0"}
 `, sysno.Native(), nr)
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Errorf("want (-), got (+):\n%s", diff)

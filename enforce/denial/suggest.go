@@ -135,7 +135,8 @@ func like(rules []synth.Rule, e Entry) []synth.Cond {
 }
 
 // Apply is the policy with the suggestions in force. A rule that is suggested takes the
-// place of those that refuse the same call.
+// place of those that refuse the same call, and where all is allowed by default there is
+// none in that place.
 func Apply(p *synth.Policy, suggestions []Suggestion) (*synth.Policy, error) {
 	rules := p.Rules()
 	for _, s := range suggestions {
@@ -143,7 +144,9 @@ func Apply(p *synth.Policy, suggestions []Suggestion) (*synth.Policy, error) {
 		rules = slices.DeleteFunc(rules, func(r synth.Rule) bool {
 			return r.ID == s.Rules[0].ID && (whole || !r.Verdict.Action.Permits() && len(r.Args) == 0)
 		})
-		rules = append(rules, s.Rules...)
+		if p.Default.Action != synth.Allow { // which needs no rule
+			rules = append(rules, s.Rules...)
+		}
 	}
 	out := *p
 	out.Groups = synth.Arrange(rules)

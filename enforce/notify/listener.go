@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tjfuzz/tjfuzz/enforce/denial"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/internal/unotify"
 )
@@ -31,6 +32,8 @@ type Call struct {
 
 	cookie uint64
 	fd     int
+	once   sync.Once
+	event  denial.Event
 }
 
 // Valid reports whether the caller still waits. What was read of it before is of it then,

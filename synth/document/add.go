@@ -17,6 +17,9 @@ func (d *Document) Add(rules []synth.Rule, archs []sysno.Arch) (*Document, error
 	root := copyNode(d.root)
 	all := copyNode(d.all)
 	all.Content = []*yaml.Node{root}
+	if d.head.verdict.Action == synth.Allow {
+		return d.without(rules)
+	}
 	key := synth.Manual.String()
 	at := -1
 	for i := 0; i+1 < len(root.Content); i += 2 {
@@ -61,8 +64,46 @@ func (d *Document) Add(rules []synth.Rule, archs []sysno.Arch) (*Document, error
 			section.Content[j+1] = list
 		}
 	}
-	made := &Document{root: root, all: all}
-	data, err := made.Encode()
+	return again(root, all)
+}
+
+// without is the document without what it says of the calls of some rules.
+func (d *Document) without(rules []synth.Rule) (*Document, error) {
+	root := copyNode(d.root)
+	all := copyNode(d.all)
+	all.Content = []*yaml.Node{root}
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		if _, err := synth.ParseTier(root.Content[i].Value); err != nil || root.Content[i+1].Kind != yaml.MappingNode {
+			continue
+		}
+		section := copyNode(root.Content[i+1])
+		root.Content[i+1] = section
+		section.Content = nil
+		for _, e := range entries(d.root.Content[i+1]) {
+			if !slices.ContainsFunc(rules, func(r synth.Rule) bool { return r.ID.String() == e.key.Value || nameOf(r.ID) == e.key.Value }) {
+				section.Content = append(section.Content, e.key, e.value)
+			}
+		}
+	}
+	return again(root, all)
+}
+
+func entries(n *yaml.Node) []entry {
+	var list []entry
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		list = append(list, entry{n.Content[i], n.Content[i+1]})
+	}
+	return list
+}
+
+func nameOf(id sysno.ID) string {
+	name, _ := id.Name()
+	return name
+}
+
+// again is a changed tree as a document that was read.
+func again(root, all *yaml.Node) (*Document, error) {
+	data, err := (&Document{root: root, all: all}).Encode()
 	if err != nil {
 		return nil, err
 	}

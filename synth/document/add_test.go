@@ -55,3 +55,23 @@ func TestRulesAreAddedBesideWhatWasWritten(t *testing.T) {
 		})
 	}
 }
+
+// Where all is allowed by default, what refuses a call is taken out.
+func TestWhereAllIsAllowedRulesAreTakenOut(t *testing.T) {
+	d := parse(t, "version: 1\ndefault: allow\nobserved:\n  # above\n  mkdir: {then: errno EACCES}\nmanual:\n  ptrace: {then: log, because: curious} # stays\n")
+	allow := synth.Verdict{Action: synth.Allow}
+	d, err := d.Add([]synth.Rule{{ID: lookup(t, "mkdir"), Verdict: allow, Tier: synth.Manual, Reason: "refused"}}, []sysno.Arch{sysno.AMD64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff("version: 1\ndefault: allow\nobserved: {}\nmanual:\n  ptrace: {then: log, because: curious} # stays\n", encode(t, d)); diff != "" {
+		t.Errorf("want (-), got (+):\n%s", diff)
+	}
+	p, err := d.Policy(sysno.AMD64, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Decide(lookup(t, "mkdir"), [6]uint64{}); got != allow {
+		t.Errorf("got %v", got)
+	}
+}

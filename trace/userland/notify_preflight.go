@@ -30,6 +30,19 @@ type notifyHost struct {
 	available unix.Errno // the answer to the question whether a filter may notify
 }
 
+// NotifyPreflight reports, as a *NotifyError, what is known to keep a filter from
+// notifying anybody here.
+func NotifyPreflight() error {
+	host, err := readNotifyHost()
+	if err != nil {
+		return fmt.Errorf("read the host's features: %w", err)
+	}
+	if e := host.check(); e != nil {
+		return e
+	}
+	return nil
+}
+
 func readNotifyHost() (notifyHost, error) {
 	var h notifyHost
 	var uts unix.Utsname

@@ -1,0 +1,519 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"github.com/tjfuzz/tjfuzz/enforce"
+	"github.com/tjfuzz/tjfuzz/enforce/denial"
+	"github.com/tjfuzz/tjfuzz/enforce/filter"
+	"github.com/tjfuzz/tjfuzz/enforce/notify"
+	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/internal/image"
+	"github.com/tjfuzz/tjfuzz/internal/symbol"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/synth"
+	"github.com/tjfuzz/tjfuzz/synth/document"
+	"github.com/tjfuzz/tjfuzz/trace"
+	"github.com/tjfuzz/tjfuzz/trace/rawtp"
+	"github.com/tjfuzz/tjfuzz/trace/userland"
+)
+
+// logFlags say where refused calls are told of, and what follows from them.
+type logFlags struct {
+	file   string
+	update string
+	yes    bool
+	source string
+}
+
+// The ways to see refused calls.
+const (
+	sourceAuto   = "auto"
+	sourceEBPF   = "ebpf"
+	sourceNotify = "notify"
+	sourceNone   = "none"
+)
+
+func (l *logFlags) add(f *pflag.FlagSet) {
+	f.StringVar(&l.file, "log-file", "", "also write refused and logged calls to this `file`, a line of JSON each")
+	f.StringVar(&l.update, "update", "", "add what was refused to this `policy`, after confirmation; without --policy it is the policy to apply, too")
+	f.BoolVar(&l.yes, "yes", false, "let --update change the policy without confirmation")
+	f.StringVar(&l.source, "log-source", sourceAuto, "how refused calls are seen: ebpf, notify, none, or auto, the first of these that works")
+}
+
+// policies are those to apply: that which is to be updated, where no other is named.
+func (l *logFlags) policies(named []string) []string {
+	if len(named) == 0 && l.update != "" && exists(l.update) {
+		return []string{l.update}
+	}
+	return named
+}
+
+// account is what is known of the refused calls of one run, and who is told.
+type account struct {
+	v        voice
+	flags    logFlags
+	policies synth.Stack
+	program  string
+
+	mu     sync.Mutex
+	report *denial.Report
+	log    *os.File // nil without
+	failed error    // of the log
+
+	rec     *rawtp.Recorder // nil where eBPF does not show them
+	ended   context.CancelFunc
+	events  sync.WaitGroup
+	symbols *symbol.Table // nil until the first place is looked up
+
+	delivered map[likeness]int // of the recorder's events
+
+	asks    bool        // notifications show them
+	answer  answerFlags // who answers what the policy hands to user space
+	serving sync.WaitGroup
+	stop    context.CancelFunc // nil where nothing is served
+}
+
+// openAccount chooses how calls are seen. It says so when that is not the best way.
+func openAccount(c *cobra.Command, v voice, flags logFlags, answer answerFlags, policies synth.Stack, program string) (*account, error) {
+	a := &account{v: v, flags: flags, policies: policies, program: program, report: denial.NewReport(policies...), answer: answer, delivered: map[likeness]int{}}
+	if !slices.Contains([]string{sourceAuto, sourceEBPF, sourceNotify, sourceNone}, flags.source) {
+		return nil, usage(c, fmt.Errorf("--log-source: unknown source %q; known are auto, ebpf, notify and none", flags.source))
+	}
+	if flags.update != "" && !exists(flags.update) && filepath.Ext(flags.update) != ".json" && !isDocument(flags.update) {
+		return nil, usage(c, fmt.Errorf("--update %s: a policy ends in .yaml, .yml or .json", flags.update))
+	}
+	if flags.file != "" {
+		var err error
+		if a.log, err = os.OpenFile(flags.file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644); err != nil {
+			return nil, hinted(fmt.Errorf("open the log: %w", err), "choose another place with --log-file")
+		}
+	}
+	if flags.source == sourceNone || v.quiet && flags.source == sourceAuto && flags.file == "" && flags.update == "" && !logs(policies) {
+		a.report.From("nothing", "no refused call is seen")
+		return a, nil // nobody would read it
+	}
+	if err := a.bySource(); err != nil {
+		return nil, errors.Join(err, a.abandon())
+	}
+	return a, nil
+}
+
+func logs(policies synth.Stack) bool {
+	return slices.ContainsFunc(policies, func(p *synth.Policy) bool { return slices.Contains(p.Listeners(), synth.Log) })
+}
+
+func (a *account) bySource() error {
+	var why []string
+	if a.flags.source != sourceNotify {
+		err := a.openEBPF()
+		missing, mend, known := lack(err)
+		switch {
+		case err == nil:
+			a.report.From("eBPF", "")
+			return nil
+		case !known:
+			return err
+		case a.flags.source == sourceEBPF:
+			return hinted(fmt.Errorf("refused calls cannot be seen by eBPF: %s", missing), "%s", mend)
+		}
+		why = append(why, missing)
+	}
+	err := userland.NotifyPreflight()
+	missing, mend, known := lack(err)
+	switch {
+	case err == nil && (a.answer.socket == "" || a.flags.source == sourceNotify):
+		a.asks = true
+		const limits = "what ends by a trap or ends a single thread is not seen, and each call that is seen takes some microseconds"
+		a.report.From("seccomp notification", limits)
+		if len(why) > 0 {
+			a.v.say("refused calls are seen by seccomp notification, not by eBPF: %s; %s", strings.Join(why, "; "), limits)
+		}
+		return nil
+	case err != nil && !known:
+		return err
+	case a.flags.source == sourceNotify:
+		return hinted(fmt.Errorf("refused calls cannot be seen by seccomp notification: %s", missing), "%s", mend)
+	}
+	a.report.From("nothing", "no refused call is seen")
+	a.v.say("refused calls are not shown: %s", strings.Join(append(why, missing), "; "))
+	if mend != "" {
+		a.v.hint("%s", mend)
+	}
+	return nil
+}
+
+// sees reports whether refused and logged calls are seen at all.
+func (a *account) sees() bool { return a.rec != nil || a.asks }
+
+func (a *account) openEBPF() error {
+	o := rawtp.Options{Slots: 1, Denials: true, Places: true}
+	if logs(a.policies) {
+		o.Watch = a.mayLog
+	}
+	rec, err := rawtp.Open(o)
+	if err != nil {
+		return err
+	}
+	a.rec = rec
+	ctx, cancel := context.WithCancel(context.Background())
+	a.ended = cancel
+	a.events.Go(func() {
+		if err := rec.Events(ctx, func(e rawtp.Event) {
+			a.delivered[likenessOf(e)]++
+			a.note(a.seen(e))
+		}); err != nil {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.failed = errors.Join(a.failed, err)
+		}
+	})
+	return nil
+}
+
+// mayLog reports whether the policies log some calls of a syscall.
+func (a *account) mayLog(id sysno.ID) bool {
+	return slices.ContainsFunc(a.policies, func(p *synth.Policy) bool {
+		if !slices.Contains(p.Archs, id.Arch) {
+			return p.ForeignABI().Action == synth.Log
+		}
+		always := false
+		for _, r := range p.Rules() {
+			if r.ID != id {
+				continue
+			}
+			if r.Verdict.Action == synth.Log {
+				return true
+			}
+			always = always || len(r.Args) == 0
+		}
+		return !always && p.Default.Action == synth.Log
+	})
+}
+
+// seen is an event of the recorder.
+func (a *account) seen(e rawtp.Event) denial.Event {
+	d := denial.Event{ID: e.ID, Args: e.Args, Cut: e.Cut, PID: e.PID, TID: e.TID, Comm: e.Comm, Count: e.Count, Passed: e.Kind == rawtp.Watched, Site: a.place(e.Site)}
+	for _, t := range e.Texts {
+		d.Texts = append(d.Texts, denial.Text{Arg: t.Arg, Bytes: t.Bytes, Cut: t.Cut})
+	}
+	return d
+}
+
+// place puts a call site into words: "libc.so.6:mkdir+0xb". It is called by one goroutine
+// at a time.
+func (a *account) place(s trace.Site) string {
+	if s.Module == "" {
+		return ""
+	}
+	if a.symbols == nil {
+		paths := []string{a.program}
+		if id, err := image.Identify(a.program); err == nil {
+			if libs, _, err := id.Libraries(os.Getenv("LD_LIBRARY_PATH")); err == nil {
+				for _, l := range libs {
+					paths = append(paths, l.Path)
+				}
+			}
+		}
+		a.symbols = symbol.New(paths...)
+	}
+	if name := a.symbols.Find(s.Module, s.BuildID, s.Offset).Symbol(); name != "" {
+		return filepath.Base(s.Module) + ":" + name
+	}
+	return fmt.Sprintf("%s+%#x", filepath.Base(s.Module), s.Offset)
+}
+
+// note takes an event into account, and tells of it if it is a new one.
+func (a *account) note(e denial.Event) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.answer.any() && a.answer.socket == "" && !e.Passed && !e.Cut {
+		if v, _ := a.policies.Decide(e.ID, e.Args); v.Action == synth.Notify {
+			return // who answers tells of it, and why
+		}
+	}
+	a.tell(a.report.Add(e))
+}
+
+// tell is called with the lock.
+func (a *account) tell(entry *denial.Entry, news denial.News) {
+	if news == denial.Show {
+		a.v.say("%s", entry.Line())
+	}
+	if a.log == nil || news == denial.Nothing {
+		return
+	}
+	line, err := entry.JSON()
+	if err == nil {
+		_, err = a.log.Write(append(line, '\n'))
+	}
+	a.failed = errors.Join(a.failed, err)
+}
+
+// prepare makes the command one whose calls are seen.
+func (a *account) prepare(cmd *enforce.Command) error {
+	if a.rec != nil {
+		cmd.Watch = func() (enforce.Watcher, error) {
+			slot, err := a.rec.Launcher(0)
+			if err != nil {
+				return nil, err
+			}
+			return ofSlot{slot}, nil
+		}
+	}
+	if !a.asks && !a.answer.any() {
+		return nil
+	}
+	if a.asks {
+		code, err := filter.Parse(cmd.Filter)
+		if err != nil {
+			return err
+		}
+		cmd.Filter = filter.Ask(code).Bytes()
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	a.stop = stop
+	cmd.Adopt = true
+	cmd.Linger = func() {
+		a.v.say("the program has ended; what it has left behind goes on, and so does tjfuzz, which answers its calls")
+	}
+	decide, err := a.decider()
+	if err != nil {
+		return err
+	}
+	cmd.Notified = func(fd int) {
+		a.serving.Go(func() {
+			defer closeFD(fd)
+			if a.answer.socket != "" {
+				a.fail(a.answer.hand(fd, cmd))
+				return
+			}
+			_, err := notify.Serve(ctx, fd, decide, decide.noted)
+			a.fail(err)
+		})
+	}
+	return nil
+}
+
+func (a *account) fail(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.failed = errors.Join(a.failed, err)
+}
+
+// abandon gives up before the program has run.
+func (a *account) abandon() error {
+	if a.stop != nil {
+		a.stop()
+		a.serving.Wait()
+	}
+	if a.rec != nil {
+		a.ended()
+		a.events.Wait()
+	}
+	var err error
+	if a.rec != nil {
+		err = a.rec.Close()
+	}
+	if a.log != nil {
+		err = errors.Join(err, a.log.Close())
+	}
+	return err
+}
+
+// close tells of all that was refused once the program has ended.
+func (a *account) close(c *cobra.Command, program, ended string) error {
+	if a.stop != nil {
+		a.stop()
+		a.serving.Wait()
+	}
+	if a.rec != nil {
+		a.ended()
+		a.events.Wait()
+		all, err := a.rec.Denials()
+		a.failed = errors.Join(a.failed, err)
+		a.settle(all)
+		a.failed = errors.Join(a.failed, a.rec.Close())
+		a.report.Lose(a.rec.Dropped().Denials + a.rec.Lost().Tasks)
+	}
+	if s := a.report.Summary(); s != "" {
+		a.v.say("%s; %s", s, ended)
+	}
+	if n := a.report.Lost(); n > 0 {
+		a.v.warn("%d calls or processes were not followed: there may be refused calls that are not shown", n)
+	}
+	if a.log != nil {
+		a.failed = errors.Join(a.failed, a.report.WriteEnd(a.log, ended), a.log.Close())
+	}
+	if a.failed != nil {
+		a.v.warn("not all refused calls were told of: %v", a.failed)
+	}
+	return a.suggest(c, program)
+}
+
+// likeness is what makes two events the same.
+type likeness struct {
+	kind rawtp.Kind
+	id   sysno.ID
+	pid  int
+	args [6]uint64
+}
+
+func likenessOf(e rawtp.Event) likeness { return likeness{e.Kind, e.ID, e.PID, e.Args} }
+
+// settle takes the counts from the recorder's table. An event tells of the first of many
+// equal calls, and of none where the buffer was full.
+func (a *account) settle(all []rawtp.Event) {
+	for _, e := range all {
+		if k := likenessOf(e); a.delivered[k] > 0 && !e.Cut {
+			a.delivered[k]--
+			e.Count--
+		}
+		if e.Count > 0 {
+			a.note(a.seen(e))
+		}
+	}
+}
+
+// suggest says what change of the policy would allow what was refused, and makes it.
+func (a *account) suggest(c *cobra.Command, program string) error {
+	base := a.policies[0]
+	if a.flags.update != "" && exists(a.flags.update) {
+		var err error
+		if base, err = readPolicy(a.flags.update, ""); err != nil {
+			return err
+		}
+	}
+	suggestions := a.report.Suggest(base)
+	if len(suggestions) == 0 {
+		if a.flags.update != "" {
+			a.v.say("nothing is to be added to %s", a.flags.update)
+		}
+		return nil
+	}
+	lines := make([]string, len(suggestions))
+	for i, s := range suggestions {
+		lines[i] = s.Line()
+	}
+	if a.flags.update == "" {
+		a.v.hint("what would allow it: %s", strings.Join(lines, "; "))
+		a.v.hint("if the program was right to call it: the same with --update POLICY, or tjfuzz learn --resume -- %s, on inputs that lead there", fuzz.Quote(program))
+		return nil
+	}
+	a.v.say("to be added to %s:", a.flags.update)
+	for _, l := range lines {
+		a.v.say("  %s", l)
+	}
+	if !a.flags.yes {
+		agreed, asked := confirm(a.v.w, "tjfuzz: change "+a.flags.update+"? [y/N] ")
+		switch {
+		case !asked:
+			a.v.hint("nothing was changed; --yes changes it without a question")
+			return nil
+		case !agreed:
+			a.v.say("nothing was changed")
+			return nil
+		}
+	}
+	if err := update(c, a.flags.update, base, suggestions); err != nil {
+		return err
+	}
+	a.v.say("wrote %s; run it again: under another answer the program may call something else", a.flags.update)
+	return nil
+}
+
+// confirm asks a person on the terminal. asked is false where there is none.
+func confirm(w io.Writer, question string) (agreed, asked bool) {
+	tty, err := os.Open("/dev/tty")
+	if err != nil || !term.IsTerminal(int(tty.Fd())) {
+		return false, false
+	}
+	defer tty.Close()
+	fmt.Fprint(w, question)
+	line, err := bufio.NewReader(tty).ReadString('\n')
+	return err == nil && strings.EqualFold(strings.TrimSpace(line), "y"), true
+}
+
+// update adds rules to the policy at path, which may not be there yet. What a person wrote
+// there stays.
+func update(c *cobra.Command, path string, base *synth.Policy, suggestions []denial.Suggestion) error {
+	after, err := denial.Apply(base, suggestions)
+	if err != nil {
+		return err
+	}
+	if _, err := filter.Compile(after); err != nil {
+		return fmt.Errorf("what would be written to %s: %w", path, err)
+	}
+	out, err := outputTo(c, path)
+	if err != nil {
+		return err
+	}
+	if !isDocument(path) || !exists(path) {
+		write, err := policyWriter(path)
+		if err != nil {
+			return err
+		}
+		return out.write(func(w io.Writer) error { return write(w, after) })
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("open the policy: %w", err)
+	}
+	defer f.Close()
+	d, err := readDocument(f, path)
+	if err != nil {
+		return err
+	}
+	var rules []synth.Rule
+	for _, s := range suggestions {
+		rules = append(rules, s.Rules...)
+	}
+	if d, err = d.Add(rules, base.Archs); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := inForce(d, path, suggestions); err != nil {
+		return err
+	}
+	data, err := d.Encode()
+	if err != nil {
+		return err
+	}
+	return out.write(func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// inForce reports whether a document permits what was added: what it includes may still
+// say otherwise.
+func inForce(d *document.Document, path string, suggestions []denial.Suggestion) error {
+	p, err := d.Policy(sysno.Native(), includedBy(path))
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	for _, s := range suggestions {
+		for _, r := range s.Rules {
+			var args [6]uint64
+			for _, c := range r.Args {
+				args[c.Index] = c.Value
+			}
+			if !p.Decide(r.ID, args).Action.Permits() {
+				return hinted(fmt.Errorf("%s: %v would still be refused", path, r.ID), "a rule for a group, or of a file that it includes, says so; edit that")
+			}
+		}
+	}
+	return nil
+}
