@@ -28,7 +28,17 @@ type Options struct {
 	Portable        bool    // allow what other C libraries and kernels need for the same
 	Tolerate        int     // how many harmless calls may come in where they make whole groups
 	AllowIncomplete bool    // generate although the recorder missed something
+
+	// Reach is what the program can reach by its code, and Unobserved what happens to that
+	// of it which no run showed; the zero Verdict is Default's. What cannot be reached
+	// is then killed, if the analysis is complete.
+	Reach      *trace.Reach
+	Unobserved Verdict
+	Listener   string // the socket of a supervisor, if Unobserved notifies one
 }
+
+// ErrReach says that an analysis is of another program than the evidence.
+var ErrReach = errors.New("the analysis is of another program")
 
 // Generate turns evidence into the smallest policy that allows what the evidence
 // shows, and what any program may need without showing it. It is deterministic:
@@ -107,6 +117,16 @@ func Generate(t *trace.Trace, o Options) (*Policy, error) {
 	if o.Tolerate > 0 {
 		all = tolerated(all, p.Archs, o.Tolerate)
 	}
+	if o.Reach != nil {
+		if err := sameProgram(t, o.Reach); err != nil {
+			return nil, err
+		}
+		all = append(all, unobserved(t, p, o, all)...)
+		p.Listener = o.Listener
+		if o.Reach.Complete() {
+			p.Default = Verdict{Action: KillProcess}
+		}
+	}
 	p.Groups = Arrange(all)
 	if err := p.Validate(); err != nil {
 		return nil, fmt.Errorf("generated policy: %w", err)
@@ -173,6 +193,72 @@ func bindClone3(p *Policy, rules map[sysno.ID]Rule) bool {
 		}
 	}
 	return bound
+}
+
+// unobserved are the rules for what the program can reach and no rule is about. Where
+// the default stays, what is denied needs none.
+func unobserved(t *trace.Trace, p *Policy, o Options, rules []Rule) []Rule {
+	v := o.Unobserved
+	if v == (Verdict{}) {
+		v = p.Default
+	}
+	decided := map[sysno.ID]bool{}
+	for _, r := range rules {
+		decided[r.ID] = true
+	}
+	var more []Rule
+	for _, obs := range t.Observations { // what was seen and is not allowed is refused as ever
+		if _, named := obs.ID.Name(); !named || decided[obs.ID] {
+			continue
+		}
+		decided[obs.ID] = true
+		if tier, reason := judge(t, obs); o.Reach.Complete() && slices.Contains(p.Archs, obs.ID.Arch) {
+			more = append(more, Rule{ID: obs.ID, Verdict: p.Default, Tier: tier, Reason: reason})
+		}
+	}
+	if v == p.Default && !o.Reach.Complete() {
+		return nil
+	}
+	for _, x := range o.Reach.Reached {
+		if _, named := x.ID.Name(); !named || decided[x.ID] || !slices.Contains(p.Archs, x.ID.Arch) {
+			continue
+		}
+		more = append(more, Rule{ID: x.ID, Verdict: v, Tier: Reachable, Reason: reachedBy(x)})
+	}
+	return more
+}
+
+// reachedBy is the reason of a rule for what no run showed.
+func reachedBy(x trace.Reached) string {
+	const reason = "the program can reach it, and no run showed it"
+	for i := len(x.Path) - 1; i >= 0; i-- {
+		if s := x.Path[i]; s.Function != "" {
+			return reason + ": through " + s.Function
+		}
+	}
+	return reason
+}
+
+// MarkReachable gives those rules of a policy the tier Reachable that no evidence is behind
+// and whose calls the program can reach. A profile does not say of which tier a rule is.
+func MarkReachable(p *Policy, r *trace.Reach) {
+	for _, g := range p.Groups {
+		for i := range g.Rules {
+			rule := &g.Rules[i]
+			if x, ok := r.Find(rule.ID); ok && rule.Tier == Manual && len(rule.Args) == 0 {
+				rule.Tier, rule.Reason = Reachable, reachedBy(x)
+			}
+		}
+	}
+}
+
+// sameProgram refuses an analysis of another file than that which was run.
+func sameProgram(t *trace.Trace, r *trace.Reach) error {
+	a, b := t.Target, r.Target
+	if t.Arch != r.Arch || a.SHA256 != "" && b.SHA256 != "" && a.SHA256 != b.SHA256 || (a.SHA256 == "" || b.SHA256 == "") && a.Path != b.Path {
+		return fmt.Errorf("%w: of %s, and the evidence is on %s; or one of them has changed since", ErrReach, b.Path, a.Path)
+	}
+	return nil
 }
 
 // unseen is what is known of the arguments of a call that no run made: no value of any.

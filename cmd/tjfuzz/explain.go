@@ -15,7 +15,7 @@ import (
 )
 
 func newExplain() *cobra.Command {
-	var policy, evidence, recorded string
+	var policy, evidence, recorded, reach string
 	var foreign foreignFlags
 	var asJSON bool
 	c := &cobra.Command{
@@ -69,6 +69,16 @@ Recordings by other tools are read, too: see 'tjfuzz merge --help'.`,
 			if err != nil {
 				return err
 			}
+			if beside := filepath.Join(filepath.Dir(evidence), reachName); reach == "" && exists(beside) {
+				reach = beside
+			}
+			if reach != "" {
+				r, err := loadReach(reach)
+				if err != nil {
+					return err
+				}
+				synth.MarkReachable(p, r)
+			}
 			ids, err := parseSyscalls(t.Arch, args[1:])
 			if err != nil {
 				return err
@@ -83,6 +93,7 @@ Recordings by other tools are read, too: see 'tjfuzz merge --help'.`,
 	}
 	c.Flags().StringVar(&policy, "policy", "", "the `profile` to explain (default PROGRAM.seccomp.json)")
 	c.Flags().StringVar(&evidence, "evidence", "", "the `file` of evidence (default "+stateRoot+"/PROGRAM/"+evidenceName+")")
+	c.Flags().StringVar(&reach, "reachable", "", "the `file` that analyze --json has written (default: what learn --unobserved kept beside the evidence)")
 	c.Flags().StringVar(&recorded, "trace", "", "explain this `evidence` instead of a policy, - for standard input")
 	foreign.add(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")

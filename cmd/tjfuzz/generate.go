@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +17,7 @@ import (
 	"github.com/tjfuzz/tjfuzz/synth"
 	"github.com/tjfuzz/tjfuzz/synth/format"
 	"github.com/tjfuzz/tjfuzz/trace"
+	"github.com/tjfuzz/tjfuzz/trace/static"
 )
 
 // policyFlags are the choices in turning evidence into a policy.
@@ -27,6 +30,9 @@ type policyFlags struct {
 	portable        bool
 	groups          string
 	allowIncomplete bool
+	unobserved      string
+	reachable       string
+	listener        string
 }
 
 func (p *policyFlags) add(c *cobra.Command) {
@@ -38,6 +44,9 @@ func (p *policyFlags) add(c *cobra.Command) {
 	f.StringVar(&p.args, "args", "off", "hold calls to the enums and flags that were seen: `mode` off, safe (refuse what is dangerous and was not seen) or strict (refuse all that was not seen)")
 	f.BoolVar(&p.portable, "portable", false, "also allow what other C libraries and kernels call for the same, and needs no more trust")
 	f.StringVar(&p.groups, "groups", "exact", "whether calls that were not seen may complete groups: `choice` exact, tolerant or tolerant:N, for at most N (8) calls, none of them dangerous")
+	f.StringVar(&p.unobserved, "unobserved", "", "what happens to calls that the program can reach by its code and no run showed: `choice` deny, log, notify or allow; what it cannot reach is then killed, if the analysis is complete")
+	f.StringVar(&p.reachable, "reachable", "", "the `file` that analyze --json has written, for --unobserved (default: analyze the program now)")
+	f.StringVar(&p.listener, "listener", "", "with --unobserved notify: the `socket` of the supervisor")
 	f.BoolVar(&p.allowIncomplete, "allow-incomplete", false, "generate a profile although the recorder missed something")
 }
 
@@ -70,7 +79,47 @@ func (p *policyFlags) options() (synth.Options, error) {
 		return o, errors.New("--no-new-privs says how a container runs; name its --runtime")
 	}
 	o.NoNewPrivs = p.noNewPrivs
+	switch p.unobserved {
+	case "", "deny":
+	case "log":
+		o.Unobserved.Action = synth.Log
+	case "notify":
+		o.Unobserved.Action = synth.Notify
+		if o.Listener = p.listener; p.listener == "" {
+			return o, errors.New("--unobserved notify needs a supervisor; name its socket with --listener")
+		}
+	case "allow":
+		o.Unobserved.Action = synth.Allow
+	default:
+		return o, fmt.Errorf("--unobserved %s is none of deny, log, notify and allow", p.unobserved)
+	}
+	if p.unobserved == "" && p.reachable != "" {
+		return o, errors.New("--reachable says what can be reached; say with --unobserved what happens to that")
+	}
 	return o, nil
+}
+
+// reach adds the analysis to options if it is asked for, and tells of what was seen beyond
+// it. Without a file of it, the program is analyzed that the evidence is on.
+func (p *policyFlags) reach(ctx context.Context, v voice, t *trace.Trace, o *synth.Options) (err error) {
+	if p.unobserved == "" {
+		return nil
+	}
+	if p.reachable != "" {
+		o.Reach, err = loadReach(p.reachable)
+	} else {
+		o.Reach, err = reachOf(ctx, t.Target.Path, static.Options{LibraryPath: os.Getenv("LD_LIBRARY_PATH"), Mapped: mapped(t)}, true)
+	}
+	if err != nil {
+		return hinted(fmt.Errorf("what the program can reach is not known: %w", err), "leave out --unobserved, or give --reachable FILE")
+	}
+	for _, line := range alarm(o.Reach, t) {
+		v.warn("%s", line)
+	}
+	if !o.Reach.Complete() {
+		v.warn("the analysis has %d gaps, so what it does not reach is not killed; 'tjfuzz analyze %s' lists them", len(o.Reach.Gaps), t.Target.Path)
+	}
+	return nil
 }
 
 // parseGroups reads --groups: how many calls may complete groups.
@@ -134,6 +183,9 @@ wrote stays: comments, "include" and "manual". enforce and verify take either.`,
   # for a trial, which logs what the profile would refuse
   tjfuzz generate --rollout jq.trial.json -o jq.json .tjfuzz/jq/evidence.json
 
+  # what no run showed but the code can do is logged, all else is deadly
+  tjfuzz generate --unobserved log -o jq.json .tjfuzz/jq/evidence.json
+
   # to read, and to edit
   tjfuzz generate -o jq.yaml .tjfuzz/jq/evidence.json
 
@@ -168,6 +220,9 @@ wrote stays: comments, "include" and "manual". enforce and verify take either.`,
 			}
 			early, err := rolloutTo(c, rollout)
 			if err != nil {
+				return err
+			}
+			if err := p.reach(c.Context(), voiceOf(c, false), t, &o); err != nil {
 				return err
 			}
 			policy, err := generate(t, o)
@@ -215,6 +270,9 @@ func generate(t *trace.Trace, o synth.Options) (*synth.Policy, error) {
 	if errors.Is(err, synth.ErrIncomplete) {
 		return nil, &failure{err: err, code: exitIncomplete,
 			hint: "learn again with fewer --jobs, or use --allow-incomplete if you accept a profile that may lack something"}
+	}
+	if errors.Is(err, synth.ErrReach) {
+		return nil, hinted(err, "analyze the program that was run: tjfuzz analyze --json -o FILE %s", t.Target.Path)
 	}
 	if errors.Is(err, synth.ErrNoExecSeen) {
 		return nil, hinted(err, "record how it starts, too: tjfuzz trace -o start.json -- %s; then give both files", t.Target.Path)

@@ -237,6 +237,12 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if err := rec.Close(); err != nil {
 		return fmt.Errorf("close the recorder: %w", err)
 	}
+	if err := o.policyFlags.reach(ctx, v, evidence, &policyOptions); err != nil {
+		return err
+	}
+	if err := keepReach(state.Dir(), policyOptions.Reach); err != nil {
+		return err
+	}
 	policy, check, err := prove(ctx, v, s, state, evidence, policyOptions)
 	if err != nil {
 		return err

@@ -27,6 +27,7 @@ func compiled(t *testing.T) string {
 	for name, flags := range map[string][]string{
 		"filter":   nil,
 		"fallback": nil,
+		"unseen":   {"-static"},
 		"exact":    {"-nostdlib", "-static"},
 	} {
 		program := testenv.Compile(t, filepath.Join("testdata", name+".c"), flags...)

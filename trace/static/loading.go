@@ -1,6 +1,7 @@
 package static
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -180,8 +181,9 @@ func (a *analysis) plugin(path string, by *function) {
 
 // nameServices loads what glibc's name service switch is configured for (nsswitch.conf(5)).
 func (a *analysis) nameServices(by *function) {
-	a.assume("names of users, hosts and the like are looked up as /etc/nsswitch.conf says here")
-	text, err := os.ReadFile("/etc/nsswitch.conf")
+	file := cmp.Or(a.NameServices, "/etc/nsswitch.conf")
+	a.assume("names of users, hosts and the like are looked up as %s says here", file)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		text = nil // files and dns are in the C library
 	}

@@ -26,14 +26,18 @@ import (
 	"github.com/tjfuzz/tjfuzz/trace"
 )
 
+// Version changes when the same program may make another result.
+const Version = 1
+
 // ErrMachine says that the program is not for x86-64, the only machine whose code is known here.
 var ErrMachine = errors.New("its code is not x86-64")
 
 // Options are what a program's file does not say. The zero value is the usual choice.
 type Options struct {
-	LibraryPath string   // value of LD_LIBRARY_PATH
-	Mapped      []string // files that the program was seen to map beside those that it needs
-	FollowExec  bool     // add what the programs reach that it executes by constant paths
+	LibraryPath  string   // value of LD_LIBRARY_PATH
+	Mapped       []string // files that the program was seen to map beside those that it needs
+	NameServices string   // the file that says how users and hosts are looked up; empty for /etc/nsswitch.conf
+	FollowExec   bool     // add what the programs reach that it executes by constant paths
 }
 
 // What bounds the work for one program: its files, the bytes of these, how often their code

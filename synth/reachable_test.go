@@ -1,0 +1,87 @@
+package synth
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/trace"
+)
+
+// reachOf is an analysis that reaches the sample's calls, and socket and ptrace.
+func reachOf(t *testing.T, gaps ...string) *trace.Reach {
+	r := &trace.Reach{Arch: sysno.AMD64, Gaps: gaps}
+	for _, name := range []string{"read", "write", "mmap", "munmap", "brk", "socket", "execve", "ptrace", "tgkill", "exit_group", "openat", "close"} {
+		r.Reached = append(r.Reached, trace.Reached{ID: lookup(t, sysno.AMD64, name), Path: []trace.Step{{Function: "main"}, {Function: name}}})
+	}
+	return r
+}
+
+func TestWhatNoRunShowedIsTheUsersChoice(t *testing.T) {
+	kill, eperm := Verdict{Action: KillProcess}, Verdict{Action: Errno, Errno: 1}
+	for _, choice := range []struct {
+		name       string
+		unobserved Verdict
+		gaps       []string
+		want       map[string]Verdict
+	}{
+		{"deny", Verdict{}, nil, map[string]Verdict{"read": {Action: Allow}, "socket": eperm, "ptrace": eperm, "mount": kill, "futex": {Action: Allow}}},
+		{"log", Verdict{Action: Log}, nil, map[string]Verdict{"read": {Action: Allow}, "socket": {Action: Log}, "mount": kill}},
+		{"allow", Verdict{Action: Allow}, nil, map[string]Verdict{"socket": {Action: Allow}, "mount": kill}},
+		{"notify", Verdict{Action: Notify}, nil, map[string]Verdict{"socket": {Action: Notify}, "mount": kill}},
+		{"deny, incomplete", Verdict{}, []string{"a library"}, map[string]Verdict{"read": {Action: Allow}, "socket": eperm, "mount": eperm}},
+		{"log, incomplete", Verdict{Action: Log}, []string{"a library"}, map[string]Verdict{"socket": {Action: Log}, "mount": eperm}},
+	} {
+		t.Run(choice.name, func(t *testing.T) {
+			p := generate(t, sample(t), Options{Reach: reachOf(t, choice.gaps...), Unobserved: choice.unobserved, Listener: "/run/s"})
+			for name, want := range choice.want {
+				if got := p.Decide(lookup(t, sysno.AMD64, name), [6]uint64{}); got != want {
+					t.Errorf("%s: %v, want %v", name, got, want)
+				}
+			}
+			r, ok := ruleOf(p, lookup(t, sysno.AMD64, "socket"))
+			if named := choice.name != "deny, incomplete"; ok != named || ok && r.Tier != Reachable {
+				t.Errorf("the rule for socket is %+v, %v", r, ok)
+			}
+		})
+	}
+}
+
+func TestWhatOnlyCrashesShowedIsRefusedAsBefore(t *testing.T) {
+	p := generate(t, sample(t), Options{Reach: reachOf(t), Unobserved: Verdict{Action: Allow}, DenyErrorPath: true})
+	id := lookup(t, sysno.AMD64, "tgkill")
+	if got, want := p.Decide(id, [6]uint64{}), (Verdict{Action: Errno, Errno: 1}); got != want {
+		t.Errorf("tgkill: %v, want %v", got, want)
+	}
+	if r, _ := ruleOf(p, id); r.Tier != ErrorPath {
+		t.Errorf("tgkill has the tier %v", r.Tier)
+	}
+}
+
+func TestAnAnalysisOfAnotherProgramIsRefused(t *testing.T) {
+	r := reachOf(t)
+	r.Target.SHA256 = "00"
+	tr := sample(t)
+	tr.Target.SHA256 = "69f059a1758c49bdb0c40aca6ba639451c5932b729be43821a18b0a438d7306b"
+	if _, err := Generate(tr, Options{Reach: r}); !errors.Is(err, ErrReach) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRulesWithoutEvidenceAreMarkedWhereTheProgramReachesThem(t *testing.T) {
+	p := generate(t, sample(t), Options{Reach: reachOf(t), Unobserved: Verdict{Action: Log}})
+	for _, g := range p.Groups { // as a profile is read
+		for i := range g.Rules {
+			if g.Rules[i].Tier == Reachable {
+				g.Rules[i].Tier, g.Rules[i].Reason = Manual, "it is in the profile"
+			}
+		}
+	}
+	MarkReachable(p, reachOf(t))
+	if r, _ := ruleOf(p, lookup(t, sysno.AMD64, "socket")); r.Tier != Reachable {
+		t.Errorf("socket has the tier %v", r.Tier)
+	}
+	if r, _ := ruleOf(p, lookup(t, sysno.AMD64, "read")); r.Tier != Observed {
+		t.Errorf("read has the tier %v", r.Tier)
+	}
+}

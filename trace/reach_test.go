@@ -1,0 +1,82 @@
+package trace
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+)
+
+func someReach() *Reach {
+	return &Reach{
+		Target: Target{Path: "/bin/x\xff", BuildID: "ab", Libraries: []Library{{"/lib/libc.so.6", "cd"}}},
+		Arch:   sysno.AMD64,
+		Reached: []Reached{
+			{ID: sysno.ID{Arch: sysno.AMD64, NR: 0}, Path: []Step{{"/bin/x\xff", "main", 0x1000, Begin}, {"/lib/libc.so.6", "", 1 << 60, Pointer}}},
+			{ID: sysno.ID{Arch: sysno.AMD64, NR: 158}, Startup: true},
+			{ID: sysno.ID{Arch: sysno.I386, NR: 99999}},
+		},
+		Gaps: []string{"a", "b"}, Assumed: []string{"c"},
+	}
+}
+
+func TestReachIsReadAsItWasWritten(t *testing.T) {
+	for _, want := range []*Reach{someReach(), {Target: Target{Path: "/x"}, Arch: sysno.AMD64}} {
+		var b bytes.Buffer
+		if err := EncodeReach(&b, want); err != nil {
+			t.Fatal(err)
+		}
+		got, err := DecodeReach(bytes.NewReader(b.Bytes()))
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, %v; want %+v", got, err, want)
+		}
+	}
+}
+
+func TestBrokenReachIsRefused(t *testing.T) {
+	var b bytes.Buffer
+	if err := EncodeReach(&b, someReach()); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range [][2]string{
+		{`"reach": 1`, `"reach": 2`}, {`"reach": 1,`, ``}, {`"complete": false`, `"complete": true`}, {`"read"`, `"write"`},
+		{`"link":"begin"`, `"link":"magic"`}, {`"nr":158`, `"nr":0`}, {`"nr":158,`, ``}, {`"arch": "x86_64"`, `"arch": "vax"`}, {`"gaps"`, `"Gaps"`},
+	} {
+		broken := strings.Replace(b.String(), r[0], r[1], 1)
+		if broken == b.String() {
+			t.Fatalf("%s is not in the file", r[0])
+		}
+		if _, err := DecodeReach(strings.NewReader(broken)); err == nil {
+			t.Errorf("%s instead of %s is accepted", r[1], r[0])
+		}
+	}
+}
+
+func TestBeyondIsWhatWasSeenAndIsNotReached(t *testing.T) {
+	see := func(arch sysno.Arch, nr uint32) Observation { return Observation{ID: sysno.ID{Arch: arch, NR: nr}} }
+	seen := &Trace{Observations: []Observation{see(sysno.AMD64, 0), see(sysno.AMD64, 1), see(sysno.I386, 1), see(sysno.AMD64, 99999)}}
+	beyond := someReach().Beyond(seen)
+	if len(beyond) != 2 || beyond[0].ID.NR != 1 || beyond[1].ID.Arch != sysno.I386 {
+		t.Errorf("beyond are %+v", beyond)
+	}
+}
+
+func FuzzDecodeReach(f *testing.F) {
+	var b bytes.Buffer
+	if err := EncodeReach(&b, someReach()); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := DecodeReach(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		var b bytes.Buffer
+		if err := EncodeReach(&b, r); err != nil {
+			t.Fatalf("what was read cannot be written: %v", err)
+		}
+	})
+}
