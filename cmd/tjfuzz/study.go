@@ -111,12 +111,14 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	if err != nil {
 		return mine.Found{}, nil, fmt.Errorf("read the program: %w", err)
 	}
-	return found, append(seeds, commandSeeds(mine.Script(commands, strs, fixtureFile, fixtureDir), seeds)...), nil
+	known := commandSeeds("command", mine.Script(commands, strs, fixtureFile, fixtureDir), seeds)
+	guessed := commandSeeds("call", mine.Calls(strs, fixtureFile), nil)
+	return found, slices.Concat(seeds, known, guessed), nil
 }
 
 // commandSeeds are seeds for a target that reads commands: each comes after the small text that
 // the target likes best, for many commands show or save what was said before.
-func commandSeeds(commands []string, seeds []corpora.Seed) []corpora.Seed {
+func commandSeeds(name string, commands []string, seeds []corpora.Seed) []corpora.Seed {
 	var before []byte
 	for _, s := range seeds {
 		if len(s.Data) <= 4<<10 && printable(string(s.Data)) {
@@ -126,7 +128,7 @@ func commandSeeds(commands []string, seeds []corpora.Seed) []corpora.Seed {
 	}
 	var out []corpora.Seed
 	for i, c := range commands {
-		out = append(out, corpora.Seed{Name: fmt.Sprintf("command-%d", i+1), Data: append(slices.Clone(before), c...)})
+		out = append(out, corpora.Seed{Name: fmt.Sprintf("%s-%d", name, i+1), Data: append(slices.Clone(before), c...)})
 	}
 	return out
 }
