@@ -113,7 +113,17 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	}
 	known := commandSeeds("command", mine.Script(commands, strs, fixtureFile, fixtureDir), seeds)
 	guessed := commandSeeds("call", mine.Calls(strs, fixtureFile), nil)
-	return found, slices.Concat(seeds, known, guessed), nil
+	return found, slices.Concat(seeds, listSeeds(found.Table.Names), known, guessed), nil
+}
+
+// listSeeds are seeds for a target that reads the names of the files it is to work on,
+// as people and as find -print0 write them.
+func listSeeds(names []string) []corpora.Seed {
+	lines := strings.Join(names, "\n") + "\n"
+	return []corpora.Seed{
+		{Name: "names", Data: []byte(lines)},
+		{Name: "names-0", Data: []byte(strings.ReplaceAll(lines, "\n", "\x00"))},
+	}
 }
 
 // commandSeeds are seeds for a target that reads commands: each comes after the small text that
