@@ -35,6 +35,8 @@ type scenarioFile struct {
 	Limits    []string `json:"limits,omitempty"`
 	User      string   `json:"user,omitempty"`
 	Signal    string   `json:"signal,omitempty"`
+	Clock     string   `json:"clock,omitempty"`
+	Times     string   `json:"times,omitempty"`
 
 	Before []stepFile `json:"before,omitempty"`
 }
@@ -186,6 +188,12 @@ func (f *scenarioFile) encodeWorld(s *Scenario) {
 	if w := &s.World; w.Interruption != (Interruption{}) {
 		f.Signal = w.Interruption.String()
 	}
+	if w := &s.World; w.Clock != ClockHost {
+		f.Clock = w.Clock.String()
+	}
+	if w := &s.World; w.Times != TimesMade {
+		f.Times = w.Times.String()
+	}
 }
 
 // decodeWorld is the strict inverse: what is as usual is not said, so that equal
@@ -205,6 +213,12 @@ func (f *scenarioFile) decodeWorld(s *Scenario) (err error) {
 	}
 	if s.World.User, err = varied(f.User, users); err != nil {
 		return fmt.Errorf("user: %w", err)
+	}
+	if s.World.Clock, err = varied(f.Clock, clocks); err != nil {
+		return fmt.Errorf("clock: %w", err)
+	}
+	if s.World.Times, err = varied(f.Times, fileTimes); err != nil {
+		return fmt.Errorf("times of files: %w", err)
 	}
 	if f.Signal != "" {
 		if s.World.Interruption, err = parseInterruption(f.Signal); err != nil {

@@ -247,6 +247,7 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 		c.corpus.blame(&j.s, r.TimedOut || r.Signal == sigkill)
 	}
 	switch {
+	case r.TimedOut && j.s.delays():
 	case r.TimedOut:
 		keep = c.fail(c.hangs, Hangs, j, r, keep)
 	case r.Signal != 0 && !j.s.provokes(r.Signal):

@@ -48,8 +48,10 @@ func (d *draft) mutate(r *rand.Rand, o *Options, p *plugin) Scenario {
 		}
 		s.Input = change(s.Input)
 	}
-	if d.dims[dimFiles] && r.IntN(3) == 0 {
+	if n := r.IntN(6); d.dims[dimFiles] && n < 2 {
 		drawFileKind(r, &s, o.Can)
+	} else if d.dims[dimFiles] && n == 2 && s.hasFiles() {
+		drawTimes(r, &s)
 	} else if d.dims[dimFiles] {
 		name := extraNames[r.IntN(len(extraNames))]
 		s.Files = slices.DeleteFunc(slices.Clone(s.Files), func(f File) bool { return f.Name == name })

@@ -10,9 +10,11 @@ import (
 // Abilities says what an executor can carry out beyond what every executor can.
 // What it cannot is never drawn.
 type Abilities struct {
-	Terminal bool // streams that are terminals
-	Faults   bool // make syscalls fail, and do without those of newer kernels
-	User     bool // be another user
+	Terminal  bool // streams that are terminals
+	Faults    bool // make syscalls fail, and do without those of newer kernels
+	User      bool // be another user
+	Uptime    bool // let the machine have been up for another time
+	TimeOfDay bool // let the program see another time of day
 }
 
 // Allow reports whether a scenario can be carried out. One that another session has
@@ -21,6 +23,12 @@ func (a Abilities) Allow(s *Scenario) bool {
 	w := &s.World
 	terminal := s.Stdin == StdinTerminal || w.Stdout == OutputTerminal || w.Stderr == OutputTerminal
 	faults := len(w.Faults) > 0 || w.Kernel != KernelHost
+	if _, shifted := w.Clock.Uptime(); shifted && !a.Uptime {
+		return false
+	}
+	if _, shifted := w.Clock.TimeOfDay(); shifted && !a.TimeOfDay {
+		return false
+	}
 	return (a.Terminal || !terminal) && (a.Faults || !faults) && (a.User || w.User == UserSame)
 }
 
@@ -31,6 +39,17 @@ func (a Abilities) stdins() []StdinKind {
 		kinds = append(kinds, StdinTerminal)
 	}
 	return kinds
+}
+
+// clocks are those that a run can have instead of the host's.
+func (a Abilities) clocks() []Clock {
+	var all []Clock
+	for c := ClockHost + 1; c < clocks; c++ {
+		if a.Allow(&Scenario{World: World{Clock: c}}) {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // outputs are the kinds of output that a run can have instead of a file.
@@ -78,6 +97,9 @@ func drawFileKind(r *rand.Rand, s *Scenario, can Abilities) {
 	}
 }
 
+// drawTimes changes when the files were changed.
+func drawTimes(r *rand.Rand, s *Scenario) { s.World.Times = FileTimes(r.IntN(int(fileTimes))) }
+
 // drawKind returns what kind the changed file is now.
 func drawKind(r *rand.Rand, s *Scenario) FileKind {
 	if s.usesFile() && (len(s.Files) == 0 || r.IntN(2) == 0) {
@@ -101,9 +123,9 @@ func drawKind(r *rand.Rand, s *Scenario) FileKind {
 	return f.Kind
 }
 
-// drawProcess changes a limit, the user, or the signal that comes.
+// drawProcess changes a limit, the user, the clock, or the signal that comes.
 func drawProcess(r *rand.Rand, s *Scenario, can Abilities) {
-	switch n := r.IntN(8); {
+	switch n := r.IntN(10); {
 	case n < 3:
 		l := one(r, limits)
 		kept := slices.DeleteFunc(slices.Clone(s.World.Limits), func(o Limit) bool { return o.Resource == l.Resource })
@@ -114,6 +136,12 @@ func drawProcess(r *rand.Rand, s *Scenario, can Abilities) {
 		s.World.Limits = kept
 	case n == 3 && can.User:
 		s.World.User = User(r.IntN(int(users)))
+	case n < 6 && len(can.clocks()) > 0:
+		if s.World.Clock == ClockHost || r.IntN(2) == 0 {
+			s.World.Clock = one(r, can.clocks())
+		} else {
+			s.World.Clock = ClockHost
+		}
 	case r.IntN(4) == 0:
 		s.World.Interruption = Interruption{}
 	default:
@@ -167,6 +195,9 @@ func (s *Scenario) settle() {
 	}
 	if !s.usesInput() {
 		s.Input = nil
+	}
+	if !s.hasFiles() {
+		s.World.Times = TimesMade
 	}
 	if s.World.Interruption.Moment == MomentRead && !s.interruptible() {
 		s.World.Interruption = Interruption{}

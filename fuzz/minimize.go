@@ -74,6 +74,8 @@ func (m *minimizer) world() {
 	}
 	usual(w.User != UserSame, func(s *Scenario) { s.World.User = UserSame })
 	usual(w.Interruption != (Interruption{}), func(s *Scenario) { s.World.Interruption = Interruption{} })
+	usual(w.Clock != ClockHost, func(s *Scenario) { s.World.Clock = ClockHost })
+	usual(w.Times != TimesMade, func(s *Scenario) { s.World.Times = TimesMade })
 	usual(w.Kernel != KernelHost, func(s *Scenario) { s.World.Kernel = KernelHost })
 	for i := range m.best.Files {
 		usual(m.best.Files[i].Kind != FileRegular, func(s *Scenario) {

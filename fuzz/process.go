@@ -157,6 +157,13 @@ func (s *Scenario) checkProcess() error {
 // first is read for certain before the second can be.
 func (s *Scenario) interruptible() bool { return s.Stdin == StdinPipe && len(s.Input) > 1 }
 
+// delays reports whether the target may wait for ever by no fault of its own: the kernel, which it asks to wake
+// it at a time of day, has another one.
+func (s *Scenario) delays() bool {
+	_, shifted := s.World.Clock.TimeOfDay()
+	return shifted
+}
+
 // provokes reports whether a signal that ends the target is what the scenario brings
 // about, and no crash. Such a run is not clean: it does not show what the program would
 // have done next.

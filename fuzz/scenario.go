@@ -203,6 +203,9 @@ func (s *Scenario) usesFile() bool {
 	return slices.ContainsFunc(s.Argv, func(w string) bool { return strings.Contains(w, mutate.Input) })
 }
 
+// hasFiles reports whether the scenario makes any file.
+func (s *Scenario) hasFiles() bool { return len(s.Files) > 0 || s.usesFile() }
+
 // carries reports whether the target can read Input from standard input of the kind.
 func (k StdinKind) carries() bool {
 	switch k {

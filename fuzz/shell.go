@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -172,10 +173,25 @@ func (s *Scenario) notes() []string {
 	case MomentLimit:
 		add("%s when its time is up", unix.SignalName(w.Interruption.Signal))
 	}
+	if t, ok := w.Clock.TimeOfDay(); ok {
+		add("the time of day %s UTC", t.UTC().Format(time.DateTime))
+	}
+	if d, ok := w.Clock.Uptime(); ok {
+		add("a machine that is up for %v", d)
+	}
+	if w.Times != TimesMade {
+		add("%s", w.Times.note())
+	}
 	if w.Kernel != KernelHost {
 		add("the syscalls of Linux %v only", w.Kernel)
 	}
 	return out
+}
+
+// note says what times the stored files are to get.
+func (t FileTimes) note() string {
+	return [fileTimes]string{"the files as they are", "the files of 1970", "the files of 2300", "each file an hour newer than the one before",
+		"each file an hour older than the one before"}[t]
 }
 
 // note says what is to be made of a stored file.

@@ -51,7 +51,15 @@ func surroundings(o *Options, base *Scenario, ways []Scenario, seed func() []byt
 			}
 		}
 	}
+	if i := slices.IndexFunc(ways, func(s Scenario) bool { return s.hasFiles() }); i >= 0 && o.varies(dimFiles) {
+		for t := TimesMade + 1; t < fileTimes; t++ {
+			try(ways[i], func(s *Scenario) { s.World.Times = t })
+		}
+	}
 	if o.varies(dimProcess) {
+		for _, c := range o.Can.clocks() {
+			try(way, func(s *Scenario) { s.World.Clock = c })
+		}
 		for _, l := range []Limit{{ResourceFiles, 4}, {ResourceMemory, 64 << 20}, {ResourceFile, 0}, {ResourceStack, 256 << 10}} {
 			try(way, func(s *Scenario) { s.World.Limits = []Limit{l} })
 		}

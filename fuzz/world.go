@@ -16,6 +16,8 @@ type World struct {
 	Limits         []Limit // sorted by resource
 	User           User
 	Interruption   Interruption
+	Clock          Clock
+	Times          FileTimes
 }
 
 // OutputKind says what standard output or standard error is. The zero value is the usual.
@@ -152,6 +154,12 @@ func (s *Scenario) world() []string {
 	if w.Interruption != (Interruption{}) {
 		add("signal", w.Interruption.String())
 	}
+	if w.Clock != ClockHost {
+		add("clock", w.Clock.String())
+	}
+	if w.Times != TimesMade {
+		add("times", w.Times.String())
+	}
 	return out
 }
 
@@ -177,6 +185,12 @@ func (s *Scenario) checkWorld() error {
 	}
 	if w.Kernel >= kernels {
 		return errors.New("an unknown kernel")
+	}
+	if w.Clock >= clocks || w.Times >= fileTimes {
+		return errors.New("an unknown clock")
+	}
+	if w.Times != TimesMade && !s.hasFiles() {
+		return errors.New("times of files, and there are none")
 	}
 	return errors.Join(checkFaults(w.Faults), s.checkProcess())
 }

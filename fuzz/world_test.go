@@ -20,7 +20,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // all is an executor's abilities where it can do everything.
-var all = Abilities{Terminal: true, Faults: true, User: true}
+var all = Abilities{Terminal: true, Faults: true, User: true, Uptime: true, TimeOfDay: true}
 
 // worlds are scenarios that vary everything that can be varied, a name each.
 func worlds() map[string]Scenario {
@@ -68,6 +68,12 @@ func worlds() map[string]Scenario {
 			i := Interruption{sig, m}
 			add("signal "+i.String(), func(s *Scenario) { s.Stdin, s.World.Interruption = StdinPipe, i })
 		}
+	}
+	for c := ClockHost + 1; c < clocks; c++ {
+		add("clock "+c.String(), func(s *Scenario) { s.World.Clock = c })
+	}
+	for k := TimesMade + 1; k < fileTimes; k++ {
+		add("times "+k.String(), func(s *Scenario) { s.World.Times = k })
 	}
 	add("two faults", func(s *Scenario) { s.World.Faults = []Fault{fault("read:EIO"), fault("openat:EMFILE")} })
 	return out
@@ -140,7 +146,7 @@ func everything() Scenario {
 		Files: []File{{Name: "a", Data: []byte("1")}, {Name: "b", Kind: FileFIFO}},
 		World: World{Stdout: OutputBroken, Stderr: OutputClosed, Input: FileSymlink, Kernel: Kernel5_4,
 			Faults: []Fault{fault("read:EIO"), fault("statx:ENOSYS")}, Limits: []Limit{{ResourceFiles, 4}, {ResourceFile, 0}},
-			User: UserNobody, Interruption: Interruption{unix.SIGHUP, MomentLimit}},
+			User: UserNobody, Interruption: Interruption{unix.SIGHUP, MomentLimit}, Clock: ClockFar, Times: TimesFalling},
 	}
 }
 
@@ -184,6 +190,9 @@ func TestAWorldThatCannotBeIsRefused(t *testing.T) {
 		{`"stdin":"null","limits":["as=9223372036854775808"]`, "an unknown limit"},
 		{`"stdin":"null","signal":"SIGSTOP@limit"`, `"SIGSTOP@limit" is no interruption; one is as in SIGHUP@read`},
 		{`"stdin":"null","signal":"SIGHUP@never"`, `"SIGHUP@never" is no interruption`},
+		{`"stdin":"null","clock":"host"`, `clock: "host" is the usual, which is not said`},
+		{`"stdin":"null","clock":"1999"`, `clock: "1999" is unknown`},
+		{`"stdin":"null","times":"made"`, `times of files: "made" is the usual, which is not said`},
 		{`"stdin":"null","kernel":"host"`, `"host" is the usual, which is not said`},
 		{`"stdin":"null","kernel":"5.5"`, `kernel: "5.5" is unknown`},
 		{`"stdin":"null","faults":["read"]`, `"read" is no fault; one is a syscall and an error, as in openat:EMFILE`},
@@ -204,6 +213,9 @@ func TestAWorldThatCannotBeIsRefused(t *testing.T) {
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Input: FileFIFO}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Kernel: kernels}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{User: users}},
+		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Clock: clocks}},
+		{Argv: []string{"x", "@@"}, Stdin: StdinNull, World: World{Times: fileTimes}},
+		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Times: TimesEpoch}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Limits: []Limit{{}}}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Interruption: Interruption{Moment: MomentRead}}},
 		{Argv: []string{"x"}, Stdin: StdinFile, Input: []byte("12"), World: World{Interruption: Interruption{unix.SIGHUP, MomentRead}}},
@@ -238,6 +250,9 @@ func TestACommandSaysWhatTheWorldIs(t *testing.T) {
 			"env A=1 setpriv --reuid=65534 --regid=65534 --clear-groups prlimit --nofile=4 --fsize=0 x < /dev/null"},
 		{Scenario{Stdin: StdinPipe, Input: []byte("ab"), World: World{Interruption: Interruption{unix.SIGHUP, MomentRead}}}, "cat p.input | x # with SIGHUP when it reads"},
 		{Scenario{Stdin: StdinNull, World: World{Interruption: Interruption{unix.SIGTERM, MomentLimit}}}, "x < /dev/null # with SIGTERM when its time is up"},
+		{Scenario{Stdin: StdinNull, World: World{Clock: Clock2038}}, "x < /dev/null # with the time of day 2038-01-19 03:14:08 UTC"},
+		{Scenario{Stdin: StdinNull, World: World{Clock: ClockBooted}}, "x < /dev/null # with a machine that is up for 1s"},
+		{Scenario{Argv: []string{"x", "@@"}, Stdin: StdinNull, World: World{Times: TimesFuture}}, "x p.input < /dev/null # with the files of 2300"},
 		{Scenario{Stdin: StdinNull, Files: []File{{Name: "a\nb", Kind: FileFIFO}}}, `(cd p.files && x < /dev/null) # with "a\nb" a FIFO`},
 	} {
 		if tt.s.Argv == nil {
@@ -271,6 +286,12 @@ func TestEveryTellingWorldIsTried(t *testing.T) {
 	}
 	for _, k := range inputKinds() {
 		want = append(want, "input="+k.String())
+	}
+	for c := ClockHost + 1; c < clocks; c++ {
+		want = append(want, "clock="+c.String())
+	}
+	for k := TimesMade + 1; k < fileTimes; k++ {
+		want = append(want, "times="+k.String())
 	}
 	want = append(want, "limit=nofile=4", "user=nobody", "signal=SIGTERM@read", "signal=SIGHUP@limit")
 	for _, f := range telling() {
@@ -312,6 +333,12 @@ func TestDrawsReachEveryWorld(t *testing.T) {
 		for _, l := range limits {
 			want = append(want, "limit="+l.String())
 		}
+		for c := ClockHost + 1; c < clocks; c++ {
+			want = append(want, "clock="+c.String())
+		}
+		for k := TimesMade + 1; k < fileTimes; k++ {
+			want = append(want, "times="+k.String())
+		}
 		for _, sig := range signals {
 			want = append(want, "signal="+Interruption{sig, MomentLimit}.String())
 		}
@@ -327,8 +354,9 @@ func TestDrawsReachEveryWorld(t *testing.T) {
 			want = append(want, "input="+k.String())
 		}
 		for _, w := range want {
+			uptime := w == "clock=booted" || w == "clock=aged"
 			possible := (can.Terminal || !strings.HasSuffix(w, "=terminal")) &&
-				(can.User || w != "user=nobody") &&
+				(can.User || w != "user=nobody") && (can.Uptime || !uptime) && (can.TimeOfDay || uptime || !strings.HasPrefix(w, "clock=")) &&
 				(can.Faults || !strings.HasPrefix(w, "fault=") && !strings.HasPrefix(w, "kernel="))
 			if n := drawn[w]; possible != (n > 0) {
 				t.Errorf("%+v: %s was drawn %d times", can, w, n)
@@ -371,6 +399,8 @@ func needs() []func(*Scenario) bool {
 		func(s *Scenario) bool { return s.World.Input == FileSymlink },
 		func(s *Scenario) bool { return s.World.Kernel == Kernel5_4 },
 		func(s *Scenario) bool { return s.World.User == UserNobody },
+		func(s *Scenario) bool { return s.World.Clock == ClockFar },
+		func(s *Scenario) bool { return s.World.Times == TimesFalling },
 		func(s *Scenario) bool { return s.World.Interruption.Signal == unix.SIGHUP },
 		func(s *Scenario) bool { return slices.Contains(s.World.Limits, Limit{ResourceFile, 0}) },
 		func(s *Scenario) bool { return slices.Contains(s.World.Faults, fault("read:EIO")) },
@@ -419,13 +449,29 @@ func TestAnOldKernelHasWhatARunBeginsWith(t *testing.T) {
 }
 
 func TestNamesOfKindsAreDistinct(t *testing.T) {
-	for _, names := range [][]string{stdinNames[1:], outputNames[:], fileNames[:], resourceNames[1:]} {
+	for _, names := range [][]string{stdinNames[1:], outputNames[:], fileNames[:], resourceNames[1:], clockNames[:]} {
 		seen := map[string]bool{}
 		for _, n := range names {
 			if n == "" || seen[n] {
 				t.Errorf("%q in %q", n, names)
 			}
 			seen[n] = true
+		}
+	}
+}
+
+// Who waits until a time of day waits by the kernel's clock.
+func TestToWaitForAnotherClockIsNoHang(t *testing.T) {
+	for _, tt := range []struct {
+		clock Clock
+		want  int
+	}{{ClockHost, 1}, {ClockFar, 0}, {ClockEpoch, 0}, {ClockBooted, 1}} {
+		o := Options{Bases: []Scenario{{Argv: []string{"x"}}}, Now: time.Now}
+		c := &coordinator{o: &o, corpus: newCorpus(&o, nil), books: map[sysno.ID]*record{}, crashes: map[string]*Failure{}, hangs: map[string]*Failure{}}
+		s := Scenario{Argv: []string{"x"}, Stdin: StdinNull, World: World{Clock: tt.clock}}
+		c.report(&job{s: s, phase: PhaseOptions}, &Result{TimedOut: true})
+		if got := len(c.hangs); got != tt.want || c.stats.CleanRuns != 0 {
+			t.Errorf("%v: %d hangs, want %d; %d clean runs", tt.clock, got, tt.want, c.stats.CleanRuns)
 		}
 	}
 }

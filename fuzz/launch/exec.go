@@ -19,6 +19,7 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch/clock"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/coverage"
 	"github.com/tjfuzz/tjfuzz/internal/claim"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
@@ -74,6 +75,7 @@ type Exec struct {
 	copies    *servers                   // nil: all runs are by execve
 	warn      []string
 	can       fuzz.Abilities
+	timeOfDay *clock.Shift // nil: it is what it is
 	output    []byte
 }
 
@@ -95,6 +97,9 @@ func New(o Options) (*Exec, error) {
 		dir = o.Cage.Dir
 	}
 	e.can.User = canBeNobody(o.Program, dir)
+	if e.timeOfDay, err = clock.Prepare(inDir(o.Program, dir)); err != nil && !errors.Is(err, clock.ErrFixed) {
+		return nil, errors.Join(err, unix.Close(cancel))
+	}
 	ready := make(chan error)
 	go e.serve(ready)
 	if err := <-ready; err != nil {
@@ -213,6 +218,9 @@ func (e *Exec) serve(ready chan<- error) {
 			}
 		}
 		e.can.Terminal, e.can.Faults = canHaveTerminals(), canFault()
+		if err := e.lookAtClocks(); err != nil {
+			return err
+		}
 		if e.opts.Watch != nil {
 			e.watch, err = e.opts.Watch()
 		}
@@ -376,15 +384,26 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 			return nil, err
 		}
 	}
+	var begin func(*spawn.Process) (*clock.Start, error)
+	if from == nil {
+		if begin, err = e.shift(spec, s.World.Clock); err != nil {
+			return nil, err
+		}
+	}
 	counted := e.cage != nil && e.cage.CPUTime() != nil
 	began := time.Now()
 	p, err := spawn.Start(spec)
 	if err != nil {
 		return nil, err
 	}
+	var shifted *clock.Start
 	var unwatched error
+	if begin != nil {
+		shifted, unwatched = begin(p)
+	}
 	if watch != nil {
-		if unwatched = watch.Started(p); unwatched != nil {
+		if err := watch.Started(p); err != nil {
+			unwatched = errors.Join(unwatched, err)
 			p.Kill()
 		}
 	}
@@ -400,6 +419,9 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 		limits.Nudge = st.bell.ring
 	}
 	end, err := p.Wait(limits)
+	if shifted != nil {
+		unwatched = errors.Join(unwatched, shifted.Wait())
+	}
 	r := &fuzz.Result{TimedOut: end.TimedOut, Left: end.Left, Faulted: len(s.World.Faults) > 0, Duration: time.Since(began)}
 	if watch != nil {
 		r.Seen = watch.Seen()

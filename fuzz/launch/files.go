@@ -43,12 +43,18 @@ func (e *Exec) furnish(p place, s *fuzz.Scenario) ([]string, *fifo, error) {
 	}
 	switch {
 	case !named(s):
-		return argv, nil, nil
+		return argv, nil, setTimes(p, s, "")
 	case s.World.Input == fuzz.FileFIFO:
+		if err := setTimes(p, s, ""); err != nil {
+			return nil, nil, err
+		}
 		f, err := newFIFO(p.Pipe(input), s.Input)
 		return argv, f, err
 	}
-	return argv, nil, makeFile(p, fuzz.File{Name: input, Data: s.Input, Kind: s.World.Input})
+	if err := makeFile(p, fuzz.File{Name: input, Data: s.Input, Kind: s.World.Input}); err != nil {
+		return nil, nil, err
+	}
+	return argv, nil, setTimes(p, s, input)
 }
 
 // inputName is the name of the @@ file in the working directory: one that no file of the

@@ -38,10 +38,7 @@ func canBeNobody(program, dir string) bool {
 	if unix.Capget(&head, &caps[0]) != nil || caps[0].Effective&needed != needed || !mapped("/proc/self/uid_map") || !mapped("/proc/self/gid_map") {
 		return false
 	}
-	if !filepath.IsAbs(program) {
-		program = filepath.Join(dir, program)
-	}
-	path, err := filepath.Abs(program)
+	path, err := filepath.Abs(inDir(program, dir))
 	if err == nil {
 		path, err = filepath.EvalSymlinks(path)
 	}
@@ -59,6 +56,14 @@ func canBeNobody(program, dir string) bool {
 		}
 		path = filepath.Dir(path)
 	}
+}
+
+// inDir is the path of a program as it is seen from here, not from a directory.
+func inDir(program, dir string) string {
+	if filepath.IsAbs(program) {
+		return program
+	}
+	return filepath.Join(dir, program)
 }
 
 // mapped reports whether a map of a user namespace, user_namespaces(7), has nobody's id.

@@ -73,8 +73,9 @@ var table = []row{
 	{pkg: "fuzz/cage", own: []string{"internal/claim", "internal/spawn"}},
 	{pkg: "fuzz/launch/forkserver", own: []string{"internal/spawn"}},
 	{pkg: "fuzz/launch/aflserver", own: []string{"internal/spawn"}},
+	{pkg: "fuzz/launch/clock", own: []string{"internal/spawn"}},
 	{pkg: "fuzz/launch/coverage", own: []string{"internal/image"}},
-	{pkg: "fuzz/launch", own: []string{"fuzz", "fuzz/cage", "fuzz/launch/aflserver", "fuzz/launch/coverage", "fuzz/launch/forkserver", "internal/claim", "internal/image", "internal/spawn", "internal/sysno"}},
+	{pkg: "fuzz/launch", own: []string{"fuzz", "fuzz/cage", "fuzz/launch/aflserver", "fuzz/launch/clock", "fuzz/launch/coverage", "fuzz/launch/forkserver", "internal/claim", "internal/image", "internal/spawn", "internal/sysno"}},
 
 	{pkg: "enforce/filter", own: []string{"synth", "internal/sysno"}, foreign: []string{libseccomp, cgo}},
 	{pkg: "enforce/denial", own: []string{"synth", "internal/sysno"}},
