@@ -28,6 +28,7 @@ func compiled(t *testing.T) string {
 		"filter":   nil,
 		"fallback": nil,
 		"unseen":   {"-static"},
+		"clock":    nil,
 		"exact":    {"-nostdlib", "-static"},
 	} {
 		program := testenv.Compile(t, filepath.Join("testdata", name+".c"), flags...)

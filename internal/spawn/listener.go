@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"syscall"
 	"unsafe"
 
@@ -20,7 +21,8 @@ import (
 // one call under the filter: the sendmsg(2) that hands the listener over. What lets
 // this call pass is a random number in registers that sendmsg does not use, so
 // Program need not know of it, and no call of the target's is mistaken for it. The
-// listener does not stay open in the target.
+// listener does not stay open in the target. A limit on open files is set by one more
+// such call, for with that there may be no number for the listener.
 //
 // Needs Linux 5.5. From 5.19 on, signals do not interrupt a call that is being
 // answered.
@@ -36,6 +38,7 @@ const MaxProgram = 4096 - len(preamble{})
 const (
 	stepListen = -1 - iota
 	stepHandOver
+	stepLimit
 )
 
 // listen is what the child needs to load a filter and to hand its listener over.
@@ -44,6 +47,7 @@ type listen struct {
 	flags   uintptr
 	socket  uintptr
 	cookie  [2]uintptr
+	files   uintptr // a struct rlimit of open files, 0 for none
 	message unix.Msghdr
 	vector  unix.Iovec
 	payload [1]byte
@@ -89,10 +93,10 @@ func newListen(l *Listener) (*listen, error) {
 }
 
 // preamble stands before a listener's program. It lets the calls pass that carry
-// the cookie in their last two registers. Only two numbers are looked at that
+// the cookie in their last two registers. Only three numbers are looked at that
 // closely: where a filter looks at more than the number, the kernel cannot
 // remember the answer.
-type preamble [14]unix.SockFilter
+type preamble [15]unix.SockFilter
 
 func newPreamble(cookie [2]uintptr) preamble {
 	const (
@@ -113,7 +117,8 @@ func newPreamble(cookie [2]uintptr) preamble {
 	add(unix.SockFilter{Code: load, K: arch})
 	add(unix.SockFilter{Code: equal, K: sysno.Native().Audit(), Jf: past()})
 	add(unix.SockFilter{Code: load, K: nr})
-	add(unix.SockFilter{Code: equal, K: unix.SYS_SENDMSG, Jt: 1})
+	add(unix.SockFilter{Code: equal, K: unix.SYS_SENDMSG, Jt: 2})
+	add(unix.SockFilter{Code: equal, K: unix.SYS_PRLIMIT64, Jt: 1})
 	add(unix.SockFilter{Code: equal, K: unix.SYS_EXIT_GROUP, Jf: past()})
 	words := unsafe.Slice((*uint32)(unsafe.Pointer(&cookie[0])), 4) // in the order of memory, as the filter loads them
 	for i, w := range words {
@@ -144,5 +149,25 @@ func (c *listen) enter(s *Report) bool {
 		s.Errno, s.Step = int32(e), stepHandOver
 		return false
 	}
+	if c.files == 0 {
+		return true
+	}
+	_, _, e = syscall.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, c.files, 0, c.cookie[0], c.cookie[1])
+	if e != 0 {
+		s.Errno, s.Step = int32(e), stepLimit
+		return false
+	}
 	return true
+}
+
+// takeLimit leaves a limit on open files to enter. What it returns has a call without effect
+// in its place.
+func (c *listen) takeLimit(calls []call) []call {
+	calls = slices.Clone(calls)
+	for i, o := range calls {
+		if o.nr == unix.SYS_PRLIMIT64 && o.args[0] == 0 && o.args[1] == unix.RLIMIT_NOFILE {
+			c.files, calls[i] = o.args[2], call{nr: unix.SYS_GETPID}
+		}
+	}
+	return calls
 }

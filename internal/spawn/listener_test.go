@@ -119,3 +119,34 @@ func TestALongListenerProgramIsLoaded(t *testing.T) {
 		t.Errorf("got %+v, %v, want exit 6", st, err)
 	}
 }
+
+// With few numbers for open files there is none left for the listener.
+func TestALimitOnOpenFilesIsSetWhenTheListenerIsHandedOver(t *testing.T) {
+	pair := socketpair(t)
+	for _, init := range []bool{false, true} {
+		spec := &Spec{Init: init, Listener: &Listener{answering(unix.SECCOMP_RET_ALLOW), pair[1]}}
+		spec.Target.Rlimit(unix.RLIMIT_NOFILE, 4, 4)
+		st, err := start(t, spec, Limits{}, "exec 3</dev/null; trap 'exit 7' EXIT; exec 4</dev/null; trap - EXIT")
+		if n := handed(t, pair[0]); err != nil || st.ExitStatus() != 7 || n != 1 {
+			t.Errorf("init %v: got %+v, %v and %d listeners, want exit 7 and one", init, st, err, n)
+		}
+		// Nobody else makes the call unnoticed.
+		spec = &Spec{Init: init, Listener: &Listener{refusing(unix.SYS_PRLIMIT64), pair[1]}}
+		spec.Target.Rlimit(unix.RLIMIT_NOFILE, 9, 9)
+		st, err = start(t, spec, Limits{}, "ulimit -n 8 || exit 7")
+		if n := handed(t, pair[0]); err != nil || st.ExitStatus() != 7 || n != 1 {
+			t.Errorf("init %v: got %+v, %v and %d listeners, want that ulimit fails", init, st, err, n)
+		}
+	}
+}
+
+// refusing is a program that refuses one call.
+func refusing(nr uint32) []byte {
+	in := [4]unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: nr, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	return append([]byte(nil), unsafe.Slice((*byte)(unsafe.Pointer(&in)), unsafe.Sizeof(in))...)
+}

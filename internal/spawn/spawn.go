@@ -156,8 +156,12 @@ func Start(spec *Spec) (*Process, error) {
 			return nil, err
 		}
 	}
+	target := spec.Target.calls
+	if l != nil {
+		target = l.takeLimit(target)
+	}
 	pl := &plan{
-		target: unsafe.SliceData(spec.Target.calls), nTarget: uintptr(len(spec.Target.calls)),
+		target: unsafe.SliceData(target), nTarget: uintptr(len(spec.Target.calls)),
 		world: unsafe.SliceData(spec.World.calls), nWorld: uintptr(len(spec.World.calls)),
 		shared: p.shared, listen: l, defaults: new(sigaction), init: spec.Init, adopt: p.scattered(), statusWrite: uintptr(pipe[1]),
 		hold: spec.Hold, holdRead: uintptr(hold[0]), holdWrite: uintptr(hold[1]),

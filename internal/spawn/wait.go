@@ -109,6 +109,8 @@ func (p *Process) stepName(step int) string {
 		return "load the filter with a listener"
 	case stepHandOver:
 		return "hand the listener over"
+	case stepLimit:
+		return "setrlimit"
 	}
 	i := step - 1
 	if i < len(p.spec.World.names) {
