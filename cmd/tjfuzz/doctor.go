@@ -85,7 +85,9 @@ func examine(ctx context.Context) []finding {
 	findings := []finding{{What: "kernel", OK: true, Detail: "Linux " + kernelRelease()}}
 	ways := examineBackends()
 	findings = append(findings, ways...)
-	return append(findings, examineRecorder(ways), examineCage(ctx), examineFilter(), examineLog())
+	findings = append(findings, examineRecorder(ways))
+	findings = append(findings, examineRuns(ctx)...)
+	return append(findings, examineFilter(), examineLog())
 }
 
 // examineBackends looks at each way to record, in the order in which auto prefers them.
@@ -162,18 +164,50 @@ func examineRecorder(ways []finding) finding {
 	return f
 }
 
-func examineCage(ctx context.Context) finding {
+// examineRuns looks at the cage, and at the clocks that programs have in it.
+func examineRuns(ctx context.Context) []finding {
 	if !cage.Permitted() {
 		return examineAdmitted(ctx)
 	}
 	e, err := launch.New(launch.Options{Program: "/proc/self/exe", Cage: &cage.Options{}})
 	if err != nil {
-		return noCage(err)
+		return uncaged(err)
 	}
 	defer e.Close()
 	if _, err := e.Run(ctx, &fuzz.Scenario{Argv: []string{"tjfuzz", "version"}, Stdin: fuzz.StdinNull}); err != nil {
-		return noCage(err)
+		return uncaged(err)
 	}
+	return []finding{examineCage(e), examineClock(e.Can())}
+}
+
+// uncaged is what to say where targets cannot be caged.
+func uncaged(err error) []finding {
+	e, failed := launch.New(launch.Options{Program: "/proc/self/exe"})
+	if failed != nil {
+		return []finding{noCage(err), examineClock(fuzz.Abilities{})}
+	}
+	defer e.Close()
+	return []finding{noCage(err), examineClock(e.Can())}
+}
+
+// examineClock says which clocks a program can have that are not the machine's.
+func examineClock(can fuzz.Abilities) finding {
+	f := finding{What: "clock", OK: true, Choice: true, Detail: "programs are also run at other times of day, and as if the machine had started at other times"}
+	if !can.Uptime {
+		f.OK = false
+		f.Costs = append(f.Costs, "for how long the machine is up is not varied: that takes Linux 5.6 with CONFIG_TIME_NS and a cage")
+	}
+	if !can.TimeOfDay {
+		f.OK = false
+		f.Costs = append(f.Costs, "the time of day is not varied: that takes x86-64, the vDSO, and the right to trace a child")
+	}
+	if !f.OK {
+		f.Detail = "what programs do only at other times is not found by itself"
+	}
+	return f
+}
+
+func examineCage(e *launch.Exec) finding {
 	w := strings.Join(e.Warnings(), "; ")
 	switch {
 	case w == "":
@@ -184,7 +218,7 @@ func examineCage(ctx context.Context) finding {
 	return finding{What: "cage", OK: true, Detail: "namespaces and overlay work, but " + w, Mend: "mount cgroups writable to bound them"}
 }
 
-// noCage is what to say where targets cannot be caged.
+// noCage is the finding that there is no cage.
 func noCage(err error) finding {
 	mend := "run as root"
 	var f *failure

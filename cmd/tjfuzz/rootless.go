@@ -103,8 +103,8 @@ func refusesUsers(err error) (why, mend string) {
 	return err.Error(), "run as root\n"
 }
 
-// examineAdmitted is examineCage for an ordinary user.
-func examineAdmitted(ctx context.Context) finding {
+// examineAdmitted is examineRuns for an ordinary user.
+func examineAdmitted(ctx context.Context) []finding {
 	var out bytes.Buffer
 	again := itself(ctx, []string{"doctor", "--json"})
 	again.Stdout = &out
@@ -114,10 +114,10 @@ func examineAdmitted(ctx context.Context) finding {
 		err = json.Unmarshal(out.Bytes(), &found)
 	}
 	if err == nil {
-		if i := slices.IndexFunc(found, func(f finding) bool { return f.What == "cage" }); i >= 0 {
-			return found[i]
+		if i := slices.IndexFunc(found, func(f finding) bool { return f.What == "cage" }); i >= 0 && i+1 < len(found) {
+			return found[i : i+2]
 		}
 		err = errors.New("the examination in a user namespace says nothing of it")
 	}
-	return noCage(err)
+	return uncaged(err)
 }
