@@ -386,6 +386,7 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 	}
 	var begin func(*spawn.Process) (*clock.Start, error)
 	if from == nil {
+		var err error
 		if begin, err = e.shift(spec, s.World.Clock); err != nil {
 			return nil, err
 		}
