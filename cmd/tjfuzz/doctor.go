@@ -192,17 +192,20 @@ func uncaged(err error) []finding {
 
 // examineClock says which clocks a program can have that are not the machine's.
 func examineClock(can fuzz.Abilities) finding {
+	var needed []string
 	f := finding{What: "clock", OK: true, Choice: true, Detail: "programs are also run at other times of day, and as if the machine had started at other times"}
 	if !can.Uptime {
 		f.OK = false
-		f.Costs = append(f.Costs, "for how long the machine is up is not varied: that takes Linux 5.6 with CONFIG_TIME_NS and a cage")
+		f.Costs = append(f.Costs, "for how long the machine is up is not varied")
+		needed = append(needed, "Linux 5.6 with CONFIG_TIME_NS, and a cage")
 	}
 	if !can.TimeOfDay {
 		f.OK = false
-		f.Costs = append(f.Costs, "the time of day is not varied: that takes x86-64, the vDSO, and the right to trace a child")
+		f.Costs = append(f.Costs, "the time of day is not varied")
+		needed = append(needed, "x86-64, and the right to trace a child")
 	}
 	if !f.OK {
-		f.Detail = "what programs do only at other times is not found by itself"
+		f.Detail, f.Mend = "what programs do only at other times is not found by itself", "it takes "+strings.Join(needed, "; ")
 	}
 	return f
 }
