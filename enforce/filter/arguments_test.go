@@ -59,7 +59,7 @@ func TestGeneratedArgumentRulesCompileRightHereAndInRuntimes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			one, err := compileLayer(p, abi{audit: sysno.AMD64.Audit()}, p.Rules(), sysno.AMD64)
+			one, err := compileLayer(p, abi{audit: sysno.AMD64.Audit()}, p.Rules(), sysno.AMD64, treeFrom)
 			if err != nil {
 				t.Fatal(err)
 			}

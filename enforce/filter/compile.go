@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 
 	seccomp "github.com/seccomp/libseccomp-golang"
@@ -29,14 +30,25 @@ const treeFrom = 32
 //
 // Pass the result to Check before it is loaded.
 func Compile(p *synth.Policy) (Program, error) {
-	program, err := compile(p, sysno.Native())
+	return compile(p, sysno.Native(), treeFrom)
+}
+
+// CompileFlat is Compile without a binary tree, as container runtimes let libseccomp
+// compile. It is there to be compared with.
+func CompileFlat(p *synth.Policy) (Program, error) {
+	return compile(p, sysno.Native(), math.MaxInt)
+}
+
+// compile uses a binary tree from so many rules on.
+func compile(p *synth.Policy, native sysno.Arch, tree int) (Program, error) {
+	program, err := compileABIs(p, native, tree)
 	if err != nil {
 		return nil, fmt.Errorf("compile filter: %w", err)
 	}
 	return program, nil
 }
 
-func compile(p *synth.Policy, native sysno.Arch) (Program, error) {
+func compileABIs(p *synth.Policy, native sysno.Arch, tree int) (Program, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
@@ -56,7 +68,7 @@ func compile(p *synth.Policy, native sysno.Arch) (Program, error) {
 	for i, a := range abis {
 		layers := make([]Program, len(a.layers))
 		for j, rules := range a.layers {
-			layers[j], err = compileLayer(p, a, rules, native)
+			layers[j], err = compileLayer(p, a, rules, native, tree)
 			if err != nil {
 				return nil, err
 			}
@@ -78,7 +90,7 @@ func compile(p *synth.Policy, native sysno.Arch) (Program, error) {
 // one, the only one whose numbers it takes as they are: for another it looks up the
 // name that the number has natively, which fails for names that it does not know,
 // and adds socketcall to every socket call of i386.
-func compileLayer(p *synth.Policy, a abi, rules []synth.Rule, native sysno.Arch) (Program, error) {
+func compileLayer(p *synth.Policy, a abi, rules []synth.Rule, native sysno.Arch, tree int) (Program, error) {
 	def, err := action(p.Default)
 	if err != nil {
 		return nil, fmt.Errorf("default verdict: %w", err)
@@ -95,7 +107,7 @@ func compileLayer(p *synth.Policy, a abi, rules []synth.Rule, native sysno.Arch)
 	if err := f.SetBadArchAction(foreign); err != nil {
 		return nil, fmt.Errorf("set verdict for foreign architectures: %w", err)
 	}
-	if len(rules) >= treeFrom {
+	if len(rules) >= tree {
 		if err := f.SetOptimize(2); err != nil {
 			return nil, fmt.Errorf("choose binary tree: %w", err)
 		}

@@ -6,3 +6,6 @@ import "github.com/tjfuzz/tjfuzz/synth"
 
 // Compile needs libseccomp and so cgo; without it, it returns ErrNoCgo.
 func Compile(*synth.Policy) (Program, error) { return nil, ErrNoCgo }
+
+// CompileFlat needs libseccomp too.
+func CompileFlat(*synth.Policy) (Program, error) { return nil, ErrNoCgo }

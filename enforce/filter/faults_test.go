@@ -110,7 +110,7 @@ func TestCheckFindsWhatLibseccompMergesWrongly(t *testing.T) {
 			continue
 		}
 		tried++
-		program, err := compileLayer(c.policy, abi{audit: sysno.AMD64.Audit()}, c.policy.Rules(), sysno.AMD64)
+		program, err := compileLayer(c.policy, abi{audit: sysno.AMD64.Audit()}, c.policy.Rules(), sysno.AMD64, treeFrom)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -86,6 +86,7 @@ var table = []row{
 	{pkg: "benchmarks", own: []string{anything}},
 	{pkg: "benchmarks/acceptance"},
 	{pkg: "benchmarks/harness"},
+	{pkg: "benchmarks/enforcement", own: []string{"benchmarks/harness", "enforce", "enforce/filter", "internal/sysno", "synth", "synth/format"}},
 	{pkg: "benchmarks/learning"},
 	{pkg: "benchmarks/discovery", own: []string{"benchmarks/harness", "benchmarks/learning"}},
 	{pkg: "benchmarks/overhead", own: []string{"benchmarks/harness"}},
