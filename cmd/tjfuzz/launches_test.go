@@ -88,7 +88,7 @@ func TestEveryLaunchUnderTheProgramsOwnPolicyWorks(t *testing.T) {
 			}
 			for i := range launches {
 				os.Remove(filepath.Join(dir, "socket"))
-				if err := start("tjfuzz", append([]string{"enforce", "--policy", filepath.Join(dir, c.name+".json")}, c.flags...)...); err != nil {
+				if err := start("tjfuzz", append([]string{"enforce", "--quiet", "--policy", filepath.Join(dir, c.name+".json")}, c.flags...)...); err != nil {
 					t.Fatalf("launch %d of %d: %v", i+1, launches, err)
 				}
 			}
