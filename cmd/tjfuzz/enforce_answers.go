@@ -22,7 +22,7 @@ type answerFlags struct {
 }
 
 func (a *answerFlags) add(f *pflag.FlagSet) {
-	f.StringVar(&a.file, "answers", "", "answer the calls that the policy hands over (notify) by the rules in this `file`, see docs/enforcing.md")
+	f.StringVar(&a.file, "answers", "", "answer the calls that the policy hands over (notify) by the rules in this `file`, see docs/denials.md")
 	f.BoolVar(&a.ask, "ask", false, "ask at the terminal about calls that the policy hands over, and for which no rule says otherwise")
 	f.StringVar(&a.socket, "agent", "", "let the program that listens on this Unix `socket` answer them, as a container runtime does (listenerPath)")
 }
@@ -51,7 +51,7 @@ func (a *answerFlags) read(policies synth.Stack) error {
 }
 
 func readAnswers(path string) (*notify.Rules, error) {
-	const hint = "docs/enforcing.md has an example"
+	const hint = "docs/denials.md has an example"
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, hinted(fmt.Errorf("read the rules: %w", err), hint)
@@ -146,5 +146,5 @@ func (d *decider) noted(o notify.Outcome) {
 	if o.Gone {
 		return // nobody has heard it
 	}
-	d.a.tell(d.a.report.Answered(o.Call.Event(), o.Answer.Kind != notify.Continue && o.Answer.Kind != notify.Open, o.Answer.String(), o.Answer.By))
+	d.a.tell(d.a.report.Answered(o.Call.Event(), fails(o.Answer), o.Answer.String(), o.Answer.By))
 }

@@ -59,7 +59,7 @@ func (e Entry) Line() string {
 	return s
 }
 
-// record is an Entry as a line of JSON; docs/enforcing.md describes it.
+// record is an Entry as a line of JSON; docs/denials.md describes it.
 type record struct {
 	Seq       int      `json:"seq"`
 	Event     string   `json:"event"`

@@ -107,7 +107,7 @@ const maxWaiting = 256
 // one, or ctx is done: then calls that wait, and later ones, fail with ENOSYS as soon as
 // the descriptor is closed, which is the caller's to do. noted, when not nil, is told of
 // each answer, from several goroutines.
-func Serve(ctx context.Context, fd int, d Decider, noted func(Outcome)) (Counts, error) {
+func Serve(ctx context.Context, fd int, d Decider, noted func(Outcome)) (did Counts, err error) {
 	stop, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return Counts{}, fmt.Errorf("serve notifications: %w", err)
@@ -119,20 +119,23 @@ func Serve(ctx context.Context, fd int, d Decider, noted func(Outcome)) (Counts,
 	s := server{fd: fd, noted: noted}
 	slots := make(chan struct{}, maxWaiting)
 	var waiting sync.WaitGroup
-	defer waiting.Wait()
-	defer cancel()
+	defer func() {
+		cancel()
+		waiting.Wait()
+		did = s.n
+	}()
 	unotify.WakeSync(fd)
 	for {
 		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(stop), Events: unix.POLLIN}}
 		if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
-			return s.counts(), fmt.Errorf("wait for notifications: %w", err)
+			return Counts{}, fmt.Errorf("wait for notifications: %w", err)
 		}
 		switch {
 		case fds[1].Revents != 0:
-			return s.counts(), nil
+			return Counts{}, nil
 		case fds[0].Revents&unix.POLLIN != 0:
 		case fds[0].Revents != 0: // POLLHUP: nobody is left
-			return s.counts(), nil
+			return Counts{}, nil
 		default:
 			continue
 		}
@@ -141,7 +144,7 @@ func Serve(ctx context.Context, fd int, d Decider, noted func(Outcome)) (Counts,
 		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EINTR):
 			continue // the caller was killed meanwhile and made no call
 		case err != nil:
-			return s.counts(), fmt.Errorf("receive a notification: %w", err)
+			return Counts{}, fmt.Errorf("receive a notification: %w", err)
 		}
 		id, _ := n.Syscall()
 		c := &Call{ID: id, Args: n.Args, TID: int(n.TID), IP: n.IP, cookie: n.ID, fd: fd}
@@ -167,12 +170,6 @@ type server struct {
 	noted func(Outcome)
 	mu    sync.Mutex
 	n     Counts
-}
-
-func (s *server) counts() Counts {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.n
 }
 
 func (s *server) received() {
