@@ -178,7 +178,7 @@ func (c *corpus) goBack(r *rand.Rand, d *draft) {
 // then makes a scenario begin in the state.
 func (l *leaving) then(s Scenario) Scenario {
 	files := s.Files
-	s.Before, s.Files = l.before, slices.Clone(l.files)
+	s.Before, s.Files, s.World.Times = l.before, slices.Clone(l.files), TimesMade
 	for _, f := range files { // an example may come with files of its own
 		if roomFor(s.Files, f.Name) {
 			s.Files = append(s.Files, f)

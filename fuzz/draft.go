@@ -50,7 +50,7 @@ func (d *draft) mutate(r *rand.Rand, o *Options, p *plugin) Scenario {
 	}
 	if n := r.IntN(6); d.dims[dimFiles] && n < 2 {
 		drawFileKind(r, &s, o.Can)
-	} else if d.dims[dimFiles] && n == 2 && s.hasFiles() {
+	} else if d.dims[dimFiles] && n == 2 && s.dates() {
 		drawTimes(r, &s)
 	} else if d.dims[dimFiles] {
 		name := extraNames[r.IntN(len(extraNames))]

@@ -196,7 +196,7 @@ func (s *Scenario) settle() {
 	if !s.usesInput() {
 		s.Input = nil
 	}
-	if !s.hasFiles() {
+	if !s.dates() {
 		s.World.Times = TimesMade
 	}
 	if s.World.Interruption.Moment == MomentRead && !s.interruptible() {

@@ -203,8 +203,9 @@ func (s *Scenario) usesFile() bool {
 	return slices.ContainsFunc(s.Argv, func(w string) bool { return strings.Contains(w, mutate.Input) })
 }
 
-// hasFiles reports whether the scenario makes any file.
-func (s *Scenario) hasFiles() bool { return len(s.Files) > 0 || s.usesFile() }
+// dates reports whether the scenario can say when files were changed: it makes some, and what earlier
+// runs have left has the times that it got there.
+func (s *Scenario) dates() bool { return len(s.Before) == 0 && (len(s.Files) > 0 || s.usesFile()) }
 
 // carries reports whether the target can read Input from standard input of the kind.
 func (k StdinKind) carries() bool {

@@ -51,7 +51,7 @@ func surroundings(o *Options, base *Scenario, ways []Scenario, seed func() []byt
 			}
 		}
 	}
-	if i := slices.IndexFunc(ways, func(s Scenario) bool { return s.hasFiles() }); i >= 0 && o.varies(dimFiles) {
+	if i := slices.IndexFunc(ways, func(s Scenario) bool { return s.dates() }); i >= 0 && o.varies(dimFiles) {
 		for t := TimesMade + 1; t < fileTimes; t++ {
 			try(ways[i], func(s *Scenario) { s.World.Times = t })
 		}

@@ -189,8 +189,8 @@ func (s *Scenario) checkWorld() error {
 	if w.Clock >= clocks || w.Times >= fileTimes {
 		return errors.New("an unknown clock")
 	}
-	if w.Times != TimesMade && !s.hasFiles() {
-		return errors.New("times of files, and there are none")
+	if w.Times != TimesMade && !s.dates() {
+		return errors.New("times of files, and there are none, or they have those of earlier runs")
 	}
 	return errors.Join(checkFaults(w.Faults), s.checkProcess())
 }

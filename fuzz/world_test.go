@@ -216,6 +216,7 @@ func TestAWorldThatCannotBeIsRefused(t *testing.T) {
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Clock: clocks}},
 		{Argv: []string{"x", "@@"}, Stdin: StdinNull, World: World{Times: fileTimes}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Times: TimesEpoch}},
+		{Argv: []string{"x"}, Stdin: StdinNull, Files: []File{{Name: "a"}}, Before: []Step{{Argv: []string{"x"}}}, World: World{Times: TimesEpoch}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Limits: []Limit{{}}}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Interruption: Interruption{Moment: MomentRead}}},
 		{Argv: []string{"x"}, Stdin: StdinFile, Input: []byte("12"), World: World{Interruption: Interruption{unix.SIGHUP, MomentRead}}},
