@@ -332,7 +332,7 @@ func (p *prober) bulk() []byte {
 }
 
 // flows tries an option where much flows: from a pipe, of which the program may want only the
-// beginning, and from two files to a pipe that nobody reads, which ends most programs while they are
+// beginning, the more so where its output goes nowhere, and from two files to a pipe that nobody reads, which ends most programs while they are
 // at it; and an option where a person reads and types.
 func (p *prober) flows(i int, words []string) {
 	if !p.o.varies(dimStreams) || len(p.ways) == 0 {
@@ -353,8 +353,8 @@ func (p *prober) flows(i int, words []string) {
 	}
 	way, last := p.ways[0], p.ways[len(p.ways)-1]
 	try(way, func(s *Scenario) { s.Input = p.much }, words...)
-	if len(t.Texts) == 0 { // what looks for something has to be told what; most lines have that
-		try(way, func(s *Scenario) { s.Input = p.much }, slices.Concat(words, []string{"1"})...)
+	if len(t.Texts) == 0 { // what looks for something has to be told what: most lines have that
+		try(way, func(s *Scenario) { s.Input, s.World.Stdout = p.much, OutputNull }, slices.Concat(words, []string{"1"})...)
 	}
 	try(last, func(s *Scenario) { s.Input, s.World.Stdout = p.much, OutputBroken }, words...)
 	if len(p.both) > 0 && len(t.Texts) == 0 {
