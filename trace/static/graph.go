@@ -17,7 +17,9 @@ type graph struct {
 	startup bool          // what is reached from now on is by the loader alone
 	texts   map[string]*function
 
-	decoded, limit int // bytes of code
+	known          []bool // for decode: beginnings of instructions
+	flow           []flow // and what it has found
+	decoded, limit int    // bytes of code
 	exhausted      bool
 	lookups        map[string][]target
 }
@@ -84,7 +86,11 @@ func (g *graph) run(ctx context.Context) error {
 // decode finds out what a function leads to.
 func (g *graph) decode(f *function) {
 	m := f.module
-	known := make([]bool, f.end-f.start)
+	size := int(f.end - f.start)
+	g.known = slices.Grow(g.known[:0], size)[:size]
+	known := g.known
+	clear(known)
+	g.flow = g.flow[:0]
 	var inside []uint64
 	var last image.Insn
 	var behind uint64
@@ -95,9 +101,9 @@ func (g *graph) decode(f *function) {
 		case image.OpSyscall, image.OpInt80, image.OpSysenter:
 			f.sites = append(f.sites, site{at, in.Op})
 		case image.OpReturn, image.OpStop:
-			f.flow = append(f.flow, flow{at: at, next: next, op: in.Op})
+			g.flow = append(g.flow, flow{at: at, op: in.Op})
 		case image.OpCall, image.OpJump, image.OpBranch:
-			x := flow{at: at, next: next, op: in.Op}
+			x := flow{at: at, op: in.Op}
 			if in.Src.Kind == image.Immediate {
 				if to := uint64(in.Src.Value); f.start <= to && to < f.end && in.Op != image.OpCall {
 					x.to = to
@@ -108,7 +114,7 @@ func (g *graph) decode(f *function) {
 			} else {
 				g.indirect(f, &x, in.Src)
 			}
-			f.flow = append(f.flow, x)
+			g.flow = append(g.flow, x)
 			return
 		}
 		for _, o := range []image.Operand{in.Dst, in.Src, in.Touched} {
@@ -153,6 +159,7 @@ func (g *graph) decode(f *function) {
 		}
 		from, f.end = f.end, end
 		known = append(known, make([]bool, end-from)...)
+		g.known = known
 	}
 	// What jumps lead to may lie within instructions of the sweep, behind data amid code.
 	for len(inside) > 0 {
@@ -167,9 +174,7 @@ func (g *graph) decode(f *function) {
 			at += uint64(in.Len)
 		}
 	}
-	if f.flow == nil {
-		f.flow = []flow{}
-	}
+	f.flow = append(make([]flow, 0, len(g.flow)), g.flow...)
 	slices.SortFunc(f.flow, func(a, b flow) int { return compare(a.at, b.at) })
 }
 
@@ -215,7 +220,7 @@ func (g *graph) direct(f *function, x *flow, to uint64) {
 		return
 	}
 	if callee.start != to {
-		x.middle = append(x.middle, inner{callee, to})
+		x.leave().middle = append(x.leave().middle, inner{callee, to})
 		if callee.entries == nil {
 			callee.entries = map[uint64][]place{}
 		}
@@ -227,7 +232,7 @@ func (g *graph) direct(f *function, x *flow, to uint64) {
 }
 
 func (g *graph) call(f *function, x *flow, callee *function) {
-	x.targets = append(x.targets, callee)
+	x.leave().targets = append(x.leave().targets, callee)
 	callee.callers = append(callee.callers, place{f, x.at})
 	g.reach(callee, f, linkOf(x.op))
 }

@@ -61,12 +61,35 @@ type function struct {
 
 // flow is an instruction that does not simply go on to the next one.
 type flow struct {
-	at, next uint64
-	op       image.Op
-	to       uint64      // where a jump or a branch in the function goes, 0 if elsewhere
-	targets  []*function // beginnings of functions that it leads to
-	middle   []inner     // places amid others
-	unknown  bool        // it goes by a pointer
+	at      uint64
+	to      uint64  // where a jump or a branch in the function goes, 0 if elsewhere
+	out     *beyond // nil where it leads to no other function
+	op      image.Op
+	unknown bool // it goes by a pointer
+}
+
+// beyond is where an instruction leads outside of its function.
+type beyond struct {
+	targets []*function // beginnings of functions
+	middle  []inner     // places amid others
+}
+
+// nowhere is where an instruction leads that stays in its function.
+var nowhere = &beyond{}
+
+func (x *flow) beyond() *beyond {
+	if x.out == nil {
+		return nowhere
+	}
+	return x.out
+}
+
+// leave is for what is found out.
+func (x *flow) leave() *beyond {
+	if x.out == nil {
+		x.out = &beyond{}
+	}
+	return x.out
 }
 
 // inner is a place in a function.

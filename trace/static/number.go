@@ -151,10 +151,10 @@ func (f *function) flowAt(at uint64) *flow {
 
 // continues reports whether a call may come back.
 func (x *flow) continues() bool {
-	if x.unknown || len(x.targets) == 0 {
+	if x.unknown || len(x.beyond().targets) == 0 {
 		return true
 	}
-	return slices.ContainsFunc(x.targets, func(f *function) bool { return f.returns }) || len(x.middle) > 0
+	return slices.ContainsFunc(x.beyond().targets, func(f *function) bool { return f.returns }) || len(x.beyond().middle) > 0
 }
 
 // settle finds out which functions may return: the least set that explains itself.
@@ -198,17 +198,17 @@ func (f *function) mayReturn() bool {
 				}
 			default:
 				switch {
-				case x.unknown, x.op == image.OpJump && x.to == 0 && len(x.targets) == 0 && len(x.middle) == 0:
+				case x.unknown, x.op == image.OpJump && x.to == 0 && len(x.beyond().targets) == 0 && len(x.beyond().middle) == 0:
 					return true
 				case x.to != 0:
 					stack = append(stack, inner{p.f, x.to})
 				}
-				for _, t := range x.targets {
+				for _, t := range x.beyond().targets {
 					if t.returns {
 						return true
 					}
 				}
-				stack = append(stack, x.middle...)
+				stack = append(stack, x.beyond().middle...)
 				if x.op == image.OpJump {
 					break follow
 				}
