@@ -61,7 +61,7 @@ func Lint(p *Policy) []Finding {
 	}
 	for _, check := range []func(){
 		l.permissiveDefault, l.bypasses, l.hiddenFlags, l.widths, l.needed, l.fallbacks, l.secondABIs,
-		l.grave, l.dangerousArguments, l.execution, l.payloads, l.starts,
+		l.grave, l.dangerousArguments, l.execution, l.payloads, l.starts, l.unshown,
 	} {
 		check()
 	}
@@ -69,6 +69,19 @@ func Lint(p *Policy) []Finding {
 		return cmp.Or(cmp.Compare(a.Severity, b.Severity), strings.Compare(a.Check, b.Check), slices.Compare(a.Calls, b.Calls))
 	})
 	return l.findings
+}
+
+// unshown looks for what stands on static analysis alone.
+func (l *linter) unshown() {
+	var calls []string
+	for name, use := range l.calls {
+		if slices.ContainsFunc(use.clauses, func(c Clause) bool { return c.Tier == Reachable && c.Verdict.Action == Allow }) {
+			calls = append(calls, name)
+		}
+	}
+	if len(calls) > 0 {
+		l.report(Note, "reachable", calls, "learn on inputs that lead there, or log them: --unobserved log", "the program's code can make these calls, and no run showed them")
+	}
 }
 
 // LintEvidence looks for what a policy permits and the evidence behind it does not show:

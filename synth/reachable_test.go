@@ -2,6 +2,7 @@ package synth
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
@@ -83,5 +84,22 @@ func TestRulesWithoutEvidenceAreMarkedWhereTheProgramReachesThem(t *testing.T) {
 	}
 	if r, _ := ruleOf(p, lookup(t, sysno.AMD64, "read")); r.Tier != Observed {
 		t.Errorf("read has the tier %v", r.Tier)
+	}
+}
+
+func TestLintNamesWhatStandsOnAnalysisAlone(t *testing.T) {
+	for _, choice := range []struct {
+		unobserved Action
+		want       bool
+	}{{Allow, true}, {Log, false}} {
+		p := generate(t, sample(t), Options{Reach: reachOf(t), Unobserved: Verdict{Action: choice.unobserved}})
+		i := slices.IndexFunc(Lint(p), func(f Finding) bool { return f.Check == "reachable" })
+		if (i >= 0) != choice.want {
+			t.Errorf("%v: finding %d", choice.unobserved, i)
+			continue
+		}
+		if i >= 0 && !slices.Equal(Lint(p)[i].Calls, []string{"ptrace", "socket"}) {
+			t.Errorf("%v: %v", choice.unobserved, Lint(p)[i].Calls)
+		}
 	}
 }
