@@ -344,18 +344,17 @@ func (p *prober) flows(i int, words []string) {
 		s.settle()
 		p.add(rankFlows, s)
 	}
-	t := &p.o.Table
-	if len(t.Texts) > 0 {
-		words = slices.Concat(words, []string{t.Texts[i%len(t.Texts)]})
-	}
 	if p.much == nil {
 		p.much = p.bulk()
 	}
 	way, last := p.ways[0], p.ways[len(p.ways)-1]
-	try(way, func(s *Scenario) { s.Input = p.much }, words...)
-	if len(t.Texts) == 0 { // what looks for something has to be told what: most lines have that
-		try(way, func(s *Scenario) { s.Input, s.World.Stdout = p.much, OutputNull }, slices.Concat(words, []string{"1"})...)
+	// What looks for something has to be told what, and most lines of the large seed have a one.
+	try(way, func(s *Scenario) { s.Input, s.World.Stdout = p.much, OutputNull }, slices.Concat(words, []string{"1"})...)
+	t := &p.o.Table
+	if len(t.Texts) > 0 {
+		words = slices.Concat(words, []string{t.Texts[i%len(t.Texts)]})
 	}
+	try(way, func(s *Scenario) { s.Input = p.much }, words...)
 	try(last, func(s *Scenario) { s.Input, s.World.Stdout = p.much, OutputBroken }, words...)
 	if len(p.both) > 0 && len(t.Texts) == 0 {
 		pair := p.both[0]
