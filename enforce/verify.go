@@ -3,7 +3,9 @@ package enforce
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
+	"sync"
 	"syscall"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
@@ -46,6 +48,24 @@ type Verification struct {
 	Violations  []Violation
 	Exercised   int          // permitted calls that at least one replay made
 	Unexercised []synth.Rule // a permitting rule for each call that none did, sorted
+	Tiers       []Coverage   // the same by tier, sorted; those that the policy has
+	Results     []Result     // of each case, in their order
+}
+
+// Coverage is how much of a tier was shown to be needed.
+type Coverage struct {
+	Tier             synth.Tier
+	Exercised, Calls int // permitted calls
+}
+
+// Percent is the part of the calls that was made.
+func (c Coverage) Percent() float64 { return 100 * float64(c.Exercised) / float64(c.Calls) }
+
+// Result is what became of a case.
+type Result struct {
+	ID, Command string
+	Violations  []Violation
+	End         string // how it ended
 }
 
 // ErrNothingToReplay says that there is no scenario, so nothing would be proved.
@@ -53,18 +73,19 @@ var ErrNothingToReplay = errors.New("no scenario to replay")
 
 // Verify replays every case and compares what was refused with the policy. A
 // target that dies of SIGSYS without a refusal being seen is an error: then
-// nobody knows what was refused.
-func Verify(ctx context.Context, p *synth.Policy, cases []Case, progress func(done int)) (*Verification, error) {
+// nobody knows what was refused. As many cases as jobs are replayed at a time.
+func Verify(ctx context.Context, p *synth.Policy, cases []Case, jobs int, progress func(done int)) (*Verification, error) {
 	if len(cases) == 0 {
 		return nil, ErrNothingToReplay
 	}
 	v := &Verification{}
 	seen := map[sysno.ID]bool{}
+	replayed, err := replayAll(ctx, cases, jobs, progress)
+	if err != nil {
+		return nil, err
+	}
 	for i, c := range cases {
-		r, err := c.Replay(ctx)
-		if err != nil {
-			return nil, err
-		}
+		r := replayed[i]
 		v.Replays++
 		if r.Clean {
 			v.Clean++
@@ -72,30 +93,83 @@ func Verify(ctx context.Context, p *synth.Policy, cases []Case, progress func(do
 		for _, id := range r.Seen {
 			seen[id] = true
 		}
+		result := Result{ID: c.ID, Command: c.Command, End: r.End}
 		for _, id := range r.refused(p) {
-			v.Violations = append(v.Violations, Violation{c.ID, c.Command, id, id.String(), r.Signal == sigsys, r.Clean})
+			result.Violations = append(result.Violations, Violation{c.ID, c.Command, id, id.String(), r.Signal == sigsys, r.Clean})
 		}
+		v.Violations = append(v.Violations, result.Violations...)
+		v.Results = append(v.Results, result)
 		if r.unseen() {
 			return nil, &UnseenError{Case: c.ID, Command: c.Command}
 		}
-		if progress != nil {
-			progress(i + 1)
-		}
 	}
 	counted := map[sysno.ID]bool{} // alternatives of one call count once
+	tiers := map[synth.Tier]*Coverage{}
 	for _, r := range p.Rules() {
-		switch {
-		case !r.Verdict.Action.Permits() || counted[r.ID]:
-		case seen[r.ID]:
-			v.Exercised++
-			counted[r.ID] = true
-		default:
-			v.Unexercised = append(v.Unexercised, r)
-			counted[r.ID] = true
+		if !r.Verdict.Action.Permits() || counted[r.ID] {
+			continue
 		}
+		counted[r.ID] = true
+		if tiers[r.Tier] == nil {
+			tiers[r.Tier] = &Coverage{Tier: r.Tier}
+		}
+		tiers[r.Tier].Calls++
+		if seen[r.ID] {
+			v.Exercised++
+			tiers[r.Tier].Exercised++
+		} else {
+			v.Unexercised = append(v.Unexercised, r)
+		}
+	}
+	for _, t := range slices.Sorted(maps.Keys(tiers)) {
+		v.Tiers = append(v.Tiers, *tiers[t])
 	}
 	slices.SortStableFunc(v.Unexercised, func(a, b synth.Rule) int { return a.ID.Compare(b.ID) })
 	return v, nil
+}
+
+// replayAll replays the cases, several at a time, and returns what they showed in their
+// order. The first error ends it.
+func replayAll(ctx context.Context, cases []Case, jobs int, progress func(done int)) ([]Replayed, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	replayed := make([]Replayed, len(cases))
+	var (
+		mu         sync.Mutex
+		next, done int
+		failed     error
+		workers    sync.WaitGroup
+	)
+	take := func() (int, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		i := next
+		next++
+		return i, i < len(cases) && failed == nil
+	}
+	for range max(1, min(jobs, len(cases))) {
+		workers.Go(func() {
+			for {
+				i, more := take()
+				if !more {
+					return
+				}
+				r, err := cases[i].Replay(ctx)
+				mu.Lock()
+				if replayed[i] = r; err != nil && failed == nil {
+					failed = err
+					cancel()
+				}
+				done++
+				if progress != nil && failed == nil {
+					progress(done)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	workers.Wait()
+	return replayed, failed
 }
 
 const sigsys = 31

@@ -2,8 +2,11 @@ package enforce
 
 import (
 	"context"
+	"errors"
 	"syscall"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
@@ -32,9 +35,57 @@ func TestARefusalThatTheScenarioBroughtAboutIsNoViolation(t *testing.T) {
 		{"the policy permits no such call", Replayed{Denied: []sysno.ID{mkdir}, Failed: []sysno.ID{mkdir}}, 1},
 		{"a scenario does not kill", Replayed{Denied: []sysno.ID{openat}, Failed: []sysno.ID{openat}, Signal: int(syscall.SIGSYS)}, 1},
 	} {
-		v, err := Verify(context.Background(), p, []Case{{ID: "x", Replay: func(context.Context) (Replayed, error) { return c.replayed, nil }}}, nil)
+		v, err := Verify(context.Background(), p, []Case{{ID: "x", Replay: func(context.Context) (Replayed, error) { return c.replayed, nil }}}, 1, nil)
 		if err != nil || len(v.Violations) != c.want {
 			t.Errorf("%s: got %+v, %v, want %d violations", c.name, v, err, c.want)
 		}
+	}
+}
+
+// However many are replayed at a time, the result is that of one after the other; and an
+// error ends it.
+func TestVerifyCountsByTierAndKeepsTheOrder(t *testing.T) {
+	names := []string{"read", "write", "openat", "mkdir"}
+	ids := map[string]sysno.ID{}
+	var rules []synth.Rule
+	for i, name := range names {
+		ids[name] = call(t, sysno.AMD64, name)
+		tier := synth.Observed
+		if i == 2 {
+			tier = synth.ErrorPath
+		}
+		if name != "mkdir" {
+			rules = append(rules, synth.Rule{ID: ids[name], Verdict: synth.Verdict{Action: synth.Allow}, Tier: tier})
+		}
+	}
+	p := &synth.Policy{Default: synth.Verdict{Action: synth.KillProcess}, Archs: []sysno.Arch{sysno.AMD64}, Groups: synth.Arrange(rules)}
+	var cases []Case
+	for i := range 20 {
+		r := Replayed{Seen: []sysno.ID{ids["read"]}, End: "exit 0"}
+		if i%7 == 3 {
+			r.Denied = []sysno.ID{ids["mkdir"]}
+		}
+		cases = append(cases, Case{ID: string(rune('a' + i)), Replay: func(context.Context) (Replayed, error) { return r, nil }})
+	}
+	want, err := Verify(context.Background(), p, cases, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(want.Violations) != 3 || want.Violations[1].Case != "k" || len(want.Results) != 20 || len(want.Results[10].Violations) != 1 {
+		t.Errorf("violations %+v", want.Violations)
+	}
+	coverage := []Coverage{{synth.Observed, 1, 2}, {synth.ErrorPath, 0, 1}}
+	if diff := cmp.Diff(coverage, want.Tiers); diff != "" {
+		t.Errorf("want (-), got (+):\n%s", diff)
+	}
+	last := 0
+	got, err := Verify(context.Background(), p, cases, 4, func(done int) { last = done })
+	if diff := cmp.Diff(want, got); diff != "" || err != nil || last != 20 {
+		t.Errorf("four at a time: %v, progress to %d; want (-), got (+):\n%s", err, last, diff)
+	}
+	broken := errors.New("broken")
+	cases[5].Replay = func(context.Context) (Replayed, error) { return Replayed{}, broken }
+	if _, err := Verify(context.Background(), p, cases, 4, nil); !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
 	}
 }

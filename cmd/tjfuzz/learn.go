@@ -393,7 +393,7 @@ func prove(ctx context.Context, v voice, s *session, state *fuzz.State, t *trace
 		if err != nil {
 			return nil, nil, err
 		}
-		check, err := verify(ctx, s, state, p, nil)
+		check, err := verify(ctx, s, state, p, nil, nil)
 		if err != nil {
 			return nil, nil, fmt.Errorf("prove the policy: %w", err)
 		}

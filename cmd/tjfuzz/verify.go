@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 
@@ -16,10 +19,13 @@ import (
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
 	"github.com/tjfuzz/tjfuzz/trace"
+	"github.com/tjfuzz/tjfuzz/trace/rawtp"
 )
 
 type verifyOptions struct {
 	runFlags
+	more   moreFlags
+	junit  string
 	policy string
 	quiet  bool
 	asJSON bool
@@ -33,13 +39,22 @@ func newVerify() *cobra.Command {
 		Long: `Replay every scenario of the state directory under the profile, in the cage,
 and report each call that the profile refuses and each rule that no replay
 exercised. Scenarios that hung are left out, but for those that are witnesses. The
-exit code is 5 when a call was refused.`,
+exit code is 5 when a call was refused.
+
+Coverage is the part of the calls that the policy allows and that some replay made, by
+what the rules stand on.`,
 		Example: `  tjfuzz verify -- jq .
-  tjfuzz verify --policy edited.json --state .tjfuzz/jq -- jq`,
+  tjfuzz verify --policy edited.json --state .tjfuzz/jq -- jq
+
+  # also on inputs and command lines of your own, for CI
+  tjfuzz verify --inputs tests/data --commands tests/commands --junit verify.xml -- jq .`,
 		Args: targetArgs,
 		RunE: func(c *cobra.Command, args []string) error { return runVerify(c.Context(), c, o, args) },
 	}
 	o.runFlags.add(c)
+	o.more.add(c.Flags())
+	c.Flags().IntVar(&o.jobs, "jobs", runtime.NumCPU(), "replay this `number` of scenarios at a time")
+	c.Flags().StringVar(&o.junit, "junit", "", "also write the result of each scenario to this `file`, in JUnit's form")
 	c.Flags().SetInterspersed(false)
 	c.Flags().StringVar(&o.policy, "policy", "", "the OCI `profile`, or policy in YAML, to verify (default PROGRAM.seccomp.json)")
 	c.Flags().BoolVar(&o.quiet, "quiet", false, "show errors only")
@@ -56,6 +71,9 @@ type verified struct {
 
 func runVerify(ctx context.Context, c *cobra.Command, o verifyOptions, args []string) error {
 	v := voiceOf(c, o.quiet)
+	if o.jobs < 1 || o.jobs > rawtp.MaxSlots {
+		return usage(c, fmt.Errorf("--jobs %d is not between 1 and %d", o.jobs, rawtp.MaxSlots))
+	}
 	if o.timeout == 0 {
 		o.timeout = 10 * time.Second // only what hung when it was learned takes as long
 	}
@@ -77,9 +95,27 @@ func runVerify(ctx context.Context, c *cobra.Command, o verifyOptions, args []st
 	if done, err := s.admit(ctx, c, v, o.backend); done || err != nil {
 		return err
 	}
-	check, err := verify(ctx, s, state, p, nil)
+	more, err := o.more.scenarios(s)
 	if err != nil {
 		return err
+	}
+	if t, err := loadEvidence(filepath.Join(s.runs.state, evidenceName)); err == nil {
+		if p, err = withTiers(p, t); err != nil {
+			return err
+		}
+	}
+	check, err := verify(ctx, s, state, p, more, nil)
+	if err != nil {
+		return err
+	}
+	if o.junit != "" {
+		out, err := outputTo(c, o.junit)
+		if err != nil {
+			return err
+		}
+		if err := out.write(func(w io.Writer) error { return writeJUnit(w, path, check.Results) }); err != nil {
+			return err
+		}
 	}
 	if o.asJSON {
 		if err := check.json(c); err != nil {
@@ -139,35 +175,67 @@ type kept struct {
 	command string
 }
 
-// verify replays all scenarios of the state directory under the policy.
-func verify(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy, progress func(int)) (*verified, error) {
+// verify replays all scenarios of the state directory, and some more, under the policy.
+func verify(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy, more []kept, progress func(int)) (*verified, error) {
 	stored, err := replayable(state, everything)
 	if err != nil {
 		return nil, err
 	}
-	replays, err := s.under(p)
+	stored = append(stored, more...)
+	jobs := max(1, min(s.runs.jobs, len(stored)))
+	stages, err := s.stages(p, jobs)
 	if err != nil {
 		return nil, err
 	}
-	defer replays.Close()
+	defer stages.Close()
+	free := make(chan *replays, jobs)
+	var opened []*replays
+	shut := func() error {
+		var errs []error
+		for _, r := range opened {
+			errs = append(errs, r.Close())
+		}
+		opened = nil
+		return errors.Join(errs...)
+	}
+	defer shut()
+	for range jobs {
+		r, err := stages.under(p)
+		if err != nil {
+			return nil, err
+		}
+		opened = append(opened, r)
+		free <- r
+	}
 	all := len(stored)
-	stored = replays.able(stored)
+	stored = opened[0].able(stored)
 	cases := make([]enforce.Case, len(stored))
 	for i, st := range stored {
 		cases[i] = enforce.Case{
 			ID:      st.ID,
 			Command: st.command,
-			Replay:  func(ctx context.Context) (enforce.Replayed, error) { return replays.replay(ctx, &st.Scenario) },
+			Replay: func(ctx context.Context) (enforce.Replayed, error) {
+				r := <-free
+				defer func() { free <- r }()
+				return r.replay(ctx, &st.Scenario)
+			},
 		}
 	}
-	result, err := enforce.Verify(ctx, p, cases, progress)
+	result, err := enforce.Verify(ctx, p, cases, jobs, progress)
 	if errors.Is(err, enforce.ErrNothingToReplay) {
 		return nil, hinted(fmt.Errorf("%w in %s", err, state.Dir()), "'tjfuzz learn -- %s' makes some", s.args[0])
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &verified{result, replays.rec.Lost(), all - len(stored)}, nil
+	var lost trace.Lost
+	for _, r := range opened {
+		lost = r.rec.Lost() // of a shared recorder the same for all
+		if !lost.Complete() {
+			break
+		}
+	}
+	return &verified{result, lost, all - len(stored)}, shut()
 }
 
 func (r *verified) text(v voice, c *cobra.Command, path string) {
@@ -195,19 +263,32 @@ func (r *verified) text(v voice, c *cobra.Command, path string) {
 		}
 		v.say("allowed, but called in no replay: %s", names(ids))
 	}
+	for _, t := range r.Tiers {
+		fmt.Fprintf(out, "coverage of %v: %d of %d calls, %.1f %%\n", t.Tier, t.Exercised, t.Calls, t.Percent())
+	}
 	fmt.Fprintf(out, "%s: %d scenarios replayed, %d violations, %d rules exercised, %d not\n",
 		path, r.Replays, len(r.Violations), r.Exercised, len(r.Unexercised))
 }
 
 func (r *verified) json(c *cobra.Command) error {
+	type coverage struct {
+		Tier      string  `json:"tier"`
+		Exercised int     `json:"exercised"`
+		Calls     int     `json:"calls"`
+		Percent   float64 `json:"percent"`
+	}
 	result := struct {
 		Replays     int                 `json:"replays"`
 		Violations  []enforce.Violation `json:"violations"`
 		Exercised   int                 `json:"rules_exercised"`
 		Unexercised []string            `json:"rules_unexercised"`
+		Coverage    []coverage          `json:"coverage"`
 		Complete    bool                `json:"complete"`
 		Other       int                 `json:"not_replayed"`
-	}{r.Replays, append([]enforce.Violation{}, r.Violations...), r.Exercised, []string{}, r.Lost.Complete(), r.Other}
+	}{r.Replays, append([]enforce.Violation{}, r.Violations...), r.Exercised, []string{}, []coverage{}, r.Lost.Complete(), r.Other}
+	for _, t := range r.Tiers {
+		result.Coverage = append(result.Coverage, coverage{t.Tier.String(), t.Exercised, t.Calls, t.Percent()})
+	}
 	for _, rule := range r.Unexercised {
 		result.Unexercised = append(result.Unexercised, rule.ID.String())
 	}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tjfuzz/tjfuzz/enforce"
+)
+
+func TestWordsAreThoseOfAShell(t *testing.T) {
+	for line, want := range map[string][]string{
+		"":                        nil,
+		"  a  b\t":                {"a", "b"},
+		`'a b' "c d"`:             {"a b", "c d"},
+		`-x='a b'c ""`:            {"-x=a bc", ""},
+		`a\ b '\' "\"" \\`:        {"a b", `\`, `"`, `\`},
+		`'it'\''s' $HOME *.c #no`: {"it's", "$HOME", "*.c", "#no"},
+	} {
+		got, err := words(line)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, %v, want %q", line, got, err, want)
+		}
+	}
+	for _, line := range []string{`'a`, `"a\"`, `a\`} {
+		if got, err := words(line); err == nil {
+			t.Errorf("%s: got %q", line, got)
+		}
+	}
+}
+
+func TestJUnitHasACaseForEachScenario(t *testing.T) {
+	var b bytes.Buffer
+	err := writeJUnit(&b, "p.json", []enforce.Result{
+		{ID: "a", Command: "x", End: "exit 0"},
+		{ID: "b", Command: "x <\x1b", End: "signal 31", Violations: []enforce.Violation{{Syscall: "mkdir"}, {Syscall: "i386:open"}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `<?xml version="1.0" encoding="UTF-8"?>
+<testsuite name="p.json" tests="2" failures="1">
+  <testcase name="a" classname="p.json"></testcase>
+  <testcase name="b" classname="p.json">
+    <failure message="refused: mkdir, i386:open" type="violation">x &lt;\x1b&#xA;signal 31</failure>
+  </testcase>
+</testsuite>
+`
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Errorf("want (-), got (+):\n%s", diff)
+	}
+}
