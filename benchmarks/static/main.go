@@ -247,7 +247,7 @@ func report(w io.Writer, rows []row, args []string) {
 	}
 	fmt.Fprintf(w, "\n%d programs; of %d the analysis is complete (=), and of these %d syscalls were seen beyond it.\n", measured, complete, beyond)
 	if theirs > 0 {
-		fmt.Fprintf(w, "Where callander's numbers are known, after startup and with users and hosts looked up in files and by DNS\nas on its machine: %d in sum, %d by callander.\n", ours, theirs)
+		fmt.Fprintf(w, "Where callander's numbers are known, after startup and with users and hosts looked up in files and by DNS:\n%d in sum, %d by callander.\n", ours, theirs)
 	}
 	fmt.Fprintf(w, "Processor seconds: %v; largest resident set of all: %d MiB.\n", harness.SpreadOf(seconds), peak())
 	for _, r := range rows {
