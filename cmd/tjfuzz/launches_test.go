@@ -20,7 +20,7 @@ import (
 // the program. With TJFUZZ_LONG, 300 times each.
 func TestEveryLaunchUnderTheProgramsOwnPolicyWorks(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
-	launches := 5
+	launches := 3
 	if os.Getenv("TJFUZZ_LONG") != "" {
 		launches = 300
 	}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
+)
+
+// step is what a person waits for, and what they type then.
+type step struct{ see, send string }
+
+// Programs that have the terminal to themselves work under what a session with them has
+// shown, and nothing else: the policy kills.
+func TestInteractiveProgramsWorkUnderTheirPolicy(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	dir := t.TempDir()
+	text, written := filepath.Join(dir, "text"), filepath.Join(dir, "written")
+	if err := os.WriteFile(text, []byte(strings.Repeat("a line\n", 500)+"the last one\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const ctrlZ, ctrlC, escape = "\x1a", "\x03", "\x1b"
+	for _, c := range []struct {
+		name  string
+		argv  []string
+		steps []step
+		check func() bool
+		flags []string // of enforce
+	}{
+		{"bash", []string{"bash", "--norc", "--noprofile", "-i"}, []step{
+			{"$ ", "echo $((6*7))4 | cat\n"},
+			{"424", `sh -c 'trap "echo con""tinued" CONT; echo run""ning; while :; do :; done'` + "\n"},
+			{"running", ctrlZ},
+			{"Stopped", "fg\n"},
+			{"continued", ctrlC},
+			{"$ ", "for i in 1 2; do echo again$i; done; exit 0\n"},
+			{"again2", ""},
+		}, nil, nil},
+		{"vim", []string{"vim", "-u", "NONE", "-i", "NONE", "-N", written}, []step{
+			{"~", "ihello" + escape + ":wq\r"},
+		}, func() bool {
+			b, err := os.ReadFile(written)
+			return err == nil && string(b) == "hello\n"
+		}, nil},
+		{"less", []string{"less", text}, []step{
+			{"a line", " "},
+			{"a line", "G"},
+			{"the last one", "q"},
+		}, nil, nil},
+		{"top", []string{"top"}, []step{
+			{"load average", "q"},
+		}, nil, []string{"--allow", "sysinfo"}}, // qsort asks for the size of memory, where there are many processes
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			testenv.Program(t, c.argv[0])
+			profile := filepath.Join(dir, c.name+".json")
+			generate := []string{"generate", "--default", "kill", "-o", profile}
+			for i := range 2 { // no two sessions meet in all points
+				evidence := filepath.Join(dir, fmt.Sprintf("%s.%d", c.name, i))
+				converse(t, c.steps, append([]string{"trace", "--quiet", "-o", evidence, "--"}, c.argv...))
+				generate = append(generate, evidence)
+				os.Remove(written)
+			}
+			if out, err := exec.Command("tjfuzz", generate...).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			converse(t, c.steps, slices.Concat([]string{"enforce", "--policy", profile}, c.flags, []string{"--"}, c.argv))
+			if c.check != nil && !c.check() {
+				t.Error("the program did not do its work")
+			}
+		})
+	}
+}
+
+// converse runs tjfuzz on a terminal of its own, and demands that it end with 0.
+func converse(t *testing.T, steps []step, args []string) {
+	t.Helper()
+	keyboard, screen := terminal(t)
+	if err := unix.IoctlSetWinsize(int(screen.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "tjfuzz", args...)
+	cmd.Env = append(os.Environ(), "TERM=xterm", "HOME="+t.TempDir(), "HISTFILE=", "LESSHISTFILE=-", "PS1=$ ", "LC_ALL=C")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = screen, screen, screen
+	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	screen.Close() // so that the end of all who have it is seen
+	shown := ""
+	buf := make([]byte, 4096)
+	for _, s := range steps {
+		for !strings.Contains(shown, s.see) {
+			n, err := keyboard.Read(buf)
+			shown += string(buf[:n])
+			if err != nil {
+				_ = cmd.Wait()
+				t.Fatalf("%v: %v before %q: %v; it shows\n%s", args, cmd.ProcessState, s.see, err, shown)
+			}
+		}
+		_, shown, _ = strings.Cut(shown, s.see)
+		if _, err := keyboard.WriteString(s.send); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for {
+		n, err := keyboard.Read(buf)
+		shown += string(buf[:n])
+		if err != nil {
+			break
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v: %v; it shows\n%s", args, err, shown)
+	}
+}
