@@ -176,7 +176,7 @@ func reduce(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy,
 	if err != nil {
 		return nil, err
 	}
-	stages, err := s.stages(p, s.runs.jobs)
+	stages, err := s.stages(p, s.runs.jobs, details{})
 	if err != nil {
 		return nil, err
 	}

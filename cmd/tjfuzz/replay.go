@@ -54,14 +54,14 @@ type stages struct {
 }
 
 // stages prepares to replay under variants of a policy. To load the recorder's
-// programs costs more than most scenarios.
-func (s *session) stages(p *synth.Policy, jobs int) (*stages, error) {
+// programs costs more than most scenarios. Details are of the shared recorder only.
+func (s *session) stages(p *synth.Policy, jobs int, d details) (*stages, error) {
 	st := &stages{s: s, free: make(chan int, jobs)}
 	if s.runs.backend != backendEBPF {
 		return st, nil
 	}
 	var err error
-	if st.shared, err = s.runs.backend.open(recording{slots: jobs, policy: p}); err != nil {
+	if st.shared, err = s.runs.backend.open(recording{slots: jobs, policy: p, details: d}); err != nil {
 		return nil, err
 	}
 	for i := range jobs {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -67,6 +68,7 @@ type verified struct {
 	*enforce.Verification
 	Lost  trace.Lost
 	Other int // scenarios of which this host or backend cannot make the world
+	Sides []enforce.Side
 }
 
 func runVerify(ctx context.Context, c *cobra.Command, o verifyOptions, args []string) error {
@@ -183,7 +185,7 @@ func verify(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy,
 	}
 	stored = append(stored, more...)
 	jobs := max(1, min(s.runs.jobs, len(stored)))
-	stages, err := s.stages(p, jobs)
+	stages, err := s.stages(p, jobs, details{args: slices.ContainsFunc(p.Rules(), func(r synth.Rule) bool { return len(r.Args) > 0 })})
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +237,42 @@ func verify(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy,
 			break
 		}
 	}
-	return &verified{result, lost, all - len(stored)}, shut()
+	sides, err := stages.sides(p)
+	if err != nil {
+		return nil, err
+	}
+	return &verified{result, lost, all - len(stored), sides}, shut()
+}
+
+// sides are the conditions of the policy with what replays have shown of them, nil where
+// the backend does not tell.
+func (st *stages) sides(p *synth.Policy) ([]enforce.Side, error) {
+	if st.shared == nil {
+		return nil, nil
+	}
+	seen := &trace.Trace{Arch: sysno.Native(), Target: trace.Target{Path: st.s.path}}
+	for _, r := range p.Rules() {
+		if i := slices.IndexFunc(seen.Observations, func(o trace.Observation) bool { return o.ID == r.ID }); i < 0 && len(r.Args) > 0 {
+			seen.Observations = append(seen.Observations, trace.Observation{ID: r.ID})
+		}
+	}
+	if len(seen.Observations) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(seen.Observations, func(a, b trace.Observation) int { return a.ID.Compare(b.ID) })
+	if err := st.shared.describe(seen); err != nil {
+		return nil, err
+	}
+	return enforce.Sides(p, func(id sysno.ID, index uint8) ([]uint64, bool) {
+		for _, o := range seen.Observations {
+			for _, a := range o.Args {
+				if o.ID == id && a.Index == int(index) {
+					return a.Values, !a.Any
+				}
+			}
+		}
+		return nil, slices.Contains(id.Choices(), int(index))
+	}), nil
 }
 
 func (r *verified) text(v voice, c *cobra.Command, path string) {
@@ -262,6 +299,22 @@ func (r *verified) text(v voice, c *cobra.Command, path string) {
 			ids[i] = rule.ID
 		}
 		v.say("allowed, but called in no replay: %s", names(ids))
+	}
+	if len(r.Sides) > 0 {
+		both := 0
+		var one []string
+		for _, s := range r.Sides {
+			switch {
+			case s.Met && s.Unmet:
+				both++
+			case s.Met:
+				one = append(one, fmt.Sprintf("%v: %v", s.ID, synth.PatternOf(s.ID, s.Cond)))
+			}
+		}
+		fmt.Fprintf(out, "conditions: %d of %d were met by some calls and not by others\n", both, len(r.Sides))
+		if len(one) > 0 {
+			v.say("met by every call: %s", strings.Join(one, "; "))
+		}
 	}
 	for _, t := range r.Tiers {
 		fmt.Fprintf(out, "coverage of %v: %d of %d calls, %.1f %%\n", t.Tier, t.Exercised, t.Calls, t.Percent())
