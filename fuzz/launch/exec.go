@@ -70,6 +70,7 @@ type Exec struct {
 	cage      *cage.Cage
 	room      string // where the directories of runs without a cage are made
 	claim     *claim.Claim
+	lasting   int                        // directories of servers that were made there
 	trees     map[[sha256.Size]byte]tree // what steps have left
 	watch     Watcher                    // nil: nothing is recorded
 	copies    *servers                   // nil: all runs are by execve
@@ -259,9 +260,9 @@ type stage struct {
 	shape   uint64 // of the tree that the run finds, where that is asked for
 }
 
-// stage prepares a run, in a place of its own or in a lasting world, and with streams of its
+// stage prepares a run, in a place of its own or in a lasting one, and with streams of its
 // own or kept ones.
-func (e *Exec) stage(s *fuzz.Scenario, world *cage.World, has *kept) (_ *stage, err error) {
+func (e *Exec) stage(s *fuzz.Scenario, in place, has *kept) (_ *stage, err error) {
 	st := &stage{env: environ(e.opts.Env, s.Env)}
 	defer func() {
 		if err != nil {
@@ -269,8 +270,8 @@ func (e *Exec) stage(s *fuzz.Scenario, world *cage.World, has *kept) (_ *stage, 
 		}
 	}()
 	switch {
-	case world != nil:
-		st.place, st.lasts = world, true
+	case in != nil:
+		st.place, st.lasts = in, true
 	case e.cage != nil:
 		st.place, err = e.cage.NewWorld()
 	default:
@@ -308,7 +309,21 @@ func streamsOf(s *fuzz.Scenario, has *kept) (*streams, error) {
 	return openStreams(s)
 }
 
-// restage prepares a run in the world of a server, which has the scenario's files already.
+// rehouse prepares a run in the directory of a server, which the last run has changed.
+func (e *Exec) rehouse(from *server, s *fuzz.Scenario) (*stage, error) {
+	if err := from.dir.renew(); err != nil {
+		return nil, err
+	}
+	st, err := e.stage(s, from.dir, from.kept)
+	if err == nil && from.dir.spoilt < futile && e.watch != nil {
+		if err = from.moveIn(s); err != nil {
+			st.close()
+		}
+	}
+	return st, err
+}
+
+// restage prepares a run in the place of a server, which has the scenario's files already.
 func (e *Exec) restage(from *server, s *fuzz.Scenario) (*stage, error) {
 	if err := from.rewrite(s.Input); err != nil {
 		return nil, err
@@ -317,7 +332,7 @@ func (e *Exec) restage(from *server, s *fuzz.Scenario) (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &stage{place: from.world, lasts: true, streams: streams}, nil
+	return &stage{place: from.place(), lasts: true, streams: streams}, nil
 }
 
 func (st *stage) close() {
@@ -342,8 +357,8 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 	switch {
 	case from == nil:
 		st, err = e.stage(s, nil, nil)
-	case from.world == nil:
-		st, err = e.stage(s, nil, from.kept)
+	case from.dir != nil && !from.dir.clean:
+		st, err = e.rehouse(from, s)
 	default:
 		st, err = e.restage(from, s)
 	}

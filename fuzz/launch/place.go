@@ -3,6 +3,7 @@ package launch
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -48,6 +49,101 @@ func newDirectory(room string) (*directory, error) {
 		path, err = os.MkdirTemp(room, "work-")
 	}
 	return &directory{path: path}, err
+}
+
+// lastingDirectory is the directory of the copies of a server, with the same path for all of them. It is
+// as the server's was for as long as no run changes anything in it, and then made anew for the next run.
+type lastingDirectory struct {
+	directory
+	changes int  // an inotify of all directories below, or -1
+	clean   bool // nothing has changed since it was furnished
+	spoilt  int  // runs that changed it, less those that did not
+}
+
+// futile is how often a lastingDirectory is spoilt before it is made anew for each run without more ado:
+// to watch it costs more than to make it.
+const futile = 4
+
+// newLastingDirectory makes the n-th such directory in a room.
+func newLastingDirectory(room string, n int) (*lastingDirectory, error) {
+	d := &lastingDirectory{directory: directory{filepath.Join(room, fmt.Sprint(n), "work")}, changes: -1}
+	if err := os.MkdirAll(d.path, 0o755); err != nil {
+		return nil, fmt.Errorf("make the directory of a fork server: %w", err)
+	}
+	return d, nil
+}
+
+// renew empties the directory.
+func (d *lastingDirectory) renew() error {
+	d.unwatch()
+	if err := errors.Join(os.RemoveAll(d.path), os.Mkdir(d.path, 0o755)); err != nil {
+		return fmt.Errorf("make the directory of a run anew: %w", err)
+	}
+	return nil
+}
+
+// watch begins to look for changes: the directory is furnished.
+func (d *lastingDirectory) watch() error {
+	d.unwatch()
+	var err error
+	if d.changes, err = unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC); err != nil {
+		return fmt.Errorf("watch a directory: %w", err)
+	}
+	const written = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVE | unix.IN_ATTRIB | unix.IN_MODIFY | unix.IN_CLOSE_WRITE |
+		unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR | unix.IN_DONT_FOLLOW
+	err = filepath.WalkDir(d.path, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.IsDir() {
+			return err
+		}
+		_, err = unix.InotifyAddWatch(d.changes, path, written)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("watch a directory: %w", err)
+	}
+	d.clean = true
+	return nil
+}
+
+func (d *lastingDirectory) unwatch() {
+	if d.clean = false; d.changes >= 0 {
+		unix.Close(d.changes)
+		d.changes = -1
+	}
+}
+
+// Changed reports whether anything was written in a directory that is watched since the last
+// call, see [cage.World.Changed].
+func (d *lastingDirectory) Changed() (bool, error) {
+	for changed := false; ; changed = true {
+		var events [4096]byte
+		switch n, err := unix.Read(d.changes, events[:]); {
+		case err == unix.EAGAIN:
+			return changed, nil
+		case err != nil && err != unix.EINTR:
+			return true, fmt.Errorf("ask for changes: %w", err)
+		case n > 0 && n < len(events)/2: // an event has less, so these were all
+			return true, nil
+		}
+	}
+}
+
+// judge notes what a run may have done to the directory; sure says that only what is watched for.
+func (d *lastingDirectory) judge(sure bool) {
+	if !d.clean {
+		return
+	}
+	if changed, err := d.Changed(); changed || err != nil || !sure {
+		d.clean = false
+		d.spoilt++
+	} else {
+		d.spoilt = max(0, d.spoilt-1)
+	}
+}
+
+func (d *lastingDirectory) Close() {
+	d.unwatch()
+	os.RemoveAll(filepath.Dir(d.path))
 }
 
 func (d *directory) Dir() string { return d.path }

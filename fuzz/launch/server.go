@@ -17,8 +17,9 @@ import (
 // server is a fork server and where it lives.
 type server struct {
 	maker
-	parent int         // of the copies
-	world  *cage.World // nil without a cage
+	parent int               // of the copies
+	world  *cage.World       // nil without a cage
+	dir    *lastingDirectory // nil in one
 	limits limits
 	traits traits
 
@@ -64,13 +65,29 @@ func (s *server) rewrite(input []byte) error {
 		}
 	}
 	s.size = len(input)
-	_, err := s.world.Changed() // which is not the run's doing
+	_, err := s.changed() // which is not the run's doing
 	return err
+}
+
+// place is where the copies run.
+func (s *server) place() place {
+	if s.dir != nil {
+		return s.dir
+	}
+	return s.world
+}
+
+// changed reports whether something was written there since the last call.
+func (s *server) changed() (bool, error) {
+	if s.dir != nil {
+		return s.dir.Changed()
+	}
+	return s.world.Changed()
 }
 
 // spec is how a copy starts.
 func (s *server) spec(st *stage) *spawn.Spec {
-	alike := s.world != nil && st.streams.kept != nil && st.streams.of[0] == nil
+	alike := st.streams.kept != nil && st.streams.of[0] == nil
 	if alike && s.alike != nil {
 		return s.alike
 	}
@@ -110,16 +127,25 @@ func (s *server) close() (err error) {
 	if s.kept != nil {
 		s.kept.close()
 	}
-	if s.memory != nil {
-		_ = unix.Munmap(s.memory)
-	}
-	if s.input != nil {
-		s.input.Close()
-	}
+	s.forgetInput()
 	if s.world != nil {
 		s.world.Close()
 	}
+	if s.dir != nil {
+		s.dir.Close()
+	}
 	return err
+}
+
+func (s *server) forgetInput() {
+	if s.memory != nil {
+		_ = unix.Munmap(s.memory)
+		s.memory = nil
+	}
+	if s.input != nil {
+		s.input.Close()
+		s.input = nil
+	}
 }
 
 // startAt makes the server of a class on the rung that it is on.
@@ -140,8 +166,13 @@ func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
 		if made.world, err = v.e.cage.NewLastingWorld(); err != nil {
 			return err
 		}
+	} else {
+		v.e.lasting++
+		if made.dir, err = newLastingDirectory(v.e.room, v.e.lasting); err != nil {
+			return err
+		}
 	}
-	st, err := v.e.stage(s, made.world, nil)
+	st, err := v.e.stage(s, made.place(), nil)
 	if err != nil {
 		return err
 	}
@@ -184,7 +215,7 @@ func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
 		return err
 	}
 	if v.watch == nil { // nobody sees what a run does
-		made.seen.writes = true
+		made.seen.writes, made.dir.clean = true, false
 	} else if made.kept, err = keep(st.streams, s); err != nil {
 		return err
 	}
@@ -200,18 +231,28 @@ func (s *server) equip(first *fuzz.Scenario) (err error) {
 	if s.traits, err = elsewhere(func() (traits, error) { return traitsOf(s.parent) }); err != nil {
 		return err
 	}
-	if s.world == nil {
-		return nil
-	}
+	return s.moveIn(first)
+}
+
+// moveIn finds the input in the place of the server, and begins to look for changes there.
+func (s *server) moveIn(first *fuzz.Scenario) (err error) {
+	s.forgetInput()
 	if named(first) {
 		s.size = len(first.Input)
-		if s.input, err = openAt(s.world, inputName(first)); err != nil {
+		if s.input, err = openAt(s.place(), inputName(first)); err != nil {
 			return err
 		}
 		const mapped = 64 << 10 // most inputs are smaller
 		if s.memory, err = unix.Mmap(int(s.input.Fd()), 0, mapped, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
 			return fmt.Errorf("map the input: %w", err)
 		}
+	}
+	if s.dir != nil {
+		// Where it cannot be watched, as where a user may not watch more, it is made anew for each run.
+		if err := s.dir.watch(); err != nil {
+			s.dir.spoilt = futile
+		}
+		return nil
 	}
 	_, err = s.world.Changed() // which no run has
 	return err

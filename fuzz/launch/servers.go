@@ -160,8 +160,8 @@ func (v *servers) copy(ctx context.Context, c *class, s *fuzz.Scenario, watch Wa
 		v.take(c.server)
 	}
 	spoilt := err == nil && c.server.spoilt(r.Seen)
-	if spoilt && c.server.world != nil && v.e.opts.Trees {
-		err = tellTree(r, c.server.world, c.server.shape)
+	if err == nil && v.e.opts.Trees && c.server.changes(spoilt) {
+		err = tellTree(r, c.server.place(), c.server.shape)
 	}
 	if spoilt || ctx.Err() != nil {
 		v.drop(c)

@@ -26,11 +26,20 @@ func (s *server) spoilt(seen []sysno.ID) bool {
 	if s.bound && slices.ContainsFunc(seen, meddles) {
 		return true
 	}
-	if s.world == nil {
+	if s.dir != nil {
+		s.dir.judge(!s.seen.links)
 		return false
 	}
 	changed, err := s.world.Changed()
 	return changed || err != nil || s.seen.leaves
+}
+
+// changes reports whether the last run may have changed files in the place of the server.
+func (s *server) changes(spoilt bool) bool {
+	if s.dir != nil {
+		return !s.dir.clean
+	}
+	return spoilt
 }
 
 // calls are the system calls of a run, and what they can mean for the next copy. Mostly
@@ -44,6 +53,7 @@ type calls struct {
 	leaves   bool // see Leaves
 	tells    bool // see there
 	controls bool // flags or locks of open files may have been changed
+	links    bool // a file may have got a name elsewhere, of which nothing in its directory tells
 	silent   bool // nothing was written to a stream, and no stream is elsewhere than before
 }
 
@@ -61,6 +71,7 @@ func (c *calls) judge(seen []sysno.ID) {
 		c.leaves = c.leaves || Leaves(id)
 		c.tells = c.tells || tells(name)
 		c.controls = c.controls || controls(name)
+		c.links = c.links || name == "link" || name == "linkat" || name == "io_uring_setup" || name == ""
 		moves = moves || resizes(name) || name == "lseek" || name == "_llseek"
 	}
 	c.silent = !c.writes && !c.tells && !moves

@@ -19,7 +19,13 @@ import (
 // scripts are of one class. Its copies are made in a cage.
 func reader(t *testing.T, stdin fuzz.StdinKind) (e *Exec, do func(script string) (*fuzz.Result, string)) {
 	t.Helper()
-	testenv.Require(t, testenv.Cage, testenv.BPF)
+	testenv.Require(t, testenv.Cage)
+	return readerIn(t, stdin, &cage.Options{Limits: cage.Limits{Scratch: 8 << 20}})
+}
+
+func readerIn(t *testing.T, stdin fuzz.StdinKind, c *cage.Options) (e *Exec, do func(script string) (*fuzz.Result, string)) {
+	t.Helper()
+	testenv.Require(t, testenv.BPF)
 	r, err := rawtp.Open(rawtp.Options{Slots: 2})
 	if err != nil {
 		t.Fatal(err)
@@ -27,7 +33,7 @@ func reader(t *testing.T, stdin fuzz.StdinKind) (e *Exec, do func(script string)
 	t.Cleanup(func() { r.Close() })
 	e, err = New(Options{
 		Program: "/bin/sh", Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, ForkServer: true,
-		Cage: &cage.Options{Limits: cage.Limits{Scratch: 8 << 20}}, Timeout: time.Second,
+		Cage: c, Timeout: time.Second,
 		Watch: func() (Watcher, error) {
 			s, err := r.Launcher(0)
 			return recorded{s}, err
@@ -43,7 +49,8 @@ func reader(t *testing.T, stdin fuzz.StdinKind) (e *Exec, do func(script string)
 	})
 	return e, func(script string) (*fuzz.Result, string) {
 		t.Helper()
-		r := run(t, e, &fuzz.Scenario{Argv: []string{"sh"}, Stdin: stdin, Input: []byte(script), Files: []fuzz.File{{Name: "given", Data: []byte("given\n")}}})
+		r := run(t, e, &fuzz.Scenario{Argv: []string{"sh"}, Stdin: stdin, Input: []byte(script),
+			Files: []fuzz.File{{Name: "given", Data: []byte("given\n")}, {Name: "sub/given", Data: []byte("too\n")}}})
 		return r, string(e.Output())
 	}
 }
@@ -106,6 +113,64 @@ func TestCopiesDoNotSeeEachOther(t *testing.T) {
 	}
 	if out, _ := exec.Command("pgrep", "-fx", "sleep 86293").Output(); len(out) > 0 {
 		t.Errorf("alive: %s", out)
+	}
+}
+
+// Without a cage, that holds for the working directory.
+func TestCopiesDoNotSeeEachOtherInADirectory(t *testing.T) {
+	e, do := readerIn(t, fuzz.StdinPipe, nil)
+	const probe = `ls -A . sub; find . ! -name . -exec stat -c '%n %a %u:%g %h %s %F' {} +; stat -c '%a %u:%g' .; cat given sub/given; getfattr -d given 2>&1; find . -newermt 2099-01-01; find . ! -newermt 2000-01-01`
+	served(t, e, do)
+	_, want := do(probe)
+	kept := 0
+	for _, spoil := range []string{
+		":", "cat given sub/given; ls -la . sub",
+		"touch new", "touch sub/new", "mkdir -p a/b", "rmdir a", "echo other >given", "echo other >>sub/given", "printf 'g' | dd of=given conv=notrunc", "printf 'T' | dd of=sub/given conv=notrunc",
+		"truncate -s 0 given", "rm given", "mv given moved", "mv sub/given given", "mv sub bus", "mv given ../moved; mv ../moved given", "chmod 600 sub/given", "chmod 700 .", "chmod 700 sub", "chown 1 given",
+		"ln given again", "ln given ../again; rm ../again", "ln -s given link", "mkfifo sub/pipe", "touch -d 2100-01-01 given", "touch -d 1999-01-01 sub", "rm -rf ../work", "rm -rf sub", "mv ../work ../krow; rm -rf ../krow",
+		`perl -e 'open F, "+<", "given"; syswrite F, "x"; sleep 86294' & exit`,
+		`exec 9<>given; exit 1`, `(sleep 0.01; touch late) & exit`,
+		":",
+	} {
+		t.Run(spoil, func(t *testing.T) {
+			for _, c := range e.copies.classes {
+				if c.server != nil {
+					c.server.dir.spoilt = 0 // it is watched
+				}
+			}
+			served(t, e, do)
+			do(spoil)
+			for range 2 { // by itself, and after one that leaves all as it is
+				if _, got := do(probe); got != want {
+					t.Errorf("the next run sees %s", differences(got, want))
+				}
+			}
+			for _, c := range e.copies.classes {
+				if c.server != nil && c.server.dir.clean {
+					kept++
+				}
+			}
+		})
+	}
+	if kept < 3 {
+		t.Errorf("after runs that change nothing the directory was kept %d times", kept)
+	}
+}
+
+// A program that always changes its directory gets a new one each time, and no one looks for changes.
+func TestADirectoryThatAllRunsChangeIsNotWatched(t *testing.T) {
+	e, do := readerIn(t, fuzz.StdinPipe, nil)
+	served(t, e, do)
+	for n := range 3 * futile {
+		served(t, e, do)
+		if _, got := do("ls new; touch new"); strings.Contains(got, "\nnew") || !strings.Contains(got, "new") {
+			t.Errorf("run %d: %s", n, got)
+		}
+	}
+	for _, c := range e.copies.classes {
+		if c.server == nil || c.server.dir.spoilt != futile || c.server.dir.clean || c.server.dir.changes >= 0 {
+			t.Errorf("the directory is %+v", c.server.dir)
+		}
 	}
 }
 
