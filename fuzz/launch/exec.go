@@ -70,7 +70,6 @@ type Exec struct {
 	cage      *cage.Cage
 	room      string // where the directories of runs without a cage are made
 	claim     *claim.Claim
-	lasting   int                        // directories of servers that were made there
 	trees     map[[sha256.Size]byte]tree // what steps have left
 	watch     Watcher                    // nil: nothing is recorded
 	copies    *servers                   // nil: all runs are by execve

@@ -40,13 +40,19 @@ func newRoom() (string, *claim.Claim, error) {
 	return claim.Make(func() (string, error) { return os.MkdirTemp("", "tjfuzz-run-") })
 }
 
+// executed is where in a room the directories of runs by execve are; servers have others.
+const executed = "0"
+
 // newDirectory makes the directory of a run, which has the same path in each: the
 // arguments of a program say where its input is.
 func newDirectory(room string) (*directory, error) {
-	path := filepath.Join(room, "work")
-	err := os.Mkdir(path, 0o755)
+	path := filepath.Join(room, executed, "work")
+	err := os.MkdirAll(filepath.Dir(path), 0o755)
+	if err == nil {
+		err = os.Mkdir(path, 0o755)
+	}
 	if errors.Is(err, os.ErrExist) { // a run has left what cannot be removed
-		path, err = os.MkdirTemp(room, "work-")
+		path, err = os.MkdirTemp(filepath.Dir(path), "work-")
 	}
 	return &directory{path: path}, err
 }
@@ -64,13 +70,23 @@ type lastingDirectory struct {
 // to watch it costs more than to make it.
 const futile = 4
 
-// newLastingDirectory makes the n-th such directory in a room.
-func newLastingDirectory(room string, n int) (*lastingDirectory, error) {
-	d := &lastingDirectory{directory: directory{filepath.Join(room, fmt.Sprint(n), "work")}, changes: -1}
-	if err := os.MkdirAll(d.path, 0o755); err != nil {
-		return nil, fmt.Errorf("make the directory of a fork server: %w", err)
+// newLastingDirectory makes such a directory in a room, with a path as long as that of a run by execve.
+func newLastingDirectory(room string) (*lastingDirectory, error) {
+	for n := 1; ; n++ {
+		own := filepath.Join(room, fmt.Sprint(n))
+		err := os.Mkdir(own, 0o755)
+		if errors.Is(err, os.ErrExist) {
+			continue // another server's
+		}
+		d := &lastingDirectory{directory: directory{filepath.Join(own, "work")}, changes: -1}
+		if err == nil {
+			err = os.Mkdir(d.path, 0o755)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("make the directory of a fork server: %w", err)
+		}
+		return d, nil
 	}
-	return d, nil
 }
 
 // renew empties the directory.

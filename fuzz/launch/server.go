@@ -167,8 +167,7 @@ func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
 			return err
 		}
 	} else {
-		v.e.lasting++
-		if made.dir, err = newLastingDirectory(v.e.room, v.e.lasting); err != nil {
+		if made.dir, err = newLastingDirectory(v.e.room); err != nil {
 			return err
 		}
 	}
