@@ -121,7 +121,7 @@ func TestAKilledLearnLeavesNothingThatRunsAndCanBeRepeated(t *testing.T) {
 	if err := p.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	p.wait(t, -1)
+	p.wait(t, 128+9)
 	eventually(t, "the target is gone", func() bool { return !asleep() })
 	for _, group := range controlGroups(t, p.ProcessState.Pid()) {
 		eventually(t, group+" is empty", func() bool {

@@ -76,7 +76,7 @@ func killAgainAndAgain(t *testing.T, program string, kills int, flags ...string)
 		if err := p.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		p.wait(t, -1)
+		p.wait(t, 128+9)
 		eventually(t, "the target is gone", func() bool { return len(running(t, target)) == 0 })
 		now := readHolding(t, state)
 		now.mustHave(t, before, "after kill "+strconv.Itoa(round+1))

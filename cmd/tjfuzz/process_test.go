@@ -76,7 +76,7 @@ func startAs(t *testing.T, become, dir string, args ...string) *tool {
 	return p
 }
 
-// wait waits for the end and demands the exit code, which is -1 after a signal.
+// wait waits for the end and demands the exit code, which is 128 more than a signal.
 func (p *tool) wait(t *testing.T, want int) {
 	t.Helper()
 	err := p.Wait()
