@@ -183,6 +183,7 @@ func run(c Command) (_ Status, err error) {
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
+		stoppedToo := false // with the program
 		for {
 			select {
 			case s := <-signals:
@@ -193,8 +194,11 @@ func run(c Command) (_ Status, err error) {
 				if c.Adopt {
 					reap(p.Pid)
 				}
-				stopWith(p.Pid)
+				if !stoppedToo { // else SIGCONT is on its way
+					stoppedToo = stopWith(p.Pid)
+				}
 			case <-continued:
+				stoppedToo = false
 				if children != nil {
 					resume(p.Pid)
 				}
@@ -323,14 +327,15 @@ func terminalSent(s os.Signal, program int) bool {
 // stopWith stops this process where the program has stopped, so that the shell that
 // waits for it takes the terminal back. Without a terminal nobody does job control: who
 // has stopped the program continues it.
-func stopWith(program int) {
+// It reports whether it has. Threads of this process may go on for a moment, so what
+// is to be done after the stop has to wait for SIGCONT.
+func stopWith(program int) bool {
 	var info unix.Siginfo
 	err := unix.Waitid(unix.P_PID, program, &info, unix.WSTOPPED|unix.WNOHANG|unix.WNOWAIT, nil)
 	if err != nil || siPid(&info) == 0 || !jobControl() {
-		return
+		return false
 	}
-	_ = unix.Kill(unix.Getpid(), unix.SIGSTOP)
-	resume(program)
+	return unix.Kill(unix.Getpid(), unix.SIGSTOP) == nil
 }
 
 // jobControl reports whether this process belongs to a terminal, and whether there is

@@ -356,7 +356,7 @@ func TestAShellUnderAPolicyCanBeSuspended(t *testing.T) {
 	for _, command := range []string{"", passThrough(t)["enforce"]} {
 		keyboard, screen := terminal(t)
 		c := &talk{Cmd: exec.CommandContext(t.Context(), bash, "-c", `set -m
-`+command+` bash --norc --noprofile -i -c 'PS1=; echo ready; suspend; echo again; exit 42'
+`+command+` bash --norc --noprofile -i -c 'PS1=; echo ready; suspend; echo again; read x; exit 42'
 echo stopped; fg >/dev/null; exit $?`)}
 		c.Stdin, c.Stdout, c.Stderr = screen, screen, screen
 		c.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}
@@ -371,6 +371,10 @@ echo stopped; fg >/dev/null; exit $?`)}
 					t.Fatalf("%q: never says %s: %v", command, want, err)
 				}
 			}
+		}
+		// What is not read when the leader of the session ends is lost.
+		if _, err := keyboard.WriteString("\n"); err != nil {
+			t.Fatal(err)
 		}
 		c.end(t, 42)
 	}
