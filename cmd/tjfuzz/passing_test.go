@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -364,6 +365,8 @@ echo stopped; fg >/dev/null; exit $?`)}
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
+		// A shell that is never continued would be waited for without end.
+		defer time.AfterFunc(2*time.Minute, func() { _ = c.Process.Kill() }).Stop()
 		for _, want := range []string{"ready", "stopped", "again"} {
 			for said := ""; strings.TrimRight(said, "\r\n") != want; {
 				var err error
