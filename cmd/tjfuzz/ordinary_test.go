@@ -165,7 +165,7 @@ func TestAnOrdinaryUsersLearnEndsWholly(t *testing.T) {
 	}{
 		{"asked to", unix.SIGTERM, "86394", 1, "tjfuzz: error: interrupted"},
 		{"from the terminal", unix.SIGINT, "86387", 1, "tjfuzz: error: interrupted"},
-		{"killed", unix.SIGKILL, "86388", -1, ""},
+		{"killed", unix.SIGKILL, "86388", 128 + 9, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
