@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -116,15 +118,9 @@ func docker(t *testing.T) engine {
 
 // A profile as it is written starts a program under docker and podman every time, though
 // everything that it does not name kills; without the runtime's needs it never does.
-// TJFUZZ_LONG takes ten programs, and 30 starts of each.
 func TestProfilesRunUnchangedUnderEngines(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
-	programs, starts := [][]string{{"sort", "/etc/passwd"}}, 3
-	if os.Getenv("TJFUZZ_LONG") != "" {
-		programs, starts = append(programs, []string{"ls", "-l", "/"}, []string{"grep", "root", "/etc/passwd"}, []string{"sed", "s/a/b/", "/etc/passwd"},
-			[]string{"tar", "-cf", "-", "/etc/passwd"}, []string{"gzip", "-c", "/etc/passwd"}, []string{"file", "/etc/passwd"},
-			[]string{"openssl", "version"}, []string{"python3", "-c", "print(1)"}, []string{"jq", "-n", "1"}), 30
-	}
+	programs, starts := starters()
 	engines := map[string]func(*testing.T) engine{
 		"docker":      docker,
 		"podman-crun": func(t *testing.T) engine { return podman(t, "crun") },
@@ -154,15 +150,22 @@ func TestProfilesRunUnchangedUnderEngines(t *testing.T) {
 	}
 }
 
-// tracedProfile is a profile that kills whatever one run of a program did not call.
+// tracedProfile is a profile that kills whatever a program did not call in two runs, one
+// that wrote to a pipe and one that wrote to /dev/null.
 func tracedProfile(t *testing.T, argv []string, flags ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	evidence, profile := filepath.Join(dir, "evidence.json"), filepath.Join(dir, "profile.json")
-	c := exec.Command("tjfuzz", append([]string{"trace", "--quiet", "-o", evidence, "--", testenv.Program(t, argv[0])}, argv[1:]...)...)
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("trace %v: %v\n%s", argv, err, out)
+	profile := filepath.Join(dir, "profile.json")
+	args := append([]string{"generate", "--default", "kill", "-o", profile}, flags...)
+	for _, out := range []io.Writer{new(bytes.Buffer), nil} {
+		evidence := filepath.Join(dir, fmt.Sprintf("%v.json", out == nil))
+		c := exec.Command("tjfuzz", append([]string{"trace", "--quiet", "-o", evidence, "--", testenv.Program(t, argv[0])}, argv[1:]...)...)
+		c.Stdout = out
+		if err := c.Run(); err != nil {
+			t.Fatalf("trace %v: %v", argv, err)
+		}
+		args = append(args, evidence)
 	}
-	mustRun(t, append(append([]string{"generate", "--default", "kill", "-o", profile}, flags...), evidence)...)
+	mustRun(t, args...)
 	return profile
 }

@@ -68,16 +68,23 @@ func asService(t *testing.T, profile string, argv []string) *exec.Cmd {
 		"sh", "-c", `sh -c "$0" "$1"; exit $?`, script, dir)
 }
 
+// starters are programs to start again and again under a profile of one run, which says
+// something each time, and how often: one program a few times, or with TJFUZZ_LONG ten, 30 times each.
+func starters() (programs [][]string, starts int) {
+	programs = [][]string{{"sort", "/etc/passwd"}}
+	if os.Getenv("TJFUZZ_LONG") == "" {
+		return programs, 3
+	}
+	return append(programs, []string{"ls", "-l", "/"}, []string{"grep", "root", "/etc/passwd"}, []string{"sed", "s/a/b/", "/etc/passwd"},
+		[]string{"tar", "-cf", "-", "/etc/passwd"}, []string{"gzip", "-c", "/etc/passwd"}, []string{"file", "/etc/passwd"},
+		[]string{"openssl", "version"}, []string{"/usr/bin/python3", "-c", "print(1)"}, []string{"jq", "-n", "1"}), 30
+}
+
 // A converted profile starts a program every time, though everything that it does
-// not name kills; and one that names too little starts it never. TJFUZZ_LONG takes
-// more programs, and 30 starts of each.
+// not name kills; and one that names too little starts it never.
 func TestConvertedProfilesRunInWhatTheyAreFor(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
-	programs, starts := [][]string{{"sort", "-o", "/dev/null", "/etc/passwd"}}, 2
-	if os.Getenv("TJFUZZ_LONG") != "" {
-		programs, starts = append(programs, []string{"ls", "-l", "/"}, []string{"grep", "-q", "root", "/etc/passwd"},
-			[]string{"openssl", "version"}, []string{"/usr/bin/python3", "-c", "pass"}, []string{"jq", "-n", "1"}), 30
-	}
+	programs, starts := starters()
 	dir := t.TempDir()
 	narrow := filepath.Join(dir, "narrow.json")
 	if err := os.WriteFile(narrow, []byte(`{"defaultAction": "SCMP_ACT_KILL_PROCESS", "syscalls": [{"names": ["execve"], "action": "SCMP_ACT_ALLOW"}]}`), 0o644); err != nil {
@@ -85,13 +92,7 @@ func TestConvertedProfilesRunInWhatTheyAreFor(t *testing.T) {
 	}
 	for _, argv := range programs {
 		argv[0] = testenv.Program(t, argv[0])
-		name := filepath.Base(argv[0])
-		evidence, profile := filepath.Join(dir, name+".evidence"), filepath.Join(dir, name+".json")
-		c := exec.Command("tjfuzz", append([]string{"trace", "--quiet", "-o", evidence, "--"}, argv...)...)
-		if err := c.Run(); err != nil {
-			t.Fatalf("trace %v: %v", argv, err)
-		}
-		mustRun(t, "generate", "--default", "kill", "-o", profile, evidence)
+		name, profile := filepath.Base(argv[0]), tracedProfile(t, argv)
 		for _, s := range sandboxes() {
 			t.Run(s.name+"/"+name, func(t *testing.T) {
 				testenv.Program(t, s.tool)
