@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,7 +62,29 @@ func asService(t *testing.T, profile string, argv []string) *exec.Cmd {
 			t.Fatal(err)
 		}
 	}
-	script := `mount -t tmpfs none /run && mkdir -p -m 700 /run/systemd/system /run/user && XDG_RUNTIME_DIR=/run/user XDG_CONFIG_HOME="$0" ` +
+	// It removes the empty cgroups below its own, which therefore is none that others use.
+	group := "tjfuzz-test-" + filepath.Base(filepath.Dir(dir)) + filepath.Base(dir)
+	trees := slices.DeleteFunc([]string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"}, func(tree string) bool {
+		_, err := os.Stat(filepath.Join(tree, "cgroup.procs"))
+		return err != nil
+	})
+	for _, tree := range trees {
+		other := filepath.Join(tree, group+"-other")
+		if err := os.Mkdir(other, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := os.Remove(other); err != nil {
+				t.Errorf("an empty cgroup of others is gone: %v", err)
+			}
+			own := filepath.Join(tree, group)
+			if out, err := exec.Command("find", own, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";").CombinedOutput(); err != nil {
+				t.Errorf("remove %s: %v\n%s", own, err, out)
+			}
+		})
+	}
+	script := `for tree in ` + strings.Join(trees, " ") + `; do mkdir $tree/` + group + ` && echo 0 >$tree/` + group + `/cgroup.procs || exit; done
+mount -t tmpfs none /run && mkdir -p -m 700 /run/systemd/system /run/user && XDG_RUNTIME_DIR=/run/user XDG_CONFIG_HOME="$0" ` +
 		`exec /lib/systemd/systemd --user --unit=x.service`
 	// The manager must not be the first process of its namespace: then it would be the machine's.
 	return exec.Command("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--propagation", "private", "--kill-child",
