@@ -172,6 +172,13 @@ func TestAnOrdinaryUsersLearnEndsWholly(t *testing.T) {
 			dir := open(t)
 			target := script(t, dir, "target", `[ $# = 0 ] && [ -c /dev/stdin ] && exec sleep `+tt.mark+`; exit 0`)
 			p := startAs(t, "nobody", dir, "learn", "--timeout", "1h", "--", target)
+			t.Cleanup(func() {
+				if t.Failed() && p.ProcessState == nil {
+					_ = p.Process.Kill()
+					_ = p.Wait()
+					t.Logf("%v, and said %s", p.ProcessState, &p.stderr)
+				}
+			})
 			asleep := func() bool { return len(running(t, "\x00"+tt.mark+"\x00")) > 0 }
 			eventually(t, "a run has begun", asleep)
 			if err := p.Process.Signal(tt.signal); err != nil {
