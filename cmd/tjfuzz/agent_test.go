@@ -61,14 +61,7 @@ otherwise: errno EXDEV
 func TestTheAgentServesRuntimes(t *testing.T) {
 	testenv.Require(t, testenv.Root)
 	busybox := testenv.Program(t, "busybox")
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) })
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: min(limit.Cur, 20000), Max: limit.Max}); err != nil {
-		t.Fatal(err)
-	}
+	testenv.FewFiles(t)
 	dir := t.TempDir()
 	program, err := os.ReadFile(busybox)
 	if err != nil {

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
 	"github.com/tjfuzz/tjfuzz/synth"
 )
@@ -21,15 +19,7 @@ import (
 func TestProfilesRunUnchangedUnderRuntimes(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
 	busybox := testenv.Program(t, "busybox")
-	// runc 1.1 fails with more descriptors than it expects in its own /proc/self/fd.
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) })
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: min(limit.Cur, 20000), Max: limit.Max}); err != nil {
-		t.Fatal(err)
-	}
+	testenv.FewFiles(t)
 
 	dir := t.TempDir()
 	root := filepath.Join(dir, "rootfs")

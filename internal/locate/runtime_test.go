@@ -22,15 +22,7 @@ import (
 func TestContainersOfRealRuntimes(t *testing.T) {
 	testenv.Require(t, testenv.Root)
 	busybox := testenv.Program(t, "busybox")
-	// runc 1.1 fails with more descriptors than it expects in its own /proc/self/fd.
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) })
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: min(limit.Cur, 20000), Max: limit.Max}); err != nil {
-		t.Fatal(err)
-	}
+	testenv.FewFiles(t)
 
 	for _, runtime := range []string{"runc", "crun"} {
 		for _, cgroups := range []string{"", fmt.Sprintf("/tjfuzz-elsewhere-%d", os.Getpid())} {
