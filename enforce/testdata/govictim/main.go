@@ -46,10 +46,16 @@ func main() {
 				gone = true
 			default:
 				// The main goroutine has a thread too, so the other's ends without a word.
-				if _, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", id)); err != nil {
-					fmt.Fprintln(out, "thread gone 1")
-					gone = true
+				if _, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", id)); err == nil {
+					continue
 				}
+				// A thread whose goroutine returned is gone as well, if a little later.
+				select {
+				case <-ended:
+				default:
+					fmt.Fprintln(out, "thread gone 1")
+				}
+				gone = true
 			}
 		}
 	} else {
