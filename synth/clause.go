@@ -152,6 +152,15 @@ func (c Clause) String() string {
 	return s
 }
 
+// Says is what clauses say of one syscall, one after the other, without its name.
+func Says(clauses []Clause) string {
+	parts := make([]string, len(clauses))
+	for i, c := range clauses {
+		parts[i] = strings.TrimPrefix(c.String(), c.ID.String()+": ")
+	}
+	return strings.Join(parts, "; ")
+}
+
 // Words is the choice in the words of the syscall's arguments.
 func (c Choice) Words(id sysno.ID) string {
 	var same, other []string

@@ -120,17 +120,35 @@ func (e Explanation) String() string {
 		}
 	default:
 		line("  seen:    in %d of %d runs, %d of them ended normally", e.Observed.Runs, e.TotalRuns, e.Observed.CleanRuns)
-		for _, a := range e.Observed.Args {
-			line("  values:  %s", valuesSeen(e.ID, a))
+		for _, values := range e.Values() {
+			line("  values:  %s", values)
 		}
-		for _, s := range e.Observed.Sites {
-			line("  from:    %s", siteWords(s))
+		for _, site := range e.Sites() {
+			line("  from:    %s", site)
 		}
 		if w := e.Observed.Witness; w.Command != "" {
 			line("  witness: %s", w.Command)
 		}
 	}
 	return strings.Join(lines, "\n")
+}
+
+// Values says for each recorded argument which values it had: "flags: O_RDONLY, O_RDWR".
+func (e Explanation) Values() []string {
+	var lines []string
+	for _, a := range e.Observed.Args {
+		lines = append(lines, valuesSeen(e.ID, a))
+	}
+	return lines
+}
+
+// Sites says where the call was made, each with its file.
+func (e Explanation) Sites() []string {
+	var lines []string
+	for _, s := range e.Observed.Sites {
+		lines = append(lines, siteWords(s))
+	}
+	return lines
 }
 
 // valuesSeen are the values of an argument in words.

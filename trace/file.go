@@ -88,11 +88,7 @@ func phaseNames() []string { return []string{"startup", "main"} }
 func newFileObservation(o Observation) fileObservation {
 	f := fileObservation{Arch: o.ID.Arch.String(), NR: &o.ID.NR, Runs: &o.Runs, CleanRuns: &o.CleanRuns, MoreSites: o.MoreSites}
 	f.Syscall, _ = o.ID.Name()
-	for i, name := range phaseNames() {
-		if o.Phases&(1<<i) != 0 {
-			f.Phases = append(f.Phases, name)
-		}
-	}
+	f.Phases = o.Phases.Words()
 	if o.Returns.known() || o.Returns.Refused {
 		f.Returns = &fileReturns{o.Returns.Success, o.Returns.Errnos, o.Returns.Refused}
 	}

@@ -6,7 +6,11 @@ package trace
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
@@ -66,6 +70,17 @@ const (
 	PhaseMain
 )
 
+// Words are the parts by name, in the order of the program's life.
+func (p Phase) Words() []string {
+	var words []string
+	for i, name := range phaseNames() {
+		if p&(1<<i) != 0 {
+			words = append(words, name)
+		}
+	}
+	return words
+}
+
 // Returns is what came of an observation's calls. Without Success and Errnos it was
 // not recorded, or no call has returned; Refused is recorded in any case.
 type Returns struct {
@@ -76,6 +91,21 @@ type Returns struct {
 
 // known reports whether results were recorded.
 func (r Returns) known() bool { return r.Success || len(r.Errnos) > 0 }
+
+// Words are the results for people, "success" and the names of errnos.
+func (r Returns) Words() []string {
+	var words []string
+	if r.Success {
+		words = append(words, "success")
+	}
+	for _, e := range r.Errnos {
+		words = append(words, cmp.Or(unix.ErrnoName(syscall.Errno(e)), fmt.Sprintf("errno %d", e)))
+	}
+	if r.Refused {
+		words = append(words, "refused by a filter, the program's own or one that made it fail")
+	}
+	return words
+}
 
 // MaxValues is how many values of an argument are told apart.
 const MaxValues = 32

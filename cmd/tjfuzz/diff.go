@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
 )
 
@@ -93,15 +92,6 @@ func settings(d *synth.Difference) [][3]string {
 	return rows
 }
 
-// inWords is what a policy says of a syscall, one clause after the other.
-func inWords(id sysno.ID, clauses []synth.Clause) string {
-	var parts []string
-	for _, c := range clauses {
-		parts = append(parts, strings.TrimPrefix(c.String(), id.String()+": "))
-	}
-	return strings.Join(parts, "; ")
-}
-
 func diffText(w io.Writer, d *synth.Difference) error {
 	var lines []string
 	for _, s := range settings(d) {
@@ -116,10 +106,10 @@ func diffText(w io.Writer, d *synth.Difference) error {
 		sign := map[synth.ChangeKind]string{synth.Added: "+", synth.Widened: ">", synth.Changed: "~", synth.Narrowed: "<", synth.Removed: "-"}[ch.Kind]
 		lines = append(lines, fmt.Sprintf("  %s %v %v", sign, ch.ID, ch.Kind))
 		if ch.Kind != synth.Added && len(ch.Was) > 0 {
-			lines = append(lines, "      was: "+inWords(ch.ID, ch.Was))
+			lines = append(lines, "      was: "+synth.Says(ch.Was))
 		}
 		if len(ch.Is) > 0 {
-			lines = append(lines, "      is:  "+inWords(ch.ID, ch.Is))
+			lines = append(lines, "      is:  "+synth.Says(ch.Is))
 		}
 	}
 	if d.Empty() {
@@ -152,7 +142,7 @@ func diffMarkdown(w io.Writer, d *synth.Difference) error {
 		if ch.Kind.Wider() {
 			kind = "**" + kind + "**"
 		}
-		fmt.Fprintf(&b, "| %s | `%v` | %v | %s | %s |\n", kind, ch.ID, ch.Tier, cell(inWords(ch.ID, ch.Was)), cell(inWords(ch.ID, ch.Is)))
+		fmt.Fprintf(&b, "| %s | `%v` | %v | %s | %s |\n", kind, ch.ID, ch.Tier, cell(synth.Says(ch.Was)), cell(synth.Says(ch.Is)))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -187,7 +177,7 @@ func diffJSON(w io.Writer, d *synth.Difference) error {
 		if !ok {
 			name = fmt.Sprintf("$%d", ch.ID.NR)
 		}
-		out.Changes = append(out.Changes, change{name, ch.ID.Arch.String(), ch.Kind.String(), ch.Kind.Wider(), ch.Tier.String(), inWords(ch.ID, ch.Was), inWords(ch.ID, ch.Is)})
+		out.Changes = append(out.Changes, change{name, ch.ID.Arch.String(), ch.Kind.String(), ch.Kind.Wider(), ch.Tier.String(), synth.Says(ch.Was), synth.Says(ch.Is)})
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")

@@ -194,7 +194,7 @@ func explain(c *cobra.Command, p *synth.Policy, t *trace.Trace, ids []sysno.ID, 
 			r := x.Rules[0]
 			e.Verdict, e.Tier, e.Reason = r.Verdict.String(), r.Tier.String(), r.Reason
 		}
-		e.Says = inWords(id, x.Clauses)
+		e.Says = synth.Says(x.Clauses)
 		for _, n := range x.Near {
 			e.Near = append(e.Near, near{n.Observed.ID.String(), n.Relation, n.Observed.Runs})
 		}

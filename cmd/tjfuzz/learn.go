@@ -250,15 +250,18 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if err := out.write(func(w io.Writer) error { return encode(w, policy) }); err != nil {
 		return fmt.Errorf("write the profile: %w", err)
 	}
+	r := learned{outcome, evidence, policy, check, o.output, state.Dir()}
+	if err := (output{path: filepath.Join(state.Dir(), summaryName)}).write(r.summary().encode); err != nil {
+		return fmt.Errorf("write the summary: %w", err)
+	}
 	// The last of all: with evidence the session is finished, and the next one starts anew.
 	err = output{path: filepath.Join(state.Dir(), evidenceName)}.write(func(w io.Writer) error { return trace.Encode(w, evidence) })
 	if err != nil {
 		return fmt.Errorf("write the evidence: %w", err)
 	}
 	warnings(v, policy)
-	r := learned{outcome, evidence, policy, check, o.output, state.Dir()}
 	if o.asJSON {
-		return r.json(c.OutOrStdout())
+		return r.summary().encode(c.OutOrStdout())
 	}
 	r.text(v, args[0])
 	return nil

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -11,6 +9,7 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
+	"github.com/tjfuzz/tjfuzz/synth/report"
 	"github.com/tjfuzz/tjfuzz/trace"
 )
 
@@ -34,7 +33,7 @@ func (p *progress) show(s fuzz.Stats) {
 	line := fmt.Sprintf("%s  %s  %d runs (%.0f/s)  %d syscalls  last new %s ago",
 		s.Elapsed.Round(time.Second), s.Phase, s.Runs, rate(s), s.Syscalls, (s.Elapsed - s.LastNew).Round(time.Second))
 	if s.Chance < 1 {
-		line += "  chance that one more needs another < " + percent(s.Chance)
+		line += "  chance that one more needs another < " + report.Percent(s.Chance)
 	}
 	if p.terminal {
 		fmt.Fprintf(p.v.w, "\r\x1b[K%s", line)
@@ -57,13 +56,6 @@ func rate(s fuzz.Stats) float64 {
 		return 0
 	}
 	return float64(s.Runs) / s.Elapsed.Seconds()
-}
-
-func percent(chance float64) string {
-	if chance >= 0.1 {
-		return fmt.Sprintf("%.0f %%", 100*chance)
-	}
-	return fmt.Sprintf("%.2g %%", 100*chance)
 }
 
 // learned is the result of learn.
@@ -110,7 +102,7 @@ func (r *learned) text(v voice, program string) {
 	case st.Draws == 0:
 		v.say("confidence: none, there was no time for random runs; give it more with --duration")
 	case st.Chance < 1:
-		v.say("confidence: chance that one more run needs a syscall that is not in the policy: < %s (95 %%)", percent(st.Chance))
+		v.say("confidence: chance that one more run needs a syscall that is not in the policy: < %s (95 %%)", report.Percent(st.Chance))
 	default:
 		v.say("confidence: none yet, the last new syscall was found only %d random runs ago; give it more time with --duration", st.Quiet)
 	}
@@ -201,67 +193,9 @@ func (r *learned) varied() string {
 	for _, d := range r.outcome.Varied {
 		part := fmt.Sprintf("%d %s", d.Found, d.Dimension)
 		if d.Chance < 1 {
-			part += " (< " + percent(d.Chance) + ")"
+			part += " (< " + report.Percent(d.Chance) + ")"
 		}
 		parts = append(parts, part)
 	}
 	return strings.Join(parts, ", ")
-}
-
-func (r *learned) json(w io.Writer) error {
-	type size struct {
-		Group   string `json:"group"`
-		Allowed int    `json:"allowed"`
-		Total   int    `json:"total"`
-	}
-	type found struct {
-		Syscall string   `json:"syscall"`
-		Run     uint64   `json:"run"`
-		Seconds float64  `json:"seconds"`
-		Phase   string   `json:"phase"`
-		Varied  []string `json:"varied,omitempty"`
-	}
-	type varied struct {
-		Dimension string  `json:"dimension"`
-		Draws     uint64  `json:"draws"`
-		Found     int     `json:"found"`
-		Chance    float64 `json:"chance_of_another"`
-	}
-	st := r.outcome.Stats
-	result := struct {
-		Profile    string   `json:"profile"`
-		State      string   `json:"state"`
-		Stop       string   `json:"stop"`
-		Runs       uint64   `json:"runs"`
-		CleanRuns  uint64   `json:"clean_runs"`
-		Seconds    float64  `json:"seconds"`
-		Syscalls   int      `json:"syscalls_observed"`
-		Allowed    int      `json:"syscalls_allowed"`
-		Chance     float64  `json:"chance_of_another"`
-		Crashes    int      `json:"crashes"`
-		Hangs      int      `json:"hangs"`
-		Replays    int      `json:"replays"`
-		Violations int      `json:"violations"`
-		Groups     []size   `json:"groups"`
-		Found      []found  `json:"found"`
-		Varied     []varied `json:"varied"`
-	}{Profile: r.profile, State: r.state, Stop: r.outcome.Stop.String(), Runs: st.Runs, CleanRuns: st.CleanRuns,
-		Seconds: st.Elapsed.Seconds(), Syscalls: len(r.evidence.Observations), Chance: st.Chance,
-		Crashes: len(r.outcome.Crashes), Hangs: len(r.outcome.Hangs),
-		Replays: r.check.Replays, Violations: len(r.check.Violations), Groups: []size{}, Found: []found{}, Varied: []varied{}}
-	for _, f := range r.outcome.Found {
-		result.Found = append(result.Found, found{f.ID.String(), f.Run, f.At.Seconds(), f.Phase.String(), f.Varied})
-	}
-	for _, d := range r.outcome.Varied {
-		result.Varied = append(result.Varied, varied{d.Dimension, d.Draws, d.Found, d.Chance})
-	}
-	for _, g := range r.policy.Sizes() {
-		if g.Allowed > 0 {
-			result.Allowed += g.Allowed
-			result.Groups = append(result.Groups, size{g.Name, g.Allowed, g.Total})
-		}
-	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(result)
 }

@@ -8,12 +8,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/trace"
@@ -138,10 +136,10 @@ func describe(t *trace.Trace, o trace.Observation, lacking []string) []string {
 	}
 	told := func(detail string) bool { return !slices.Contains(lacking, detail) }
 	if told(ofPhases) {
-		line("phase:", "%s", cmp.Or(strings.Join(phases(o.Phases), ", "), "not recorded"))
+		line("phase:", "%s", cmp.Or(strings.Join(o.Phases.Words(), ", "), "not recorded"))
 	}
 	if told(ofResults) || o.Returns.Refused {
-		line("results:", "%s", cmp.Or(strings.Join(results(o.Returns), ", "), "none; no call has returned, or it was not recorded"))
+		line("results:", "%s", cmp.Or(strings.Join(o.Returns.Words(), ", "), "none; no call has returned, or it was not recorded"))
 	}
 	for _, a := range o.Args {
 		name, values := symbolic(o.ID, a)
@@ -166,31 +164,6 @@ func describe(t *trace.Trace, o trace.Observation, lacking []string) []string {
 		line("witness:", "%s", o.Witness.Command)
 	}
 	return lines
-}
-
-func phases(p trace.Phase) []string {
-	var words []string
-	if p&trace.PhaseStartup != 0 {
-		words = append(words, "startup")
-	}
-	if p&trace.PhaseMain != 0 {
-		words = append(words, "main")
-	}
-	return words
-}
-
-func results(r trace.Returns) []string {
-	var words []string
-	if r.Success {
-		words = append(words, "success")
-	}
-	for _, e := range r.Errnos {
-		words = append(words, cmp.Or(unix.ErrnoName(syscall.Errno(e)), fmt.Sprintf("errno %d", e)))
-	}
-	if r.Refused {
-		words = append(words, "refused by a filter, the program's own or one that made it fail")
-	}
-	return words
 }
 
 // typed reports whether a syscall has an argument whose values have names.
@@ -279,8 +252,8 @@ func observedJSON(w io.Writer, t *trace.Trace, ids []sysno.ID) error {
 		result.Operations = append(result.Operations, operation(op))
 	}
 	for _, o := range selected(t, ids) {
-		e := entry{Syscall: o.ID.String(), Seen: seen(t, o.ID), Runs: o.Runs, CleanRuns: o.CleanRuns, Phases: phases(o.Phases),
-			Results: results(o.Returns), MoreSites: o.MoreSites, Witness: o.Witness.Command}
+		e := entry{Syscall: o.ID.String(), Seen: seen(t, o.ID), Runs: o.Runs, CleanRuns: o.CleanRuns, Phases: o.Phases.Words(),
+			Results: o.Returns.Words(), MoreSites: o.MoreSites, Witness: o.Witness.Command}
 		for _, a := range o.Args {
 			name, values := symbolic(o.ID, a)
 			e.Arguments = append(e.Arguments, argument{name, a.Index, values, a.Any})

@@ -54,7 +54,7 @@ func Formats() []Format {
 		},
 		{
 			Name: "moby", SkipsUnknown: true, About: "profile for docker run --security-opt seccomp=FILE",
-			Write: writeMoby, Read: readMoby, can: ociCan(),
+			Write: writeMoby, Read: ReadMoby, can: ociCan(),
 		},
 		{
 			Name: "kubernetes", SkipsUnknown: true, About: "pod that uses the OCI profile as a Localhost profile",

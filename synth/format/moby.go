@@ -81,11 +81,11 @@ func lookupAny(archs []sysno.Arch, name string) (sysno.ID, bool) {
 	return sysno.ID{}, false
 }
 
-// readMoby reads a profile for docker as docker does on the machine: entries whose
+// ReadMoby reads a profile for docker as docker does on the machine: entries whose
 // conditions on kernel, architecture or capabilities do not hold are left out, and
 // so are names of architectures that are not listed. A name that no architecture
 // has is refused, like all that ReadOCIFor refuses.
-func readMoby(r io.Reader, m Machine) (*synth.Policy, error) {
+func ReadMoby(r io.Reader, m Machine) (*synth.Policy, error) {
 	root, err := parse(r)
 	if err != nil {
 		return nil, fmt.Errorf("read profile: %w", err)

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/synth/report"
+)
+
+// summaryName is the name of the summary in a state directory.
+const summaryName = "session.json"
+
+// sessionSummary is what machines read of a session of learn: learn --json prints it, and it
+// stays in the state directory for report.
+type sessionSummary struct {
+	Profile    string           `json:"profile"`
+	State      string           `json:"state"`
+	Stop       string           `json:"stop"`
+	Runs       uint64           `json:"runs"`
+	CleanRuns  uint64           `json:"clean_runs"`
+	Seconds    float64          `json:"seconds"`
+	Syscalls   int              `json:"syscalls_observed"`
+	Allowed    int              `json:"syscalls_allowed"`
+	Chance     float64          `json:"chance_of_another"`
+	Crashes    int              `json:"crashes"`
+	Hangs      int              `json:"hangs"`
+	Replays    int              `json:"replays"`
+	Violations int              `json:"violations"`
+	Groups     []summaryGroup   `json:"groups"`
+	Found      []summaryFound   `json:"found"`
+	Varied     []summaryVaried  `json:"varied"`
+	Failures   []summaryFailure `json:"failures"`
+}
+
+type summaryGroup struct {
+	Group   string `json:"group"`
+	Allowed int    `json:"allowed"`
+	Total   int    `json:"total"`
+}
+
+type summaryFound struct {
+	Syscall string   `json:"syscall"`
+	Run     uint64   `json:"run"`
+	Seconds float64  `json:"seconds"`
+	Phase   string   `json:"phase"`
+	Varied  []string `json:"varied,omitempty"`
+}
+
+type summaryVaried struct {
+	Dimension string  `json:"dimension"`
+	Draws     uint64  `json:"draws"`
+	Found     int     `json:"found"`
+	Chance    float64 `json:"chance_of_another"`
+}
+
+type summaryFailure struct {
+	Kind    string `json:"kind"` // the folder of the state directory that has it
+	ID      string `json:"id"`
+	How     string `json:"how"`
+	Command string `json:"command"`
+	Runs    uint64 `json:"runs"`
+}
+
+func (r *learned) summary() sessionSummary {
+	st := r.outcome.Stats
+	s := sessionSummary{Profile: r.profile, State: r.state, Stop: r.outcome.Stop.String(), Runs: st.Runs, CleanRuns: st.CleanRuns,
+		Seconds: st.Elapsed.Seconds(), Syscalls: len(r.evidence.Observations), Chance: st.Chance,
+		Crashes: len(r.outcome.Crashes), Hangs: len(r.outcome.Hangs), Replays: r.check.Replays, Violations: len(r.check.Violations),
+		Groups: []summaryGroup{}, Found: []summaryFound{}, Varied: []summaryVaried{}, Failures: []summaryFailure{}}
+	for _, f := range r.outcome.Found {
+		s.Found = append(s.Found, summaryFound{f.ID.String(), f.Run, f.At.Seconds(), f.Phase.String(), f.Varied})
+	}
+	for _, d := range r.outcome.Varied {
+		s.Varied = append(s.Varied, summaryVaried{d.Dimension, d.Draws, d.Found, d.Chance})
+	}
+	for _, g := range r.policy.Sizes() {
+		if g.Allowed > 0 {
+			s.Allowed += g.Allowed
+			s.Groups = append(s.Groups, summaryGroup{g.Name, g.Allowed, g.Total})
+		}
+	}
+	for _, kinds := range []struct {
+		folder fuzz.Folder
+		all    []fuzz.Failure
+	}{{fuzz.Crashes, r.outcome.Crashes}, {fuzz.Hangs, r.outcome.Hangs}} {
+		for _, k := range kinds.all {
+			command := k.Scenario.Command(r.state + "/" + string(kinds.folder) + "/" + k.ID)
+			s.Failures = append(s.Failures, summaryFailure{string(kinds.folder), k.ID, k.How(), command, k.Count})
+		}
+	}
+	return s
+}
+
+func (s sessionSummary) encode(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(s)
+}
+
+// loadSummary reads what learn left; nil where there is none, as after an interruption.
+func loadSummary(path string) (*sessionSummary, error) {
+	if !exists(path) {
+		return nil, nil
+	}
+	f, err := openNamed(path, "summary", "'tjfuzz learn' writes it")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	s := new(sessionSummary)
+	if err := json.NewDecoder(io.LimitReader(f, 32<<20)).Decode(s); err != nil {
+		return nil, hinted(fmt.Errorf("%s: %w", path, err), "'tjfuzz learn --resume' writes it anew")
+	}
+	return s, nil
+}
+
+// session is the summary for a report.
+func (s *sessionSummary) session() *report.Session {
+	if s == nil {
+		return nil
+	}
+	out := &report.Session{Runs: s.Runs, Seconds: s.Seconds, Stop: s.Stop, Chance: s.Chance}
+	for _, f := range s.Found {
+		out.Found = append(out.Found, report.Found(f))
+	}
+	for _, v := range s.Varied {
+		out.Varied = append(out.Varied, report.Varied(v))
+	}
+	for _, f := range s.Failures {
+		failure := report.Failure{How: f.How, Command: f.Command, Count: f.Runs}
+		if f.Kind == string(fuzz.Crashes) {
+			out.Crashes = append(out.Crashes, failure)
+		} else {
+			out.Hangs = append(out.Hangs, failure)
+		}
+	}
+	return out
+}
