@@ -75,7 +75,7 @@ func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || slices.Contains([]string{"fuzzer_stats", "plot_data", "checkpoint.json"}, d.Name()) {
+		if err != nil || d.IsDir() || slices.Contains([]string{"fuzzer_stats", "plot_data", "checkpoint.json", summaryName}, d.Name()) {
 			return err
 		}
 		b, err := os.ReadFile(filepath.Join(dir, path))
