@@ -92,13 +92,7 @@ func newFileObservation(o Observation) fileObservation {
 	if o.Returns.known() || o.Returns.Refused {
 		f.Returns = &fileReturns{o.Returns.Success, o.Returns.Errnos, o.Returns.Refused}
 	}
-	for _, a := range o.Args {
-		arg := fileArg{Index: &a.Index, Any: a.Any}
-		for _, v := range a.Values {
-			arg.Values = append(arg.Values, hex(v))
-		}
-		f.Args = append(f.Args, arg)
-	}
+	f.Args = newFileArgs(o.Args)
 	for _, s := range o.Sites {
 		offset := hex(s.Offset)
 		f.Sites = append(f.Sites, fileSite{text(s.Module), s.BuildID, &offset, text(s.Symbol)})
@@ -184,6 +178,34 @@ func (f *fileObservation) observation() (Observation, error) {
 	return o, nil
 }
 
+func newFileArgs(args []Arg) []fileArg {
+	var all []fileArg
+	for _, a := range args {
+		arg := fileArg{Index: &a.Index, Any: a.Any}
+		for _, v := range a.Values {
+			arg.Values = append(arg.Values, hex(v))
+		}
+		all = append(all, arg)
+	}
+	return all
+}
+
+// readArgs is the inverse of newFileArgs.
+func readArgs(files []fileArg) ([]Arg, error) {
+	var all []Arg
+	for _, a := range files {
+		if a.Index == nil {
+			return nil, errors.New(`an argument's "index" is missing`)
+		}
+		arg := Arg{Index: *a.Index, Any: a.Any}
+		for _, v := range a.Values {
+			arg.Values = append(arg.Values, uint64(v))
+		}
+		all = append(all, arg)
+	}
+	return all, nil
+}
+
 // details reads what version 2 of the file added to an observation.
 func (f *fileObservation) details(o *Observation) error {
 	for _, name := range f.Phases {
@@ -196,15 +218,9 @@ func (f *fileObservation) details(o *Observation) error {
 	if f.Returns != nil {
 		o.Returns = Returns{Success: f.Returns.Success, Errnos: f.Returns.Errnos, Refused: f.Returns.Refused}
 	}
-	for _, a := range f.Args {
-		if a.Index == nil {
-			return errors.New(`an argument's "index" is missing`)
-		}
-		arg := Arg{Index: *a.Index, Any: a.Any}
-		for _, v := range a.Values {
-			arg.Values = append(arg.Values, uint64(v))
-		}
-		o.Args = append(o.Args, arg)
+	var err error
+	if o.Args, err = readArgs(f.Args); err != nil {
+		return err
 	}
 	for _, s := range f.Sites {
 		if s.Offset == nil {

@@ -26,6 +26,11 @@ type Reached struct {
 	// Startup says that only what runs before the program's own entry point reaches it.
 	Startup bool
 
+	// Args are the values that its typed enum and flag arguments may have, in the order of
+	// their index. An argument that is missing or Any may have any value; so may all where
+	// the analysis has gaps.
+	Args []Arg
+
 	// Path is a shortest one through the functions, from where the program begins to the
 	// system call instruction. It is empty for what the kernel, the vDSO or the launcher
 	// makes any program do.
@@ -74,6 +79,31 @@ func (r *Reach) Beyond(t *Trace) []Observation {
 			continue
 		}
 		if _, ok := r.Find(o.ID); !ok {
+			beyond = append(beyond, o)
+		}
+	}
+	return beyond
+}
+
+// BeyondArgs lists the calls of a trace whose typed arguments had values that the analysis
+// says they never have. Of each there are only these values. Where the analysis is complete,
+// they are errors as those of Beyond.
+func (r *Reach) BeyondArgs(t *Trace) []Observation {
+	var beyond []Observation
+	for _, o := range t.Observations {
+		x, _ := r.Find(o.ID)
+		var args []Arg
+		for _, seen := range o.Args {
+			i := slices.IndexFunc(x.Args, func(a Arg) bool { return a.Index == seen.Index })
+			if i < 0 || x.Args[i].Any {
+				continue
+			}
+			values := slices.DeleteFunc(slices.Clone(seen.Values), func(v uint64) bool { return slices.Contains(x.Args[i].Values, v) })
+			if len(values) > 0 {
+				args = append(args, Arg{Index: seen.Index, Values: values})
+			}
+		}
+		if o.Args = args; args != nil {
 			beyond = append(beyond, o)
 		}
 	}

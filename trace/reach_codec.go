@@ -11,8 +11,9 @@ import (
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
 
-// ReachVersion is the version of the file that EncodeReach writes.
-const ReachVersion = 1
+// ReachVersion is the version of the file that EncodeReach writes. Version 1 had no values
+// of arguments.
+const ReachVersion = 2
 
 // The file of a Reach is JSON, one line for each syscall; docs/reach.md describes it. The
 // number of a syscall decides, its name is for readers.
@@ -31,6 +32,7 @@ type (
 		Arch    string     `json:"arch"`
 		NR      *uint32    `json:"nr"`
 		Startup bool       `json:"startup,omitempty"`
+		Args    []fileArg  `json:"args,omitempty"`
 		Path    []fileStep `json:"path,omitempty"`
 	}
 	fileStep struct {
@@ -70,7 +72,7 @@ func EncodeReach(w io.Writer, r *Reach) error {
 	fmt.Fprintf(&b, "{\n  \"reach\": %d,\n  \"target\": %s,\n  \"arch\": %s,\n  \"complete\": %v,\n", ReachVersion, compact(target), compact(r.Arch.String()), r.Complete())
 	fmt.Fprintf(&b, "  \"gaps\": %s,\n  \"assumed\": %s,\n  \"reached\": [\n", compact(texts(r.Gaps)), compact(texts(r.Assumed)))
 	for i, x := range r.Reached {
-		f := fileReached{Arch: x.ID.Arch.String(), NR: &x.ID.NR, Startup: x.Startup}
+		f := fileReached{Arch: x.ID.Arch.String(), NR: &x.ID.NR, Startup: x.Startup, Args: newFileArgs(x.Args)}
 		f.Syscall, _ = x.ID.Name()
 		for _, s := range x.Path {
 			f.Path = append(f.Path, fileStep{string(s.Link), text(s.Module), text(s.Function), hex(s.Offset)})
@@ -111,8 +113,8 @@ func decodeReach(data []byte) (*Reach, error) {
 	switch {
 	case f.Reach == nil || f.Complete == nil:
 		return nil, errors.New(`"reach" or "complete" is missing; 'tjfuzz analyze --json' writes such a file`)
-	case *f.Reach != ReachVersion:
-		return nil, fmt.Errorf("version %d; this program reads version %d", *f.Reach, ReachVersion)
+	case *f.Reach < 1 || *f.Reach > ReachVersion:
+		return nil, fmt.Errorf("version %d; this program reads versions 1 to %d", *f.Reach, ReachVersion)
 	}
 	arch, err := sysno.ParseArch(f.Arch)
 	if err != nil {
@@ -134,6 +136,9 @@ func decodeReach(data []byte) (*Reach, error) {
 		if name, named := y.ID.Name(); named && x.Syscall != "" && name != x.Syscall {
 			return nil, fmt.Errorf("number %d of %v is %q, not %q", *x.NR, a, name, x.Syscall)
 		}
+		if y.Args, err = readArgs(x.Args); err != nil {
+			return nil, fmt.Errorf("reached[%d]: %w", i, err)
+		}
 		for _, s := range x.Path {
 			y.Path = append(y.Path, Step{string(s.Module), string(s.Function), uint64(s.Offset), Link(s.Link)})
 		}
@@ -153,6 +158,9 @@ func (r *Reach) validate() error {
 	for i, x := range r.Reached {
 		if !x.ID.Valid() || i > 0 && r.Reached[i-1].ID.Compare(x.ID) >= 0 {
 			return fmt.Errorf("syscall %v is invalid, repeated or not in order", x.ID)
+		}
+		if err := validateArgs(x.Args); err != nil {
+			return fmt.Errorf("%v: %w", x.ID, err)
 		}
 		for _, s := range x.Path {
 			if !slices.Contains([]Link{Begin, Called, Jumped, Pointer, Datum, Found, Exec}, s.Link) {

@@ -15,7 +15,7 @@ func someReach() *Reach {
 		Arch:   sysno.AMD64,
 		Reached: []Reached{
 			{ID: sysno.ID{Arch: sysno.AMD64, NR: 0}, Path: []Step{{"/bin/x\xff", "main", 0x1000, Begin}, {"/lib/libc.so.6", "", 1 << 60, Pointer}}},
-			{ID: sysno.ID{Arch: sysno.AMD64, NR: 158}, Startup: true},
+			{ID: sysno.ID{Arch: sysno.AMD64, NR: 158}, Startup: true, Args: []Arg{{Index: 0, Values: []uint64{0x1002, 0x1003}}, {Index: 3, Any: true}}},
 			{ID: sysno.ID{Arch: sysno.I386, NR: 99999}},
 		},
 		Gaps: []string{"a", "b"}, Assumed: []string{"c"},
@@ -41,8 +41,9 @@ func TestBrokenReachIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range [][2]string{
-		{`"reach": 1`, `"reach": 2`}, {`"reach": 1,`, ``}, {`"complete": false`, `"complete": true`}, {`"read"`, `"write"`},
+		{`"reach": 2`, `"reach": 3`}, {`"reach": 2`, `"reach": 0`}, {`"reach": 2,`, ``}, {`"complete": false`, `"complete": true`}, {`"read"`, `"write"`},
 		{`"link":"begin"`, `"link":"magic"`}, {`"nr":158`, `"nr":0`}, {`"nr":158,`, ``}, {`"arch": "x86_64"`, `"arch": "vax"`}, {`"gaps"`, `"Gaps"`},
+		{`"index":3`, `"index":0`}, {`"index":3,`, ``}, {`"0x1002","0x1003"`, `"0x1003","0x1002"`}, {`"any":true`, `"any":false`},
 	} {
 		broken := strings.Replace(b.String(), r[0], r[1], 1)
 		if broken == b.String() {
@@ -60,6 +61,30 @@ func TestBeyondIsWhatWasSeenAndIsNotReached(t *testing.T) {
 	beyond := someReach().Beyond(seen)
 	if len(beyond) != 2 || beyond[0].ID.NR != 1 || beyond[1].ID.Arch != sysno.I386 {
 		t.Errorf("beyond are %+v", beyond)
+	}
+}
+
+func TestFilesWithoutArgumentsAreRead(t *testing.T) {
+	old := `{"reach": 1, "target": {"path": "/x"}, "arch": "x86_64", "complete": true, "gaps": [], "assumed": [], "reached": [{"syscall":"read","arch":"x86_64","nr":0}]}`
+	r, err := DecodeReach(strings.NewReader(old))
+	if err != nil || len(r.Reached) != 1 || r.Reached[0].Args != nil {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
+func TestValuesOfArgumentsAreBeyondWhatTheCodeHas(t *testing.T) {
+	seen := &Trace{Observations: []Observation{
+		{ID: sysno.ID{Arch: sysno.AMD64, NR: 0}, Args: []Arg{{Index: 1, Values: []uint64{7}}}}, // nothing is said of it
+		{ID: sysno.ID{Arch: sysno.AMD64, NR: 158}, Args: []Arg{{Index: 0, Values: []uint64{0x1001, 0x1002}}, {Index: 3, Values: []uint64{9}}}},
+		{ID: sysno.ID{Arch: sysno.AMD64, NR: 5}, Args: []Arg{{Index: 0, Values: []uint64{1}}}}, // not reached at all
+	}}
+	got := someReach().BeyondArgs(seen)
+	want := []Observation{{ID: sysno.ID{Arch: sysno.AMD64, NR: 158}, Args: []Arg{{Index: 0, Values: []uint64{0x1001}}}}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if len(seen.Observations[1].Args) != 2 {
+		t.Error("the trace was changed")
 	}
 }
 

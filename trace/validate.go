@@ -73,16 +73,8 @@ func (o *Observation) validateDetails() error {
 			return fmt.Errorf("errno %d is out of order or listed twice", e)
 		}
 	}
-	for i, a := range o.Args {
-		if a.Index < 0 || a.Index >= registers {
-			return fmt.Errorf("argument %d: there are only 0 to %d", a.Index, registers-1)
-		}
-		if i > 0 && a.Index <= o.Args[i-1].Index {
-			return fmt.Errorf("argument %d is out of order or listed twice", a.Index)
-		}
-		if err := a.validate(); err != nil {
-			return fmt.Errorf("argument %d: %w", a.Index, err)
-		}
+	if err := validateArgs(o.Args); err != nil {
+		return err
 	}
 	if len(o.Sites) > MaxSites {
 		return fmt.Errorf("%d call sites; at most %d are kept", len(o.Sites), MaxSites)
@@ -93,6 +85,21 @@ func (o *Observation) validateDetails() error {
 		}
 		if i > 0 && o.Sites[i-1].Compare(s) >= 0 {
 			return fmt.Errorf("call site %#x in %q is out of order or listed twice", s.Offset, s.Module)
+		}
+	}
+	return nil
+}
+
+func validateArgs(args []Arg) error {
+	for i, a := range args {
+		if a.Index < 0 || a.Index >= registers {
+			return fmt.Errorf("argument %d: there are only 0 to %d", a.Index, registers-1)
+		}
+		if i > 0 && a.Index <= args[i-1].Index {
+			return fmt.Errorf("argument %d is out of order or listed twice", a.Index)
+		}
+		if err := a.validate(); err != nil {
+			return fmt.Errorf("argument %d: %w", a.Index, err)
 		}
 	}
 	return nil

@@ -42,6 +42,7 @@ type row struct {
 	plain    *trace.Reach // with users and hosts looked up in files and by DNS alone
 	observed *trace.Trace
 	beyond   []trace.Observation
+	values   []trace.Observation // with arguments that no code hands to them
 	elapsed  time.Duration
 	cpu      time.Duration
 	failed   error
@@ -112,6 +113,7 @@ func (r *row) measure(ctx context.Context, tjfuzz, dir string) error {
 		return err
 	}
 	r.beyond = r.reach.Beyond(r.observed)
+	r.values = r.reach.BeyondArgs(r.observed)
 	if r.callander > 0 {
 		services := filepath.Join(dir, "nsswitch.conf")
 		if err := os.WriteFile(services, []byte("passwd: files\ngroup: files\nhosts: files dns\n"), 0o644); err != nil {
@@ -153,7 +155,7 @@ func record(ctx context.Context, tjfuzz, world, path, name, use string) (*trace.
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, tjfuzz, slices.Concat([]string{"trace", "--quiet", "--sites", "-o", out, "--", path}, args)...)
+	cmd := exec.CommandContext(ctx, tjfuzz, slices.Concat([]string{"trace", "--quiet", "--sites", "--args", "-o", out, "--", path}, args)...)
 	cmd.Dir, cmd.Stdin = world, stdin
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	cmd.WaitDelay = 10 * time.Second
@@ -220,9 +222,9 @@ func (r *row) summary() string {
 
 func report(w io.Writer, rows []row, args []string) {
 	fmt.Fprintf(w, "%s\n%s\n\n", harness.Command("static", args), harness.Machine())
-	fmt.Fprintf(w, "%-13s %8s %8s %7s %9s %9s %6s %8s\n", "program", "observed", "reached", "beyond", "after", "callander", "files", "cpu ms")
+	fmt.Fprintf(w, "%-13s %8s %8s %7s %9s %9s %9s %7s %6s %8s\n", "program", "observed", "reached", "beyond", "after", "callander", "arguments", "values", "files", "cpu ms")
 	var seconds []float64
-	complete, beyond, ours, theirs, measured := 0, 0, 0, 0, 0
+	complete, beyond, values, ours, theirs, measured := 0, 0, 0, 0, 0, 0
 	for _, r := range rows {
 		if r.failed != nil {
 			fmt.Fprintf(w, "%-13s %v\n", r.name, r.failed)
@@ -234,6 +236,7 @@ func report(w io.Writer, rows []row, args []string) {
 		if r.reach.Complete() {
 			complete++
 			beyond += len(r.beyond)
+			values += len(r.values)
 			mark = "="
 		}
 		own, other := "-", "-"
@@ -242,15 +245,21 @@ func report(w io.Writer, rows []row, args []string) {
 			ours += after(r.plain)
 			theirs += r.callander
 		}
-		fmt.Fprintf(w, "%-13s %8d %7d%s %7d %9s %9s %6d %8d\n", r.name, len(r.observed.Observations), len(r.reach.Reached), mark,
-			len(r.beyond), own, other, 1+len(r.reach.Target.Libraries), r.cpu.Milliseconds())
+		fmt.Fprintf(w, "%-13s %8d %7d%s %7d %9s %9s %9s %7d %6d %8d\n", r.name, len(r.observed.Observations), len(r.reach.Reached), mark,
+			len(r.beyond), own, other, constant(r.reach), len(r.values), 1+len(r.reach.Target.Libraries), r.cpu.Milliseconds())
 	}
-	fmt.Fprintf(w, "\n%d programs; of %d the analysis is complete (=), and of these %d syscalls were seen beyond it.\n", measured, complete, beyond)
+	fmt.Fprintf(w, "\n%d programs; of %d the analysis is complete (=), and of these %d syscalls were seen beyond it, and %d with arguments that it does not find.\n", measured, complete, beyond, values)
 	if theirs > 0 {
 		fmt.Fprintf(w, "Where callander's numbers are known, after startup and with users and hosts looked up in files and by DNS:\n%d in sum, %d by callander.\n", ours, theirs)
 	}
 	fmt.Fprintf(w, "Processor seconds: %v; largest resident set of all: %d MiB.\n", harness.SpreadOf(seconds), peak())
 	for _, r := range rows {
+		if r.failed == nil && len(r.values) > 0 {
+			fmt.Fprintf(w, "\n%s was seen to call with values that are not found:\n", r.name)
+			for _, o := range r.values {
+				fmt.Fprintf(w, "  %v %+v%s\n", o.ID, o.Args, from(o))
+			}
+		}
 		if r.failed != nil || len(r.beyond) == 0 {
 			continue
 		}
@@ -262,6 +271,19 @@ func report(w io.Writer, rows []row, args []string) {
 			fmt.Fprintf(w, "  gap: %s\n", gap)
 		}
 	}
+}
+
+// constant is of how many enum and flag arguments all values are known, and how many there are.
+func constant(r *trace.Reach) string {
+	known, all := 0, 0
+	for _, x := range r.Reached {
+		for _, a := range x.Args {
+			if all++; !a.Any {
+				known++
+			}
+		}
+	}
+	return fmt.Sprintf("%d/%d", known, all)
 }
 
 func from(o trace.Observation) string {

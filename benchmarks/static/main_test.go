@@ -32,9 +32,11 @@ func TestAReportNamesWhatWasSeenBeyondTheAnalysis(t *testing.T) {
 	seen := &trace.Trace{Observations: []trace.Observation{{ID: id(t, "read")}, {ID: id(t, "mount"), Sites: []trace.Site{{Module: "/lib/x.so", Offset: 16}}}}}
 	r := row{program: program{name: "prog"}, observed: seen, reach: &trace.Reach{Reached: []trace.Reached{{ID: id(t, "read")}}, Gaps: []string{"it loads something"}}}
 	r.beyond = r.reach.Beyond(seen)
+	r.reach.Reached[0].Args = []trace.Arg{{Index: 1, Values: []uint64{1}}, {Index: 2, Any: true}}
+	r.values = []trace.Observation{{ID: id(t, "read"), Args: []trace.Arg{{Index: 1, Values: []uint64{2}}}}}
 	var b strings.Builder
 	report(&b, []row{r}, nil)
-	for _, want := range []string{"prog was seen to call what is not reached", "mount from /lib/x.so+0x10", "gap: it loads something", "of 0 the analysis is complete"} {
+	for _, want := range []string{"prog was seen to call what is not reached", "mount from /lib/x.so+0x10", "gap: it loads something", "of 0 the analysis is complete", " 1/2 ", "with values that are not found"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, b.String())
 		}

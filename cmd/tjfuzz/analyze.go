@@ -39,7 +39,8 @@ reach: an upper bound to what a recording shows. Each has a shortest path of
 functions that leads to it. What the analysis cannot follow, such as libraries with
 names that are made at run time, is a gap: then others may be reached, too.
 
-With syscalls, show how the program reaches these. With --evidence, say what
+With syscalls, show how the program reaches these, and the values that their enum
+and flag arguments may have, where all are constants. With --evidence, say what
 was seen that is not reached; files that were seen mapped are analyzed as well.
 It knows x86-64 programs only. What was found is kept in the user's cache
 directory for as long as no file changes.`,
@@ -152,17 +153,46 @@ func only(r *trace.Reach, ids []sysno.ID) *trace.Reach {
 	return &part
 }
 
-// alarm says what was seen that the analysis does not reach, a line each.
+// alarm says what was seen that the analysis does not reach, a line each; where it is
+// complete, also with which arguments.
 func alarm(r *trace.Reach, t *trace.Trace) []string {
 	var lines []string
-	for _, o := range r.Beyond(t) {
-		line := fmt.Sprintf("%v was seen, and is not reached", o.ID)
+	add := func(o trace.Observation, line string) {
 		for i, s := range o.Sites {
 			line += map[bool]string{true: ": called at ", false: ", "}[i == 0] + site(s)
 		}
 		lines = append(lines, legible(line))
 	}
+	for _, o := range r.Beyond(t) {
+		add(o, fmt.Sprintf("%v was seen, and is not reached", o.ID))
+	}
+	if !r.Complete() {
+		return lines
+	}
+	for _, o := range r.BeyondArgs(t) {
+		for _, a := range o.Args {
+			name, values := valuesOf(o.ID, a)
+			add(o, fmt.Sprintf("%v was seen with %s %s, which no code hands to it", o.ID, name, values))
+		}
+	}
 	return lines
+}
+
+// valuesOf is an argument and its values in words.
+func valuesOf(id sysno.ID, a trace.Arg) (name, values string) {
+	args := id.Args()
+	if a.Index >= len(args) {
+		return fmt.Sprintf("argument %d", a.Index), "any"
+	}
+	arg := args[a.Index]
+	if a.Any {
+		return arg.Name, "any"
+	}
+	var words []string
+	for _, v := range a.Values {
+		words = append(words, arg.Format(v))
+	}
+	return arg.Name, strings.Join(words, " ")
 }
 
 // compared tells of what was seen beyond the analysis. Where that is complete, one of the
@@ -174,7 +204,11 @@ func compared(v voice, r *trace.Reach, t *trace.Trace) error {
 	}
 	switch {
 	case len(lines) == 0:
-		v.say("all %d syscalls that were seen are reached", len(t.Observations))
+		with := ""
+		if r.Complete() && slices.ContainsFunc(t.Observations, func(o trace.Observation) bool { return o.Args != nil }) {
+			with = ", with the arguments that they had"
+		}
+		v.say("all %d syscalls that were seen are reached%s", len(t.Observations), with)
 		return nil
 	case r.Complete():
 		return &failure{err: errors.New("the analysis claims to be complete, and is not"), code: exitViolation,
@@ -218,6 +252,9 @@ func summary(r *trace.Reach, paths bool) string {
 			fmt.Fprintf(&b, "  %s, %d of %d: %s\n", name, len(groups[name]), max(totals[name], len(groups[name])), strings.Join(groups[name], " "))
 		}
 	}
+	if known, all := constant(r); all > 0 {
+		fmt.Fprintf(&b, "values are known of %d of %d enum and flag arguments: name a syscall to see them\n", known, all)
+	}
 	if r.Complete() {
 		b.WriteString("complete: no others\n")
 	}
@@ -228,6 +265,18 @@ func summary(r *trace.Reach, paths bool) string {
 		fmt.Fprintf(&b, "assumed: %s\n", legible(a))
 	}
 	return b.String()
+}
+
+// constant counts the enum and flag arguments that have known values, and all.
+func constant(r *trace.Reach) (known, all int) {
+	for _, x := range r.Reached {
+		for _, a := range x.Args {
+			if all++; !a.Any {
+				known++
+			}
+		}
+	}
+	return known, all
 }
 
 // reachedBy says how some syscalls are reached.
@@ -255,6 +304,10 @@ func way(x trace.Reached) string {
 	fmt.Fprintf(&b, "%v\n", x.ID)
 	if x.Startup {
 		b.WriteString("  only before the program itself begins\n")
+	}
+	for _, a := range x.Args {
+		name, values := valuesOf(x.ID, a)
+		fmt.Fprintf(&b, "  %s: %s\n", name, values)
 	}
 	links := map[trace.Link]string{trace.Begin: "begins at", trace.Called: "calls", trace.Jumped: "jumps to", trace.Pointer: "takes a pointer to",
 		trace.Datum: "has data with a pointer to", trace.Found: "looks up", trace.Exec: "executes"}

@@ -96,7 +96,7 @@ type Insn struct {
 	Stores   bool  // Dst is memory, and is written
 	Cond     Cond  // of a branch
 	Dst, Src Operand
-	Touched  Operand // memory that is neither Dst nor Src
+	Touched  Operand // what is neither Dst nor Src; where Size is 64, a register may be of vectors
 	Clobbers uint16  // registers that hold something unknown afterwards, a bit each
 }
 
@@ -532,6 +532,7 @@ func (d *decoder) arithmetic(in *Insn, opcode byte, reg uint8, rm Operand) {
 		in.Clobbers = 1 << reg
 	default:
 		in.clobber(rm)
+		in.Touched = registerOperand(reg)
 	}
 }
 

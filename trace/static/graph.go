@@ -22,6 +22,8 @@ type graph struct {
 	decoded, limit int    // bytes of code
 	exhausted      bool
 	lookups        map[string][]target
+
+	left steps
 }
 
 // target is what a name or a slot stands for.

@@ -46,7 +46,7 @@ type constant struct {
 
 // texts finds the strings that a register may hold. whole says that it holds no others.
 func (a *analysis) constants(p place, register uint8) (texts []constant, whole bool) {
-	all, unknown := values(p, location{reg: register})
+	all, unknown := a.values(p, location{reg: register})
 	whole = unknown == nil
 	for _, v := range all {
 		if v.value == 0 {
@@ -333,6 +333,7 @@ func (a *analysis) execute(ctx context.Context, p place, name, by string) error 
 	}
 	before := pathTo(p.f)
 	for _, x := range r.Reached {
+		a.choices(x.ID).merge(x.Args)
 		if len(x.Path) == 0 {
 			continue
 		}

@@ -22,7 +22,7 @@ type change struct {
 }
 
 // maxChanges bounds them: loops that count have no end.
-const maxChanges = 3
+const maxChanges = 4
 
 // state asks what a location holds before an instruction.
 type state struct {
@@ -35,7 +35,12 @@ type state struct {
 	pointer  bool  // what is asked for is not there, but where what is there points to
 	distance int64 // from where it points
 	origin   int   // the instruction of this function that the search came to first
+	frames   int   // how much of the search's chain it came through, elsewhere where it left that
 }
+
+// elsewhere is for values that were found in memory: who wrote them there need not be a
+// caller of who reads them.
+const elsewhere = -1
 
 // hop is a call through which a value is handed on.
 type hop struct {
@@ -54,36 +59,67 @@ type found struct {
 // maxStates bounds the search for one value.
 const maxStates = 20000
 
+// search is how far back values are looked for.
+type search struct {
+	// chain are the calls of functions, and the jumps to such, that led to the place, the
+	// innermost first: functions are left through no others. What lies before them is
+	// searched, through all callers, if open is set.
+	chain []place
+	open  bool
+
+	// strict is for values that are less special than the numbers of syscalls: memory that
+	// something else than the instructions in view may write to holds anything.
+	strict bool
+}
+
+// result is what a search found.
+type result struct {
+	all     []found
+	unknown *place  // not nil where there is something else, that comes from there
+	crossed []place // calls before the chain that the value may come through, if not open
+}
+
 // values finds what a location may hold before the instruction at a place. Where unknown
 // is not nil it may hold something else, too, that comes from there.
-func values(p place, loc location) (all []found, unknown *place) {
-	type key struct {
-		f        *function
-		index    int
-		loc      location
-		changes  [maxChanges]change
-		n        int
-		pointer  bool
-		distance int64
-	}
+func (g *graph) values(p place, loc location) (all []found, unknown *place) {
+	r := g.left.search(p, loc, search{open: true})
+	return r.all, r.unknown
+}
+
+// key is what makes two states the same.
+type key struct {
+	f        *function
+	index    int
+	loc      location
+	changes  [maxChanges]change
+	n        int
+	pointer  bool
+	distance int64
+	frames   int
+}
+
+// steps are those of searches that may still be made.
+type steps int
+
+func (left *steps) search(p place, loc location, how search) (r result) {
 	seen := map[key]bool{}
 	var queue []state
 	lose := func(s state) {
-		if unknown != nil {
+		if r.unknown != nil {
 			return
 		}
 		at := s.f.start
 		if b := s.f.decoded(); s.index < len(b.at) {
 			at = b.at[s.index]
 		}
-		unknown = &place{s.f, at}
+		r.unknown = &place{s.f, at}
 	}
 	push := func(s state) {
-		k := key{s.f, s.index, s.loc, s.changes, s.n, s.pointer, s.distance}
+		k := key{s.f, s.index, s.loc, s.changes, s.n, s.pointer, s.distance, s.frames}
 		if seen[k] {
 			return
 		}
-		if len(seen) >= maxStates {
+		if *left--; *left < 0 || len(seen) >= maxStates || how.strict && !s.trusted() {
 			lose(s)
 			return
 		}
@@ -92,18 +128,33 @@ func values(p place, loc location) (all []found, unknown *place) {
 	}
 	i := p.f.decoded().index(p.at)
 	if i < 0 {
-		return nil, &p
+		r.unknown = &p
+		return r
 	}
 	push(state{f: p.f, index: i, loc: loc, origin: i})
+	// come goes to where a function was called, or jumped to.
+	come := func(s state, c place) {
+		if s.frames != elsewhere {
+			switch {
+			case s.frames < len(how.chain) && c != how.chain[s.frames]:
+				return
+			case s.frames < len(how.chain):
+				s.frames++
+			case !how.open:
+				if !slices.Contains(r.crossed, c) {
+					r.crossed = append(r.crossed, c)
+				}
+				return
+			}
+		}
+		s.enter(c, push, lose)
+	}
 	for len(queue) > 0 {
 		s := queue[0]
 		queue = queue[1:]
-		if s.loc.fixed && s.loc.memory && s.pointer {
-			lose(s)
-			continue
-		}
+		constant := func(v uint64) { r.all = append(r.all, s.finish(v)) }
 		if s.loc.fixed && s.loc.memory {
-			if !s.stored(push, func(v uint64) { all = append(all, s.finish(v)) }) {
+			if s.pointer || !s.stored(push, constant) {
 				lose(s)
 			}
 			continue
@@ -113,21 +164,47 @@ func values(p place, loc location) (all []found, unknown *place) {
 			lose(s)
 		}
 		for _, i := range b.preds[s.index] {
-			s.back(b, i, push, lose, func(v uint64) { all = append(all, s.finish(v)) })
+			s.back(b, i, how.strict, push, lose, constant)
 		}
 		if s.index == 0 {
-			if s.f.taken || len(s.f.callers) == 0 {
+			bound := s.frames != elsewhere && s.frames < len(how.chain)
+			if !bound && (s.f.taken || len(s.f.callers) == 0) {
 				lose(s)
 			}
 			for _, c := range s.f.callers {
-				s.enter(c, true, push, lose)
+				come(s, c)
 			}
 		}
-		for _, c := range s.f.entries[b.at[s.index]] {
-			s.enter(c, false, push, lose)
+		if s.index < len(b.at) {
+			for _, c := range s.f.entries[b.at[s.index]] {
+				s.enter(c, push, lose)
+			}
 		}
 	}
-	return all, unknown
+	return r
+}
+
+// trusted reports whether what a state looks at holds what the instructions in view have put
+// there. Of memory, these are what is never written, and the stack of functions that make no
+// pointers into it.
+func (s *state) trusted() bool {
+	switch {
+	case s.pointer:
+		return false
+	case !s.loc.memory:
+		return true
+	case s.loc.fixed:
+		seg := s.f.Segment(uint64(s.loc.disp))
+		return seg != nil && !seg.Write
+	}
+	b := s.f.decoded()
+	switch s.loc.reg {
+	case image.RSP:
+		return !b.escapes && !(b.framed && b.stores[image.RBP])
+	case image.RBP:
+		return !b.escapes && b.framed && !b.stores[image.RSP]
+	}
+	return false
 }
 
 // finish is a constant with what happens to it.
@@ -159,7 +236,7 @@ func (s *state) then(op image.Op, value int64) bool {
 }
 
 // enter goes from a function to where it is called or jumped to.
-func (s state) enter(c place, start bool, push, lose func(state)) {
+func (s state) enter(c place, push, lose func(state)) {
 	b := c.f.decoded()
 	i := b.index(c.at)
 	if i < 0 {
@@ -168,7 +245,7 @@ func (s state) enter(c place, start bool, push, lose func(state)) {
 	}
 	next := s
 	next.f, next.index, next.origin = c.f, i, i
-	if start && b.insns[i].Op == image.OpCall {
+	if b.insns[i].Op == image.OpCall {
 		if s.loc.memory && s.loc.reg == image.RSP {
 			if next.loc.disp -= 8; next.loc.disp < 0 {
 				lose(s)
@@ -219,7 +296,7 @@ func (s state) stored(push func(state), constant func(uint64)) bool {
 			return false
 		}
 		next := s
-		next.f, next.index, next.origin = p.f, i, i
+		next.f, next.index, next.origin, next.frames = p.f, i, i, elsewhere
 		next.via = &hop{s.f, s.via}
 		if !next.follow(b.insns[i].Src, b.insns[i].Size, push, constant) {
 			return false
@@ -275,10 +352,14 @@ func (s state) follow(o image.Operand, size uint8, push func(state), constant fu
 const kept = 1<<3 | 1<<image.RSP | 1<<image.RBP | 1<<12 | 1<<13 | 1<<14 | 1<<15
 
 // back goes over the instruction i, which comes before that of the state.
-func (s state) back(b *body, i int, push, lose func(state), constant func(uint64)) {
-	in := b.insns[i]
+func (s state) back(b *body, i int, strict bool, push, lose func(state), constant func(uint64)) {
 	next := s
 	next.index = i
+	if i == len(b.insns) {
+		push(next)
+		return
+	}
+	in := b.insns[i]
 	loc := &next.loc
 	writes := in.Dst.Kind == image.Register && in.Dst.Reg == loc.reg && !in.Stores
 	switch in.Op {
@@ -377,8 +458,20 @@ func (s state) back(b *body, i int, push, lose func(state), constant func(uint64
 			push(next)
 		}
 	case image.OpFlag:
-		constant(0)
-		constant(1)
+		if next.n > 0 && next.changes[next.n-1] == (change{image.OpAnd, 0xff}) || !strict {
+			constant(0)
+			constant(1)
+			return
+		}
+		// What lies above the lowest byte stays.
+		for v := range int64(2) {
+			set := next
+			if !set.then(image.OpOr, v) || !set.then(image.OpAnd, ^0xff) {
+				ok = false
+				break
+			}
+			push(set)
+		}
 	case image.OpMask:
 		constant(0)
 		constant(^uint64(0))
@@ -472,7 +565,7 @@ func (s state) pointed(at uint64, push, lose func(state)) {
 		b := p.f.decoded()
 		i := b.index(p.at)
 		next := s
-		next.f, next.index, next.origin, next.via = p.f, i, i, &hop{s.f, s.via}
+		next.f, next.index, next.origin, next.frames, next.via = p.f, i, i, elsewhere, &hop{s.f, s.via}
 		switch {
 		case i >= 0 && b.insns[i].Op == image.OpMove && b.insns[i].Src.Kind == image.Register:
 			next.loc.reg = b.insns[i].Src.Reg

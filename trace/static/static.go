@@ -47,6 +47,7 @@ const (
 	maxBytes    = 1 << 30
 	maxOverlap  = 4
 	maxSyscalls = 1 << 18
+	maxSteps    = 1 << 22 // of searches for values: gdb with 66 files takes 30,000
 )
 
 // maxPrograms bounds the programs that execute one another.
@@ -66,10 +67,11 @@ func analyze(ctx context.Context, path string, o Options, programs map[string]bo
 	a := &analysis{
 		Options:  o,
 		id:       id,
-		graph:    graph{paths: map[string]*module{}, texts: map[string]*function{}, lookups: map[string][]target{}},
+		graph:    graph{paths: map[string]*module{}, texts: map[string]*function{}, lookups: map[string][]target{}, left: maxSteps},
 		gaps:     map[string]bool{},
 		assumed:  map[string]bool{},
 		reached:  map[sysno.ID]trace.Reached{},
+		chosen:   map[sysno.ID]choices{},
 		programs: programs,
 		done:     map[string]bool{},
 	}
@@ -86,9 +88,10 @@ type analysis struct {
 	gaps     map[string]bool
 	assumed  map[string]bool
 	reached  map[sysno.ID]trace.Reached
-	programs map[string]bool // that are analyzed, or about to be
-	done     map[string]bool // texts that were looked at
-	bytes    int             // of all files
+	chosen   map[sysno.ID]choices // values of their arguments
+	programs map[string]bool      // that are analyzed, or about to be
+	done     map[string]bool      // texts that were looked at
+	bytes    int                  // of all files
 }
 
 func (a *analysis) gap(format string, args ...any)    { a.gaps[fmt.Sprintf(format, args...)] = true }
@@ -124,7 +127,9 @@ func (a *analysis) result(ctx context.Context) (*trace.Reach, error) {
 	if err := a.everything(ctx, entry); err != nil {
 		return nil, err
 	}
-	a.numbers()
+	if err := a.numbers(ctx); err != nil {
+		return nil, err
+	}
 	if err := a.executes(ctx); err != nil {
 		return nil, err
 	}
@@ -143,7 +148,9 @@ func (a *analysis) result(ctx context.Context) (*trace.Reach, error) {
 	}
 	slices.SortFunc(r.Target.Libraries, func(x, y trace.Library) int { return cmp.Compare(x.Path, y.Path) })
 	for _, id := range slices.SortedFunc(maps.Keys(a.reached), sysno.ID.Compare) {
-		r.Reached = append(r.Reached, a.reached[id])
+		x := a.reached[id]
+		x.Args = a.chosen[id].list(id)
+		r.Reached = append(r.Reached, x)
 	}
 	return r, nil
 }
@@ -266,14 +273,18 @@ func (a *analysis) functions() []*function {
 }
 
 // numbers finds out which syscalls the instructions make that are reached.
-func (a *analysis) numbers() {
+func (a *analysis) numbers(ctx context.Context) error {
 	functions := a.functions()
 	settle(functions)
 	if a.exhausted {
 		a.gap("its functions overlap so much that not all were looked at")
 	}
 	sites := 0
+	arguments := a.arguments()
 	for _, f := range functions {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if sites += len(f.sites); sites > maxSyscalls {
 			a.gap("it has more than %d syscall instructions", maxSyscalls)
 			break
@@ -287,15 +298,20 @@ func (a *analysis) numbers() {
 			if s.op == image.OpInt80 {
 				arch = sysno.I386
 			}
-			all, unknown := values(place{f, s.at}, location{reg: image.RAX})
+			all, unknown := a.values(place{f, s.at}, location{reg: image.RAX})
 			if unknown != nil && unknown.f.name != goThreads {
 				a.gap("the number of the syscall at %s is not known: it comes from %s", where(f, s.at), where(unknown.f, unknown.at))
 			}
 			for _, v := range all {
 				a.note(idOf(arch, uint32(v.value)), v.f.startup || f.startup, append(pathTo(v.f), v.via.steps()...))
 			}
+			arguments.of(place{f, s.at}, arch, all)
 		}
 	}
+	if a.left < 0 {
+		a.gap("its values are handed on so much that not all were followed")
+	}
+	return nil
 }
 
 // goThreads is the function by which the Go runtime makes all threads repeat a syscall that
@@ -361,6 +377,7 @@ func (a *analysis) always() {
 		if _, known := a.reached[id]; ok && !known {
 			a.reached[id] = trace.Reached{ID: id}
 		}
+		a.choices(id).free()
 	}
 }
 
