@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -22,7 +21,6 @@ import (
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
 	"github.com/tjfuzz/tjfuzz/trace"
-	"github.com/tjfuzz/tjfuzz/trace/rawtp"
 )
 
 type learnOptions struct {
@@ -84,7 +82,7 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
 	f.Uint64Var(&o.execs, "execs", 0, "stop after this `number` of runs; 0 for no limit")
 	f.Uint64Var(&o.seed, "seed", 0, "the `number` that all randomness comes from (default: a random one, printed)")
 	f.Float64Var(&o.confidence, "confidence", 0.0005, "stop when the `chance` that one more run shows a new syscall is below (95 %); 0 never")
-	f.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "this `number` of runs at a time")
+	addJobs(f, &o.jobs, "this `number` of runs at a time")
 	f.StringSliceVar(&o.only, "only", nil, "vary nothing but these `parts`, to measure what each is worth: "+strings.Join(fuzz.Dimensions(), ", "))
 	f.BoolVar(&o.resume, "resume", false, "go on from a finished session's scenarios instead of starting anew")
 	f.StringVar(&o.sync, "sync", "", "share what is found with the other sessions on this program that use the same `directory`, on any machine")
@@ -100,8 +98,8 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if err != nil {
 		return usage(c, err)
 	}
-	if o.jobs < 1 || o.jobs > rawtp.MaxSlots {
-		return usage(c, fmt.Errorf("--jobs %d is not between 1 and %d", o.jobs, rawtp.MaxSlots))
+	if err := checkJobs(o.jobs); err != nil {
+		return usage(c, err)
 	}
 	for _, part := range o.only {
 		if !slices.Contains(fuzz.Dimensions(), part) {

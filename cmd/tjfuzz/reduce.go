@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"github.com/tjfuzz/tjfuzz/enforce"
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/synth"
-	"github.com/tjfuzz/tjfuzz/trace/rawtp"
 )
 
 type reduceOptions struct {
@@ -57,7 +55,7 @@ needs. Tiers are those of the evidence in the state directory.`,
 	o.runFlags.add(c)
 	f := c.Flags()
 	f.SetInterspersed(false)
-	f.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "try this `number` of policies at a time")
+	addJobs(f, &o.jobs, "try this `number` of policies at a time")
 	f.StringVar(&o.policy, "policy", "", "the `profile` to reduce (default PROGRAM.seccomp.json)")
 	f.StringVar(&o.needs, "needs", "call", "what makes a rule needed: a `kind`, call or result")
 	f.StringSliceVar(&o.drop, "drop", []string{"error-path", "reachable"}, "with -o: leave out what is not needed of these `tiers`")
@@ -74,8 +72,8 @@ func (o *reduceOptions) check() (enforce.Need, []synth.Tier, error) {
 	if !ok {
 		return need, nil, fmt.Errorf("--needs %s is neither call nor result", o.needs)
 	}
-	if o.jobs < 1 || o.jobs > rawtp.MaxSlots {
-		return need, nil, fmt.Errorf("--jobs %d is not between 1 and %d", o.jobs, rawtp.MaxSlots)
+	if err := checkJobs(o.jobs); err != nil {
+		return need, nil, err
 	}
 	if o.asJSON && o.out == "-" {
 		return need, nil, errors.New("--json and -o - both want standard output")

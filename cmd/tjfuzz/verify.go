@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -20,7 +19,6 @@ import (
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
 	"github.com/tjfuzz/tjfuzz/trace"
-	"github.com/tjfuzz/tjfuzz/trace/rawtp"
 )
 
 type verifyOptions struct {
@@ -54,7 +52,7 @@ what the rules stand on.`,
 	}
 	o.runFlags.add(c)
 	o.more.add(c.Flags())
-	c.Flags().IntVar(&o.jobs, "jobs", runtime.NumCPU(), "replay this `number` of scenarios at a time")
+	addJobs(c.Flags(), &o.jobs, "replay this `number` of scenarios at a time")
 	c.Flags().StringVar(&o.junit, "junit", "", "also write the result of each scenario to this `file`, in JUnit's form")
 	c.Flags().SetInterspersed(false)
 	c.Flags().StringVar(&o.policy, "policy", "", "the OCI `profile`, or policy in YAML, to verify (default PROGRAM.seccomp.json)")
@@ -73,8 +71,8 @@ type verified struct {
 
 func runVerify(ctx context.Context, c *cobra.Command, o verifyOptions, args []string) error {
 	v := voiceOf(c, o.quiet)
-	if o.jobs < 1 || o.jobs > rawtp.MaxSlots {
-		return usage(c, fmt.Errorf("--jobs %d is not between 1 and %d", o.jobs, rawtp.MaxSlots))
+	if err := checkJobs(o.jobs); err != nil {
+		return usage(c, err)
 	}
 	if o.timeout == 0 {
 		o.timeout = 10 * time.Second // only what hung when it was learned takes as long
