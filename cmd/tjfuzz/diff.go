@@ -11,11 +11,27 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tjfuzz/tjfuzz/synth"
+	"github.com/tjfuzz/tjfuzz/synth/report"
+	"github.com/tjfuzz/tjfuzz/trace"
 )
 
 type diffOptions struct {
-	format string
-	failOn string
+	format   string
+	failOn   string
+	evidence string
+}
+
+// comparison is what diff writes: a difference, with the evidence for it and the name of
+// the new policy's file where these are at hand.
+type comparison struct {
+	*synth.Difference
+	evidence *trace.Trace
+	path     string
+}
+
+// diffForms are the forms in which a comparison is written.
+func diffForms() map[string]func(io.Writer, *comparison) error {
+	return map[string]func(io.Writer, *comparison) error{"text": diffText, "json": diffJSON, "markdown": diffMarkdown, "sarif": diffSARIF}
 }
 
 func newDiff() *cobra.Command {
@@ -25,14 +41,18 @@ func newDiff() *cobra.Command {
 		Short: "Say what a policy permits that another does not",
 		Long: `Compare what two policies decide, not how they are written: which syscalls were
 added, removed, widened or narrowed by their arguments, in order of what the
-rules stand on. Policies are OCI profiles, or YAML if their names end in .yaml.
+rules stand on. Policies are OCI profiles, or YAML if their names end in .yaml. With
+--evidence, say of what is permitted now which command line shows it.
 
 With --fail-on, exit code 4 says that there is a difference; wider means that
 something is permitted that was not.`,
 		Example: `  tjfuzz diff jq.old.json jq.seccomp.json
 
   # in CI: may the policy have become wider?
-  tjfuzz diff --fail-on wider --format markdown main.yaml branch.yaml`,
+  tjfuzz diff --fail-on wider --format markdown main.yaml branch.yaml
+
+  # what became wider, for a code host that shows SARIF
+  tjfuzz diff --format sarif --evidence .tjfuzz/jq/evidence.json jq.old.json jq.seccomp.json`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return usage(c, fmt.Errorf("%d policies given; two are compared", len(args)))
@@ -41,15 +61,16 @@ something is permitted that was not.`,
 		},
 		RunE: func(c *cobra.Command, args []string) error { return runDiff(c, o, args) },
 	}
-	c.Flags().StringVar(&o.format, "format", "text", "write the difference as `form` text, json or markdown")
+	c.Flags().StringVar(&o.format, "format", "text", "write the difference as `form` text, json, markdown or sarif")
+	c.Flags().StringVar(&o.evidence, "evidence", "", "say by this `file` of evidence what shows that a call is needed")
 	c.Flags().StringVar(&o.failOn, "fail-on", "never", "exit with 4 on `what`: any, wider or never")
 	return c
 }
 
 func runDiff(c *cobra.Command, o diffOptions, args []string) error {
-	write := map[string]func(io.Writer, *synth.Difference) error{"text": diffText, "json": diffJSON, "markdown": diffMarkdown}[o.format]
+	write := diffForms()[o.format]
 	if write == nil {
-		return usage(c, fmt.Errorf("--format %s is none of text, json and markdown", o.format))
+		return usage(c, fmt.Errorf("--format %s is none of text, json, markdown and sarif", o.format))
 	}
 	if !slices.Contains([]string{"any", "wider", "never"}, o.failOn) {
 		return usage(c, fmt.Errorf("--fail-on %s is none of any, wider and never", o.failOn))
@@ -62,7 +83,14 @@ func runDiff(c *cobra.Command, o diffOptions, args []string) error {
 		}
 		policies = append(policies, p)
 	}
-	d := synth.Diff(policies[0], policies[1])
+	d := &comparison{Difference: synth.Diff(policies[0], policies[1]), path: args[1]}
+	if o.evidence != "" {
+		t, err := loadEvidence(o.evidence)
+		if err != nil {
+			return err
+		}
+		d.evidence = t
+	}
 	if err := write(c.OutOrStdout(), d); err != nil {
 		return err
 	}
@@ -72,8 +100,22 @@ func runDiff(c *cobra.Command, o diffOptions, args []string) error {
 	return nil
 }
 
+// why says what shows a change that permits something: in how many runs, and by which
+// command line. Nothing is known of calls that no run showed.
+func (d *comparison) why(ch synth.Change) string {
+	if d.evidence == nil || !ch.Kind.Wider() {
+		return ""
+	}
+	for _, o := range d.evidence.Observations {
+		if o.ID == ch.ID {
+			return strings.TrimSpace(fmt.Sprintf("in %d of %d runs: %s", o.Runs, d.evidence.Runs, o.Witness.Command))
+		}
+	}
+	return "no run shows it"
+}
+
 // settings are the differences beside those of syscalls: what, before, after.
-func settings(d *synth.Difference) [][3]string {
+func settings(d *comparison) [][3]string {
 	var rows [][3]string
 	add := func(what, was, is string) {
 		if was != is {
@@ -92,7 +134,7 @@ func settings(d *synth.Difference) [][3]string {
 	return rows
 }
 
-func diffText(w io.Writer, d *synth.Difference) error {
+func diffText(w io.Writer, d *comparison) error {
 	var lines []string
 	for _, s := range settings(d) {
 		lines = append(lines, fmt.Sprintf("%s: %s -> %s", s[0], orNone(s[1]), orNone(s[2])))
@@ -111,6 +153,9 @@ func diffText(w io.Writer, d *synth.Difference) error {
 		if len(ch.Is) > 0 {
 			lines = append(lines, "      is:  "+synth.Says(ch.Is))
 		}
+		if why := d.why(ch); why != "" {
+			lines = append(lines, "      why: "+why)
+		}
 	}
 	if d.Empty() {
 		lines = []string{"the policies decide every call in the same way"}
@@ -126,13 +171,17 @@ func orNone(s string) string {
 	return s
 }
 
-func diffMarkdown(w io.Writer, d *synth.Difference) error {
+func diffMarkdown(w io.Writer, d *comparison) error {
 	if d.Empty() {
 		_, err := fmt.Fprintln(w, "The policies decide every call in the same way.")
 		return err
 	}
 	var b strings.Builder
-	b.WriteString("| | | tier | was | is |\n|---|---|---|---|---|\n")
+	b.WriteString("| | | tier | was | is |")
+	if d.evidence != nil {
+		b.WriteString(" why |")
+	}
+	b.WriteString("\n|---|---|---|---|---|" + map[bool]string{true: "---|"}[d.evidence != nil] + "\n")
 	cell := func(s string) string { return strings.NewReplacer("|", `\|`, "\n", " ").Replace(s) }
 	for _, s := range settings(d) {
 		fmt.Fprintf(&b, "| changed | %s | | %s | %s |\n", s[0], cell(s[1]), cell(s[2]))
@@ -142,13 +191,17 @@ func diffMarkdown(w io.Writer, d *synth.Difference) error {
 		if ch.Kind.Wider() {
 			kind = "**" + kind + "**"
 		}
-		fmt.Fprintf(&b, "| %s | `%v` | %v | %s | %s |\n", kind, ch.ID, ch.Tier, cell(synth.Says(ch.Was)), cell(synth.Says(ch.Is)))
+		fmt.Fprintf(&b, "| %s | `%v` | %v | %s | %s |", kind, ch.ID, ch.Tier, cell(synth.Says(ch.Was)), cell(synth.Says(ch.Is)))
+		if d.evidence != nil {
+			fmt.Fprintf(&b, " %s |", report.Code(d.why(ch)))
+		}
+		b.WriteByte('\n')
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func diffJSON(w io.Writer, d *synth.Difference) error {
+func diffJSON(w io.Writer, d *comparison) error {
 	type setting struct {
 		What string `json:"what"`
 		Was  string `json:"was"`
@@ -162,6 +215,7 @@ func diffJSON(w io.Writer, d *synth.Difference) error {
 		Tier    string `json:"tier"`
 		Was     string `json:"was,omitempty"`
 		Is      string `json:"is,omitempty"`
+		Why     string `json:"why,omitempty"`
 	}
 	out := struct {
 		Same     bool      `json:"same"`
@@ -177,7 +231,7 @@ func diffJSON(w io.Writer, d *synth.Difference) error {
 		if !ok {
 			name = fmt.Sprintf("$%d", ch.ID.NR)
 		}
-		out.Changes = append(out.Changes, change{name, ch.ID.Arch.String(), ch.Kind.String(), ch.Kind.Wider(), ch.Tier.String(), synth.Says(ch.Was), synth.Says(ch.Is)})
+		out.Changes = append(out.Changes, change{name, ch.ID.Arch.String(), ch.Kind.String(), ch.Kind.Wider(), ch.Tier.String(), synth.Says(ch.Was), synth.Says(ch.Is), d.why(ch)})
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")

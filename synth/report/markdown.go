@@ -24,7 +24,7 @@ func (r *Report) Markdown(w io.Writer) error {
 	var rows [][]string
 	for _, g := range r.Groups {
 		for _, row := range g.Rows {
-			rows = append(rows, []string{code(row.Syscall), code(g.Name), escape(row.Verdict), escape(row.Tier), escape(row.Runs), code(row.Witness)})
+			rows = append(rows, []string{Code(row.Syscall), Code(g.Name), escape(row.Verdict), escape(row.Tier), escape(row.Runs), Code(row.Witness)})
 		}
 	}
 	m.table([]string{"syscall", "group", "verdict", "tier", "runs", "witness"}, len(rows), func(i int) []string { return rows[i] })
@@ -36,7 +36,7 @@ func (r *Report) Markdown(w io.Writer) error {
 		m.line("## Findings")
 		m.table([]string{"severity", "syscalls", "finding", "mend"}, len(r.Lint), func(i int) []string {
 			f := r.Lint[i]
-			return []string{f.Severity.String(), code(strings.Join(f.Calls, " ")), escape(f.Detail), escape(f.Mend)}
+			return []string{f.Severity.String(), Code(strings.Join(f.Calls, " ")), escape(f.Detail), escape(f.Mend)}
 		})
 	}
 	if failures := r.Failures(); len(failures) > 0 {
@@ -44,12 +44,12 @@ func (r *Report) Markdown(w io.Writer) error {
 		m.line("## Crashes and hangs")
 		m.table([]string{"what", "runs", "command"}, len(failures), func(i int) []string {
 			f := failures[i]
-			return []string{escape(f.How), fmt.Sprint(f.Count), code(f.Command)}
+			return []string{escape(f.How), fmt.Sprint(f.Count), Code(f.Command)}
 		})
 	}
 	m.line("")
 	m.line("## What was run")
-	m.table([]string{"", ""}, len(r.Target), func(i int) []string { return []string{escape(r.Target[i].Name), code(r.Target[i].Value)} })
+	m.table([]string{"", ""}, len(r.Target), func(i int) []string { return []string{escape(r.Target[i].Name), Code(r.Target[i].Value)} })
 	_, err := io.WriteString(w, m.b.String())
 	return err
 }
@@ -88,7 +88,7 @@ func (m *markdown) changes(c *Changes) {
 	}
 	m.table([]string{"", "syscall", "was", "is"}, len(c.Rows), func(i int) []string {
 		x := c.Rows[i]
-		return []string{escape(x.Kind), code(x.Syscall), escape(x.Was), escape(x.Is)}
+		return []string{escape(x.Kind), Code(x.Syscall), escape(x.Was), escape(x.Is)}
 	})
 }
 
@@ -127,7 +127,7 @@ func (m *markdown) gap(g *Gap) {
 	}
 	m.table([]string{"reachable, not seen", "verdict", "shortest path"}, len(g.Unobserved), func(i int) []string {
 		u := g.Unobserved[i]
-		return []string{code(u.Syscall), escape(u.Verdict), code(u.Path)}
+		return []string{Code(u.Syscall), escape(u.Verdict), Code(u.Path)}
 	})
 }
 
@@ -177,9 +177,9 @@ func escape(s string) string {
 	return b.String()
 }
 
-// code is text as code. The fence is longer than any run of backquotes in it, and a bar,
+// Code is text as code in a line or a table of Markdown. The fence is longer than any run of backquotes in it, and a bar,
 // which would end a table's cell in spite of the fence, is escaped as tables want it.
-func code(s string) string {
+func Code(s string) string {
 	if s == "" {
 		return ""
 	}
