@@ -100,8 +100,8 @@ func runDiff(c *cobra.Command, o diffOptions, args []string) error {
 	return nil
 }
 
-// why says what shows a change that permits something: in how many runs, and by which
-// command line. Nothing is known of calls that no run showed.
+// why says what a change that permits something stands on: in how many runs the call was
+// seen, and which command line shows it; of a call that no run showed, the rule's reason.
 func (d *comparison) why(ch synth.Change) string {
 	if d.evidence == nil || !ch.Kind.Wider() {
 		return ""
@@ -110,6 +110,9 @@ func (d *comparison) why(ch synth.Change) string {
 		if o.ID == ch.ID {
 			return strings.TrimSpace(fmt.Sprintf("in %d of %d runs: %s", o.Runs, d.evidence.Runs, o.Witness.Command))
 		}
+	}
+	if len(ch.Is) > 0 && ch.Is[0].Reason != "" {
+		return ch.Is[0].Reason
 	}
 	return "no run shows it"
 }

@@ -27,6 +27,7 @@ type learnOptions struct {
 	runFlags
 	policyFlags
 	inputFlags
+	renewFlags
 	output     string
 	seeds      string
 	duration   time.Duration
@@ -66,6 +67,9 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
   # the same bytes every time
   tjfuzz learn --seed 1 --execs 5000 --jobs 1 -- xmllint @@
 
+  # in CI: exit with 4 if the program needs another policy now, and say why
+  tjfuzz learn --update jq.seccomp.json --summary changes.md --duration 60s -- jq .
+
   # a profile for a container
   tjfuzz learn --runtime runc --default kill -- ./server --once`,
 		Args: targetArgs,
@@ -78,6 +82,7 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
 	f.StringVarP(&o.output, "output", "o", "", "write the profile to this `file`, - for standard output (default PROGRAM.seccomp.json)")
 	f.StringVar(&o.seeds, "seeds", "", "use the files in this `directory` as seeds instead of the built-in ones; it may be the output of afl-fuzz, libFuzzer, go test -fuzz or tjfuzz")
 	o.inputFlags.add(f)
+	o.renewFlags.add(f)
 	f.DurationVar(&o.duration, "duration", 5*time.Minute, "stop after this `time` at the latest; 0 for no limit")
 	f.Uint64Var(&o.execs, "execs", 0, "stop after this `number` of runs; 0 for no limit")
 	f.Uint64Var(&o.seed, "seed", 0, "the `number` that all randomness comes from (default: a random one, printed)")
@@ -108,6 +113,12 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	}
 	if !c.Flags().Changed("seed") {
 		o.seed = rand.Uint64N(1 << 32)
+	}
+	if o.update != "" {
+		if o.output != "" {
+			return usage(c, errors.New("--update writes to the profile that it names; leave out -o"))
+		}
+		o.output, o.resume = o.update, true
 	}
 	if o.output == "" {
 		o.output = defaultProfile(args[0])
@@ -157,6 +168,10 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	}
 	defer rec.Close()
 	if err := ownState(s); err != nil {
+		return err
+	}
+	renewal, err := o.renewFlags.begin(c, s.runs.state, &policyOptions)
+	if err != nil {
 		return err
 	}
 	state, unlock, err := openState(v, s.runs.state, o.resume)
@@ -241,14 +256,22 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if err := keepReach(state.Dir(), policyOptions.Reach); err != nil {
 		return err
 	}
-	policy, check, err := prove(ctx, v, s, state, evidence, policyOptions)
+	policy, check, err := prove(ctx, v, s, state, evidence, policyOptions, renewal)
 	if err != nil {
 		return err
 	}
-	if err := out.write(func(w io.Writer) error { return encode(w, policy) }); err != nil {
-		return fmt.Errorf("write the profile: %w", err)
+	changed := true
+	if renewal != nil {
+		if changed, err = renewal.finish(v, policy, evidence); err != nil {
+			return err
+		}
 	}
-	r := learned{outcome, evidence, policy, check, o.output, state.Dir()}
+	if changed {
+		if err := out.write(func(w io.Writer) error { return encode(w, policy) }); err != nil {
+			return fmt.Errorf("write the profile: %w", err)
+		}
+	}
+	r := learned{outcome, evidence, policy, check, o.output, state.Dir(), changed}
 	if err := (output{path: filepath.Join(state.Dir(), summaryName)}).write(r.summary().encode); err != nil {
 		return fmt.Errorf("write the summary: %w", err)
 	}
@@ -259,9 +282,15 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	}
 	warnings(v, policy)
 	if o.asJSON {
-		return r.summary().encode(c.OutOrStdout())
+		if err := r.summary().encode(c.OutOrStdout()); err != nil {
+			return err
+		}
+	} else {
+		r.text(v, args[0])
 	}
-	r.text(v, args[0])
+	if renewal != nil {
+		return renewal.tell(v)
+	}
 	return nil
 }
 
@@ -388,10 +417,13 @@ const provings = 4
 // refused then and that no run had shown is one that the target makes now and
 // then: it becomes evidence, and the policy is generated again. So it is where the
 // arguments are new, of which nothing is known then. What else is refused disproves the policy, unless the user asked for it.
-func prove(ctx context.Context, v voice, s *session, state *fuzz.State, t *trace.Trace, o synth.Options) (*synth.Policy, *verified, error) {
+func prove(ctx context.Context, v voice, s *session, state *fuzz.State, t *trace.Trace, o synth.Options, n *renewal) (*synth.Policy, *verified, error) {
 	for range provings {
 		p, err := generate(t, o)
 		if err != nil {
+			return nil, nil, err
+		}
+		if p, err = n.keep(p, o); err != nil {
 			return nil, nil, err
 		}
 		check, err := verify(ctx, s, state, p, nil, nil)

@@ -66,6 +66,7 @@ type learned struct {
 	check    *verified
 	profile  string
 	state    string
+	written  bool // false where the profile that was there says the same
 }
 
 func (r *learned) text(v voice, program string) {
@@ -109,7 +110,11 @@ func (r *learned) text(v voice, program string) {
 	v.say("found by deliberate runs: %s", r.deliberate())
 	v.say("found by random runs, and the chance that one more shows another (95 %%): %s", r.varied())
 	v.say("proof: %d scenarios replayed under the policy, %d violations", r.check.Replays, len(r.check.Violations))
-	v.say("wrote %s; evidence is in %s", r.profile, r.state)
+	if r.written {
+		v.say("wrote %s; evidence is in %s", r.profile, r.state)
+	} else {
+		v.say("evidence is in %s", r.state)
+	}
 	if r.profile != "-" {
 		policy := ""
 		if r.profile != defaultProfile(program) {
