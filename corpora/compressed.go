@@ -36,9 +36,15 @@ func compressedFamilies() []family {
 			valid("text", zl),
 			broken("adler", flip(zl, -1)),
 			broken("truncated", cut(zl)),
+			odd("empty", encodeZlib("")),
+			odd("dictionary", slices.Concat([]byte("\x78\xbb\x00\x00\x00\x01"), zl[2:])),
 		}},
 		{"deflate", []Seed{
 			valid("text", encodeDeflate(prose)),
+			odd("stored", "\x01\x03\x00\xfc\xffabc"),
+			odd("empty", "\x03\x00"),
+			broken("block-type", "\x07\x00\x00"),
+			broken("truncated", cut(encodeDeflate(prose))),
 		}},
 		{"bzip2", []Seed{
 			valid("text", bz),
@@ -51,6 +57,7 @@ func compressedFamilies() []family {
 			valid("text", x),
 			broken("crc", flip(x, 8)),
 			broken("truncated", cut(x)),
+			odd("empty", "\xfd7zXZ\x00\x00\x01\x69\x22\xde\x36\x00\x00\x00\x00\x1c\xdf\x44\x21\x90\x42\x99\x0d\x01\x00\x00\x00\x00\x01\x59\x5a"),
 		}},
 		{"zstd", []Seed{
 			valid("text", z),
@@ -60,10 +67,19 @@ func compressedFamilies() []family {
 		{"lz4", []Seed{
 			valid("text", lz),
 			broken("header-checksum", flip(lz, 6)),
+			odd("legacy", "\x02\x21\x4c\x18\x06\x00\x00\x00\x50hello"),
+		}},
+		{"snappy", []Seed{
+			valid("copy", "\x0a\x10hello\x01\x05"), // five bytes, and they again
+			odd("empty", "\x00"),
+			odd("framed", "\xff\x06\x00\x00sNaPpY"),
+			broken("offset", "\x0a\x10hello\x01\xff"),
+			broken("length", "\xff\xff\xff\xff\x0f\x10hello"),
 		}},
 		{"compress", []Seed{
 			valid("text", encodeCompress([]byte(prose))),
 			broken("code", "\x1f\x9d\x90\xff\xff\xff\xff"),
+			odd("empty", "\x1f\x9d\x90"),
 		}},
 	}
 }

@@ -51,6 +51,7 @@ func cryptoFamilies() []family {
 			broken("length", flip(certificate, 3)),
 			broken("signature", flip(certificate, -1)),
 			broken("truncated", cut(certificate)),
+			odd("indefinite", "\x30\x80\x02\x01\x01\x00\x00"),
 		}},
 		{"asn1", []Seed{
 			valid("sequence", "\x30\x11\x02\x01\x2a\x06\x03\x2a\x03\x04\x0c\x02hi\x05\x00\x01\x01\xff"), // 42, OID 1.2.3.4, "hi", NULL, TRUE

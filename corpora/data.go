@@ -19,6 +19,7 @@ func dataFamilies() []family {
 		{"ndjson", []Seed{
 			valid("events", `{"t":1,"event":"start"}`+"\n"+`{"t":2,"event":"work","n":[1,2]}`+"\n"+`{"t":3,"event":"stop"}`+"\n"),
 			broken("bad-line", `{"t":1}`+"\n"+`{"t":`+"\n"+`{"t":3}`+"\n"),
+			odd("separators", "\x1e{\"a\":1}\n\n  null  \r\n[]\n"),
 		}},
 		{"csv", []Seed{
 			valid("header", "id,name,price\n1,\"pear, green\",0.5\n2,\"say \"\"hi\"\"\",12\n3,\"two\nlines\",-7\n"),
@@ -30,6 +31,7 @@ func dataFamilies() []family {
 		{"tsv", []Seed{
 			valid("header", "id\tname\tprice\n1\tpear\t0.5\n2\tfig\t12\n2\tfig\t12\n"),
 			odd("empty-fields", "\t\t\n\ta\t\n"),
+			broken("open-quote", "a\tb\n\"1\t2\n"),
 		}},
 		{"yaml", []Seed{
 			valid("document", "# comment\nname: tjfuzz\nlist:\n  - one\n  - 2\n  - yes\nmap: {a: 1, b: [x, y]}\ntext: |\n  two\n  lines\nfolded: >-\n  joined\n  up\n"),
@@ -40,6 +42,7 @@ func dataFamilies() []family {
 		{"toml", []Seed{
 			valid("document", "title = \"tjfuzz\"\n[owner]\nborn = 1979-05-27T07:32:00Z\nports = [8000, 8001]\n[[item]]\nname = 'a'\n[[item]]\nname = \"\"\"b\nc\"\"\"\n"),
 			broken("twice", "a = 1\na = 2\n[b\n"),
+			odd("dotted", "a.\"b.c\".d = [ { x = 0xff, y = -inf }, ]\nm = '''\n'raw''''\ndate = 1979-05-27\n[a.e]\n"),
 		}},
 		{"ini", []Seed{
 			valid("sections", "; comment\n[core]\nname = tjfuzz\ndebug=yes\n\n[remote \"origin\"]\n\turl = https://example.org/x.git\n"),
@@ -63,20 +66,25 @@ func dataFamilies() []family {
 		{"crontab", []Seed{
 			valid("jobs", "SHELL=/bin/sh\n*/5 * * * * true\n0 3 1-7 * mon echo hi\n@reboot :\n"),
 			broken("fields", "99 * * * *\n* * true\n"),
+			odd("names", "TZ=UTC\nMAILTO=\"\"\n*/1,2-3 */23 31 feb sun-sat echo a%b%c\n@yearly root :\n"),
 		}},
 		{"po", []Seed{
 			valid("messages", "msgid \"\"\nmsgstr \"Content-Type: text/plain; charset=UTF-8\\n\"\n\n#: a.c:1\nmsgid \"file\"\nmsgid_plural \"files\"\nmsgstr[0] \"Datei\"\nmsgstr[1] \"Dateien\"\n"),
 		}},
 		{"ics", []Seed{
 			valid("event", "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//tjfuzz//EN\r\nBEGIN:VEVENT\r\nUID:1@example.org\r\nDTSTAMP:20260102T030405Z\r\nDTSTART:20260102T030405Z\r\nSUMMARY:Test\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"),
+			odd("rule", "BEGIN:VCALENDAR\r\nBEGIN:VTODO\r\nRRULE:FREQ=SECONDLY;COUNT=99999999\r\nDESCRIPTION;LANGUAGE=de:Gr\r\n \u00fc\u00dfe\r\nBEGIN:VALARM\r\nEND:VALARM\r\nEND:VTODO\r\nEND:VCALENDAR\r\n"),
+			broken("nesting", "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nEND:VCALENDAR\r\nDTSTART:99999999T999999Z\r\n"),
 		}},
 		{"base64", []Seed{
 			valid("lines", "VGhlIHF1aWNrIGJyb3duIGZveCBqdW1wcyBvdmVyIHRoZSBsYXp5IGRvZy4K\n"),
 			broken("alphabet", "VGhl!IHF1\n=aWNr\n"),
+			odd("url-alphabet", "_-_-\nVGhl\r\n\r\nIA"),
 		}},
 		{"uuencode", []Seed{
 			valid("cat", "begin 644 cat.txt\n#0V%T\n`\nend\n"),
 			broken("no-end", "begin 644 cat.txt\n#0V%T\n"),
+			odd("base64", "begin-base64 600 ../a\nYQ==\n====\n"),
 		}},
 		{"checksums", []Seed{
 			valid("md5", "d41d8cd98f00b204e9800998ecf8427e  /dev/null\n"),

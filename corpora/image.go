@@ -8,6 +8,7 @@ import (
 	"image/gif"
 	"image/jpeg"
 	"image/png"
+	"slices"
 	"strings"
 )
 
@@ -17,6 +18,7 @@ func imageFamilies() []family {
 	gifOne, gifTwo := encodeGIF(1), encodeGIF(2)
 	jpegColour := encodeJPEG(picture())
 	bmp := encodeBMP(picture())
+	const webp = "RIFF\x1a\x00\x00\x00WEBPVP8L\x0d\x00\x00\x00\x2f\x00\x00\x00\x10\x07\x10\x11\x11\x88\x88\xfe\x07\x00"
 	return []family{
 		{"png", []Seed{
 			valid("rgba", pngRGBA),
@@ -31,27 +33,42 @@ func imageFamilies() []family {
 			valid("still", gifOne),
 			valid("animation", gifTwo),
 			broken("truncated", cut(gifTwo)),
+			odd("no-frames", "GIF89a\x01\x00\x01\x00\x00\x00\x00;"),
+			odd("comment-and-loop", slices.Concat(gifTwo[:len(gifTwo)-1], []byte("!\xfe\x04text\x00!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00;"))),
 		}},
 		{"jpeg", []Seed{
 			valid("colour", jpegColour),
 			valid("gray", encodeJPEG(image.NewGray(image.Rect(0, 0, 8, 8)))),
 			broken("truncated", cut(jpegColour)),
+			odd("comment", slices.Concat(jpegColour[:2], []byte("\xff\xfe\x00\x06text\xff\xe1\x00\x10Exif\x00\x00II*\x00\x08\x00\x00\x00"), jpegColour[2:])),
 		}},
 		{"bmp", []Seed{
 			valid("rgb", bmp),
 			broken("huge", flip(bmp, 20)), // the width's third byte
 			broken("header-only", bmp[:14]),
+			odd("os2", "BM\x1e\x00\x00\x00\x00\x00\x00\x00\x1a\x00\x00\x00\x0c\x00\x00\x00\x01\x00\x01\x00\x01\x00\x18\x00\x01\x02\x03\x00"),
 		}},
 		{"tiff", []Seed{
 			valid("gray-little", encodeTIFF(binary.LittleEndian, "II")),
 			valid("gray-big", encodeTIFF(binary.BigEndian, "MM")),
 			broken("truncated", cut(encodeTIFF(binary.LittleEndian, "II"))),
+			odd("no-directory", "II*\x00\x00\x00\x00\x00"),
+		}},
+		{"webp", []Seed{
+			valid("lossless", webp), // one pixel
+			odd("extended", "RIFF\x12\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x10\x00\x00\x00\x00\x00\x00\x00\x00\x00"),
+			broken("chunk-size", flip([]byte(webp), 18)),
+			broken("truncated", cut([]byte(webp))),
 		}},
 		{"ico", []Seed{
 			valid("png", encodeICO(pngPalette, 4)),
+			odd("cursor", flip(encodeICO(pngPalette, 4), 2)),
+			broken("count", "\x00\x00\x01\x00\xff\xff\x10\x10"),
 		}},
 		{"tga", []Seed{
 			valid("rgb", append([]byte{0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0, 24, 0x20}, 1, 2, 3, 250, 251, 252)),
+			odd("footer", "\x00\x00\x0b\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x01\x00\x08\x20\x81\x7f\x00\x00\x00\x00\x00\x00\x00\x00TRUEVISION-XFILE.\x00"),
+			broken("type", "\x00\x01\xff\x00\x00\xff\xff\x20\x00\x00\x00\x00\xff\xff\xff\xff\x18\x00"),
 		}},
 		{"pnm", []Seed{
 			valid("ascii-bitmap", "P1\n# comment\n3 2\n1 0 1\n0 1 0\n"),
@@ -59,9 +76,12 @@ func imageFamilies() []family {
 			valid("binary-colour", "P6\n2 1\n255\n\x00\x01\x02\xfd\xfe\xff"),
 			broken("short", "P6\n200 100\n255\n\x00\x01"),
 			broken("zero-range", "P5 1 1 0\n\x00"),
+			odd("anymap", "P7\nWIDTH 1\nHEIGHT 1\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n\x01\x02\x03\x04"),
 		}},
 		{"xpm", []Seed{
 			valid("colours", "/* XPM */\nstatic char *x[] = {\n\"2 2 2 1\",\n\"a c #FF0000\",\n\"b c None\",\n\"ab\",\n\"ba\"};\n"),
+			odd("wide-key", "/* XPM */\nstatic char *x[] = {\n\"1 1 1 2 0 0 XPMEXT\",\n\"aa m white c #F00 s a\",\n\"aa\"};\n"),
+			broken("counts", "/* XPM */\nstatic char *x[] = {\n\"9 9 9 9\",\n\"a c #\"};\n"),
 		}},
 		{"xbm", []Seed{
 			valid("bits", "#define x_width 8\n#define x_height 2\nstatic char x_bits[] = { 0x81, 0x7e };\n"),

@@ -19,10 +19,13 @@ func mediaFamilies() []family {
 		}},
 		{"au", []Seed{
 			valid("ulaw", ".snd\x00\x00\x00\x18\x00\x00\x00\x10\x00\x00\x00\x01\x00\x00\x1f\x40\x00\x00\x00\x01"+strings.Repeat("\x7f\xff", 8)),
+			odd("no-length", ".snd\x00\x00\x00\x18\xff\xff\xff\xff\x00\x00\x00\x03\x00\x00\xac\x44\x00\x00\x00\x02\x00\x01\xff\xfe"),
+			broken("header", ".snd\xff\xff\xff\xff\x00\x00"),
 		}},
 		{"midi", []Seed{
 			valid("note", midi),
 			broken("truncated", midi[:len(midi)-5]),
+			odd("no-tracks", "MThd\x00\x00\x00\x06\x00\x01\x00\x00\xe7\x28"),
 		}},
 		{"mp3", []Seed{
 			valid("silence", strings.Repeat("\xff\xfb\x90\x00"+strings.Repeat("\x00", 413), 3)), // MPEG-1 layer III, 128 kbit/s, 44.1 kHz
@@ -31,6 +34,7 @@ func mediaFamilies() []family {
 		{"y4m", []Seed{
 			valid("frames", "YUV4MPEG2 W4 H2 F25:1 Ip A1:1 C420jpeg\n"+strings.Repeat("FRAME\n"+strings.Repeat("\x80", 12), 3)),
 			broken("header", "YUV4MPEG2 W0 H-1 F0:0\nFRAME\n"),
+			odd("no-frames", "YUV4MPEG2 W4 H2 F25:1\n"),
 		}},
 		{"mp4", []Seed{
 			odd("no-tracks", slices.Concat(

@@ -29,10 +29,12 @@ func objectFamilies() []family {
 		{"macho", []Seed{
 			valid("object", encodeMachO()),
 			broken("commands", "\xcf\xfa\xed\xfe\x07\x00\x00\x01\x03\x00\x00\x00\x02\x00\x00\x00\xff\xff\x00\x00\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00"),
+			odd("fat", "\xca\xfe\xba\xbe\x00\x00\x00\x00"),
 		}},
 		{"class", []Seed{
 			valid("empty", class),
 			broken("pool-count", flip(class, 9)),
+			odd("version", slices.Concat(class[:4], []byte{0, 0, 0xff, 0xff}, class[8:])),
 		}},
 		{"wasm", []Seed{
 			valid("function", "\x00asm\x01\x00\x00\x00"+
@@ -41,13 +43,17 @@ func objectFamilies() []family {
 				"\x07\x05\x01\x01f\x00\x00"+ // export "f"
 				"\x0a\x06\x01\x04\x00\x41\x2a\x0b"), // i32.const 42; end
 			broken("section-size", "\x00asm\x01\x00\x00\x00\x01\xff\xff\xff\xff\x0f"),
+			odd("no-sections", "\x00asm\x01\x00\x00\x00"),
 		}},
 		{"ihex", []Seed{
 			valid("record", ":0300300002337A1E\n:00000001FF\n"),
 			broken("checksum", ":0300300002337AFF\n"),
+			odd("empty", ":00000001FF\n"),
 		}},
 		{"srec", []Seed{
 			valid("record", "S00600004844521B\nS1060000010203F3\nS9030000FC\n"),
+			odd("no-data", "S9030000FC\n"),
+			broken("checksum", "S1060000010203FF\nS1FF\n"),
 		}},
 		{"tzif", []Seed{
 			valid("utc", encodeTZif()),

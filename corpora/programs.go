@@ -52,34 +52,61 @@ func unique(names []string) []string {
 
 // Rank orders seeds by what the target accepts: it asks accept about one seed of
 // each format, a valid one if there is one, and puts the seeds of the accepted
-// formats first. The order is otherwise kept. Seeds without a format are each
-// asked about. The slice it returns is new.
-func Rank(seeds []Seed, accept func(Seed) bool) []Seed {
+// formats first. The order is otherwise kept. Where nobody has said whether seeds are
+// valid, it asks about up to four of a format, of which one suffices. Seeds without a
+// format speak for themselves, the first 64 of them. The slices that it returns are new: all seeds, and
+// the accepted formats in the order of the seeds.
+func Rank(seeds []Seed, accept func(Seed) bool) (ranked []Seed, formats []string) {
 	byFormat := map[string][]Seed{}
 	for _, s := range seeds {
 		byFormat[s.Format] = append(byFormat[s.Format], s)
 	}
-	verdicts := map[string]bool{}
-	accepted := make([]Seed, 0, len(seeds))
-	var others []Seed
-	for _, s := range seeds {
-		ok := false
-		if s.Format == "" {
-			ok = accept(s)
-		} else {
-			var asked bool
-			if ok, asked = verdicts[s.Format]; !asked {
-				ok = accept(probe(byFormat[s.Format]))
-				verdicts[s.Format] = ok
-			}
+	good := map[string]bool{} // formats
+	asked := map[string]int{} // of a format
+	verdicts := make([]bool, len(seeds))
+	for i, s := range seeds {
+		most := 4
+		switch {
+		case s.Format == "":
+			most = 64
+		case s.Kind != KindUnknown:
+			most, s = 1, probe(byFormat[s.Format])
 		}
-		if ok {
-			accepted = append(accepted, s)
+		if asked[s.Format] == most {
+			continue
+		}
+		asked[s.Format]++
+		verdicts[i] = accept(s)
+		if verdicts[i] && s.Format != "" && !good[s.Format] {
+			good[s.Format] = true
+			formats = append(formats, s.Format)
+		}
+	}
+	var others []Seed
+	for i, s := range seeds {
+		if good[s.Format] || verdicts[i] {
+			ranked = append(ranked, s)
 		} else {
 			others = append(others, s)
 		}
 	}
-	return append(accepted, others...)
+	return append(ranked, others...), formats
+}
+
+// Pick keeps all seeds of the formats, and the first few of each other format. It is for
+// more seeds than there is time to try.
+func Pick(seeds []Seed, formats []string, few int) []Seed {
+	taken := map[string]int{}
+	var kept []Seed
+	for _, s := range seeds {
+		if !slices.Contains(formats, s.Format) {
+			if taken[s.Format]++; taken[s.Format] > few {
+				continue
+			}
+		}
+		kept = append(kept, s)
+	}
+	return kept
 }
 
 // probe returns the seed that stands for its format: the first valid one, or the

@@ -1,6 +1,7 @@
 package corpora
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -100,18 +101,47 @@ func TestRankPutsAcceptedFormatsFirstAndAsksOnceEach(t *testing.T) {
 	}
 	before := slices.Clone(names(seeds))
 	var asked []string
-	got := names(Rank(seeds, func(s Seed) bool {
+	ranked, formats := Rank(seeds, func(s Seed) bool {
 		asked = append(asked, s.Name)
 		return s.Name == "a2" || s.Name == "y" || s.Name == "c1"
-	}))
+	})
+	got := names(ranked)
 	if want := []string{"a1", "a2", "c1", "y", "c2", "b1", "x"}; !slices.Equal(got, want) {
 		t.Errorf("order: got %v, want %v", got, want)
 	}
 	if want := []string{"a2", "b1", "x", "c1", "y"}; !slices.Equal(asked, want) {
 		t.Errorf("asked: got %v, want %v", asked, want)
 	}
+	if want := []string{"a", "c"}; !slices.Equal(formats, want) {
+		t.Errorf("formats: got %v, want %v", formats, want)
+	}
 	if !slices.Equal(names(seeds), before) {
 		t.Errorf("Rank changed its argument: %v", names(seeds))
+	}
+}
+
+// Folders of others have broken files too, and too many to try them all.
+func TestRankAsksAboutSomeWhereNobodyKnowsWhatIsValid(t *testing.T) {
+	var seeds []Seed
+	for i := range 10 {
+		seeds = append(seeds, Seed{Name: fmt.Sprint("a", i), Format: "a"}, Seed{Name: fmt.Sprint("b", i), Format: "b"})
+	}
+	for i := range 100 {
+		seeds = append(seeds, Seed{Name: fmt.Sprint("x", i)})
+	}
+	asked := map[string]int{}
+	ranked, formats := Rank(seeds, func(s Seed) bool {
+		asked[s.Format]++
+		return s.Name == "b3" || s.Name == "x2"
+	})
+	if asked["a"] != 4 || asked["b"] != 4 || asked[""] != 64 || !slices.Equal(formats, []string{"b"}) {
+		t.Errorf("asked about %v, accepted %v; want 4 of each format, 64 without, and b", asked, formats)
+	}
+	if len(ranked) != len(seeds) || ranked[0].Name != "b0" || ranked[10].Name != "x2" || ranked[11].Name != "a0" {
+		t.Errorf("got %v, want b0 to b9, x2, and then the others", names(ranked))
+	}
+	if kept := names(Pick(seeds[:20], formats, 2)); !slices.Equal(kept, []string{"a0", "b0", "a1", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "b9"}) {
+		t.Errorf("Pick: got %v, want two of a and all of b", kept)
 	}
 }
 

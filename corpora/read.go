@@ -10,7 +10,6 @@ import (
 	"go/token"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"regexp"
 	"slices"
@@ -34,10 +33,12 @@ type limits struct {
 
 func defaultLimits() limits { return limits{file: 1 << 20, total: 256 << 20} }
 
-// Read returns the regular files in and below dir, sorted by name. It reads the
-// layouts that fuzzers leave behind:
+// Read returns the regular files in and below a folder, or those of a zip file, sorted by
+// name, each with the format that Detect gives it. It reads the layouts that fuzzers
+// leave behind:
 //
-//   - plain folders, such as those of libFuzzer;
+//   - plain folders, such as those of libFuzzer and honggfuzz, and zip files of them, as
+//     OSS-Fuzz keeps; without what hung, and without honggfuzz's report;
 //   - output folders of AFL (those with a fuzzer_stats or a fuzzer_setup file),
 //     wherever below dir: of these, queue and crashes. What hangs costs too much.
 //     Beside files named id:..., README.txt is AFL's and no seed;
@@ -51,19 +52,28 @@ func defaultLimits() limits { return limits{file: 1 << 20, total: 256 << 20} }
 // as is what is no regular file: symbolic links are not followed, except for dir
 // itself. Files of more than 1 MiB, files beyond 256 MiB in all, and what cannot
 // be read or parsed is reported as skipped. When nothing is left, the error is
-// ErrNoSeeds.
-func Read(dir string) ([]Seed, []Skipped, error) {
-	return read(dir, defaultLimits())
+// ErrNoSeeds. A zip file with a member whose name leads out of it is refused.
+func Read(source string) ([]Seed, []Skipped, error) {
+	return read(source, defaultLimits())
 }
 
-func read(dir string, max limits) ([]Seed, []Skipped, error) {
-	root, err := os.OpenRoot(dir)
+func read(source string, max limits) ([]Seed, []Skipped, error) {
+	fsys, closer, err := open(source)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read seeds: %w", err)
 	}
-	defer root.Close()
-	fsys := root.FS()
+	defer closer.Close()
+	seeds, skipped, err := readFS(fsys, max)
+	if err == nil && len(seeds) == 0 {
+		err = fmt.Errorf("%s: %w", source, ErrNoSeeds)
+	}
+	if err != nil {
+		return nil, skipped, fmt.Errorf("read seeds: %w", err)
+	}
+	return seeds, skipped, nil
+}
 
+func readFS(fsys fs.FS, max limits) ([]Seed, []Skipped, error) {
 	var seeds []Seed
 	var skipped []Skipped
 	skip := func(name, why string, args ...any) {
@@ -71,7 +81,7 @@ func read(dir string, max limits) ([]Seed, []Skipped, error) {
 	}
 	var total int64
 	layouts := map[string]layout{} // of folders
-	err = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		in := layouts[path.Dir(name)]
 		switch {
 		case err != nil && name == ".":
@@ -88,18 +98,19 @@ func read(dir string, max limits) ([]Seed, []Skipped, error) {
 		case !d.Type().IsRegular() || strings.HasPrefix(d.Name(), ".") || !in.wants(d):
 			return nil
 		}
+		// What is too large is not read at all: in an archive that would cost time.
+		if info, err := d.Info(); err == nil && info.Size() <= max.file && total+info.Size() > max.total {
+			skip(name, "more than %d bytes in all", max.total)
+			return nil
+		}
 		data, err := readFile(fsys, name, max.file)
 		if err != nil {
 			skip(name, "%v", err)
 			return nil
 		}
-		if total += int64(len(data)); total > max.total {
-			total -= int64(len(data))
-			skip(name, "more than %d bytes in all", max.total)
-			return nil
-		}
+		total += int64(len(data))
 		if !isGoFuzz(data) {
-			seeds = append(seeds, Seed{Name: name, Data: data})
+			seeds = append(seeds, Seed{Name: name, Format: Detect(data), Data: data})
 			return nil
 		}
 		args, err := parseGoFuzz(data)
@@ -111,7 +122,7 @@ func read(dir string, max limits) ([]Seed, []Skipped, error) {
 			return nil
 		}
 		for i, a := range args {
-			s := Seed{Name: name, Data: a}
+			s := Seed{Name: name, Format: Detect(a), Data: a}
 			if len(args) > 1 {
 				s.Name = fmt.Sprintf("%s#%d", name, i)
 			}
@@ -120,10 +131,7 @@ func read(dir string, max limits) ([]Seed, []Skipped, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, skipped, fmt.Errorf("read seeds: %w", err)
-	}
-	if len(seeds) == 0 {
-		return nil, skipped, fmt.Errorf("read seeds: %s: %w", dir, ErrNoSeeds)
+		return nil, skipped, err
 	}
 	slices.SortStableFunc(seeds, func(a, b Seed) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortStableFunc(skipped, func(a, b Skipped) int { return cmp.Compare(a.Path, b.Path) })
@@ -188,8 +196,12 @@ func (l layout) wants(e fs.DirEntry) bool {
 	case scenarios:
 		return strings.HasSuffix(e.Name(), ".input")
 	}
-	return l == plain
+	return l == plain && !leftByFuzzer.MatchString(e.Name())
 }
+
+// leftByFuzzer are files beside the samples: honggfuzz's report, and what libFuzzer found to
+// hang or to need too much memory, which costs too much to try.
+var leftByFuzzer = regexp.MustCompile(`^(HONGGFUZZ\.REPORT\.TXT|(timeout|slow-unit|oom)-[0-9a-f]{40})$`)
 
 func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
 	f, err := fsys.Open(name)
@@ -197,6 +209,9 @@ func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > limit {
+		return nil, fmt.Errorf("larger than %d bytes", limit)
+	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, err
@@ -272,20 +287,21 @@ func parseGoFuzzLine(line string) ([]byte, bool, error) {
 // hold up to 11,000, most of them near-copies.
 const maxPerCorpus = 64
 
-// GoFuzzCorpus returns seeds of github.com/dvyukov/go-fuzz-corpus, of which dir
-// is a checkout or the folder in the module cache. Of each folder named "corpus"
-// it takes the first files by name (which is a hash, so they are a fair sample)
+// GoFuzzCorpus returns seeds of github.com/dvyukov/go-fuzz-corpus, of which source is a
+// checkout, the folder in the module cache, or the module's zip file. Of each folder named
+// "corpus" it takes the first files by name (which is a hash, so they are a fair sample)
 // up to 64, none larger than 1 MiB. Format is that of this package where there is
-// one, otherwise the name of the corpus. The error is ErrNoSeeds when dir has no
+// one, otherwise the name of the corpus. The error is ErrNoSeeds when the source has no
 // such folders.
-func GoFuzzCorpus(dir string) ([]Seed, error) {
-	root, err := os.OpenRoot(dir)
+func GoFuzzCorpus(source string) ([]Seed, error) {
+	fsys, closer, err := open(source)
 	if err != nil {
 		return nil, fmt.Errorf("read go-fuzz-corpus: %w", err)
 	}
-	defer root.Close()
-	fsys := root.FS()
-
+	defer closer.Close()
+	if fsys, err = inner(fsys); err != nil {
+		return nil, fmt.Errorf("read go-fuzz-corpus: %w", err)
+	}
 	var seeds []Seed
 	err = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -319,7 +335,7 @@ func GoFuzzCorpus(dir string) ([]Seed, error) {
 		return nil, fmt.Errorf("read go-fuzz-corpus: %w", err)
 	}
 	if len(seeds) == 0 {
-		return nil, fmt.Errorf("read go-fuzz-corpus: %s: %w", dir, ErrNoSeeds)
+		return nil, fmt.Errorf("read go-fuzz-corpus: %s: %w", source, ErrNoSeeds)
 	}
 	slices.SortFunc(seeds, func(a, b Seed) int { return cmp.Compare(a.Name, b.Name) })
 	return seeds, nil

@@ -31,10 +31,22 @@ func TestReadKnowsTheLayoutsOfFuzzers(t *testing.T) {
 		{
 			name: "libFuzzer",
 			files: map[string]string{
-				"da39a3ee5e6b4b0d3255bfef95601890afd80709": "x",
-				"crash-adc83b19e793491b1c6ea0fd8b46cd9f32": "y",
+				"da39a3ee5e6b4b0d3255bfef95601890afd80709":           "x",
+				"crash-adc83b19e793491b1c6ea0fd8b46cd9f32":           "y",
+				"timeout-da39a3ee5e6b4b0d3255bfef95601890afd80709":   "t",
+				"slow-unit-da39a3ee5e6b4b0d3255bfef95601890afd80709": "s",
+				"oom-da39a3ee5e6b4b0d3255bfef95601890afd80709":       "o",
 			},
 			want: []string{"crash-adc83b19e793491b1c6ea0fd8b46cd9f32=y", "da39a3ee5e6b4b0d3255bfef95601890afd80709=x"},
+		},
+		{
+			name: "honggfuzz",
+			files: map[string]string{
+				"0a4d55a8d778e5022fab701977c5d840.00000002.honggfuzz.cov":                    "x",
+				"SIGABRT.PC.7ffff7a42425.STACK.18a5d9.CODE.-6.ADDR.0.INSTR.mov____%eax.fuzz": "y",
+				"HONGGFUZZ.REPORT.TXT": "CRASH:",
+			},
+			want: []string{"0a4d55a8d778e5022fab701977c5d840.00000002.honggfuzz.cov=x", "SIGABRT.PC.7ffff7a42425.STACK.18a5d9.CODE.-6.ADDR.0.INSTR.mov____%eax.fuzz=y"},
 		},
 		{
 			name: "AFL, several instances",
@@ -188,8 +200,8 @@ func TestReadSaysWhatIsWrongWithAFolder(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Read(file); err == nil || !strings.Contains(err.Error(), "not a directory") {
-		t.Errorf("a file: got %v, want that it is not a directory", err)
+	if _, _, err := Read(file); err == nil || !strings.Contains(err.Error(), "neither a folder nor a zip file") {
+		t.Errorf("a file: got %v, want that it is neither a folder nor a zip file", err)
 	}
 	if _, err := GoFuzzCorpus(empty); !errors.Is(err, ErrNoSeeds) {
 		t.Errorf("GoFuzzCorpus of an empty folder: got %v, want ErrNoSeeds", err)

@@ -237,10 +237,17 @@ const maxAsked = 256
 // by it: what copies its input accepts them all.
 const discerning = 8
 
+// tooMany is how many seeds are more than a session has time for: of the formats that the
+// target does not accept, a few must do then.
+const (
+	tooMany     = 512
+	fewOfFormat = 8
+)
+
 // accepted puts the seeds first whose format the target takes without complaint,
-// and adds the other seeds of those formats.
+// and adds the other built-in seeds of those formats, if the seeds are built-in.
 func (s *session) accepted(try func(*fuzz.Scenario) (*fuzz.Result, error), seeds []corpora.Seed) (_ []corpora.Seed, formats []string, err error) {
-	ranked := corpora.Rank(seeds, func(seed corpora.Seed) bool {
+	ranked, formats := corpora.Rank(seeds, func(seed corpora.Seed) bool {
 		sc := s.base()
 		sc.Stdin, sc.Input = fuzz.StdinPipe, seed.Data
 		r, e := try(&sc)
@@ -248,20 +255,20 @@ func (s *session) accepted(try func(*fuzz.Scenario) (*fuzz.Result, error), seeds
 			err = e
 			return false
 		}
-		ok := r.Clean() && r.ExitCode == 0
-		if ok && seed.Format != "" {
-			formats = append(formats, seed.Format)
-		}
-		return ok
+		return r.Clean() && r.ExitCode == 0
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	if len(formats) > discerning {
-		return seeds, nil, nil
+		ranked, formats = seeds, nil
+	}
+	if len(ranked) > tooMany {
+		ranked = corpora.Pick(ranked, formats, fewOfFormat)
 	}
 	for _, p := range corpora.Pack() {
-		if slices.Contains(formats, p.Format) && !slices.ContainsFunc(ranked, func(r corpora.Seed) bool { return r.Name == p.Name }) {
+		builtIn := func(r corpora.Seed) bool { return r.Format == p.Format && r.Kind != corpora.KindUnknown }
+		if slices.Contains(formats, p.Format) && slices.ContainsFunc(ranked, builtIn) && !slices.ContainsFunc(ranked, func(r corpora.Seed) bool { return r.Name == p.Name }) {
 			ranked = append(ranked, p)
 		}
 	}

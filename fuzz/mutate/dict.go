@@ -165,3 +165,29 @@ func nibble(c byte) int {
 	}
 	return i
 }
+
+// Write writes the tokens in the format that ReadDictionary reads, one a line. Tokens that
+// are empty or longer than afl-fuzz takes are left out, and counted.
+func (d Dictionary) Write(w io.Writer) (left int, err error) {
+	for _, token := range d {
+		if len(token) == 0 || len(token) > maxToken {
+			left++
+			continue
+		}
+		line := []byte{'"'}
+		for _, c := range token {
+			switch {
+			case c == '"' || c == '\\':
+				line = append(line, '\\', c)
+			case c < 0x20 || c > 0x7e:
+				line = fmt.Appendf(line, `\x%02x`, c)
+			default:
+				line = append(line, c)
+			}
+		}
+		if _, err := w.Write(append(line, "\"\n"...)); err != nil {
+			return left, err
+		}
+	}
+	return left, nil
+}

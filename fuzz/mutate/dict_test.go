@@ -2,7 +2,6 @@ package mutate
 
 import (
 	"bytes"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -102,12 +101,8 @@ func FuzzReadDictionary(f *testing.F) {
 			return
 		}
 		var again strings.Builder
-		for i, token := range d {
-			fmt.Fprintf(&again, "t%d=\"", i)
-			for _, c := range token {
-				fmt.Fprintf(&again, "\\x%02x", c)
-			}
-			again.WriteString("\"\n")
+		if left, err := d.Write(&again); left > 0 || err != nil {
+			t.Fatalf("%q: %d tokens left out, %v", d, left, err)
 		}
 		e, err := ReadDictionary(strings.NewReader(again.String()), AllLevels)
 		if err != nil || !slices.EqualFunc(d, e, bytes.Equal) {
