@@ -10,7 +10,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 static  := -linkmode external -extldflags -static
 tags    := netgo,osusergo
 linking := $(if $(filter static,$(LINK)),$(static))
-stamp   := -X main.version=$(VERSION)
+# `corpora pull` asks the proxies that this Go would ask without configuration, unless GOPROXY says otherwise.
+stamp   := -X main.version=$(VERSION) -X main.proxies=$(shell GOENV=off GOPROXY= $(GO) env GOPROXY)
 
 .DEFAULT_GOAL := build
 .PHONY: help setup build demo test test-long bench bench-overhead bench-speed bench-discovery bench-recall bench-runtimes bench-static bench-enforcement generate release clean

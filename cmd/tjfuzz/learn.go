@@ -80,7 +80,7 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
 	f := c.Flags()
 	f.SetInterspersed(false)
 	f.StringVarP(&o.output, "output", "o", "", "write the profile to this `file`, - for standard output (default PROGRAM.seccomp.json)")
-	f.StringVar(&o.seeds, "seeds", "", "use the files in this `directory` as seeds instead of the built-in ones; it may be the output of afl-fuzz, libFuzzer, go test -fuzz or tjfuzz")
+	f.StringVar(&o.seeds, "seeds", "", "use the seeds of this `source` instead of the built-in ones: a directory, a zip file, or what 'tjfuzz corpora pull' has loaded; it may be the output of afl-fuzz, libFuzzer, honggfuzz, go test -fuzz or tjfuzz")
 	o.inputFlags.add(f)
 	o.renewFlags.add(f)
 	f.DurationVar(&o.duration, "duration", 5*time.Minute, "stop after this `time` at the latest; 0 for no limit")
@@ -141,7 +141,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if err != nil {
 		return err
 	}
-	pack, imported, skipped, err := o.readSeeds(filepath.Base(s.path))
+	pack, imported, skipped, err := o.readSeeds(ctx, filepath.Base(s.path))
 	if err != nil {
 		return err
 	}
@@ -296,26 +296,28 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 
 // readSeeds reads --seeds, or picks from the built-in pack by the target's name. What
 // sessions have stored there is imported too, as more than its inputs.
-func (o *learnOptions) readSeeds(program string) (seeds []corpora.Seed, imported []fuzz.Scenario, skipped []string, err error) {
+func (o *learnOptions) readSeeds(ctx context.Context, program string) (seeds []corpora.Seed, imported []fuzz.Scenario, skipped []string, err error) {
 	if o.seeds == "" {
 		return corpora.For(program), nil, nil, nil
 	}
-	seeds, others, err := corpora.Read(o.seeds)
+	seeds, others, err := seedsOf(ctx, o.seeds)
 	if err != nil && !errors.Is(err, corpora.ErrNoSeeds) {
-		return nil, nil, nil, hinted(err, "--seeds takes a directory of sample inputs")
+		return nil, nil, nil, err
 	}
-	imported, bad, e := fuzz.Import(o.seeds)
-	if e != nil {
-		return nil, nil, nil, hinted(e, "--seeds takes a directory of sample inputs")
+	if st, e := os.Stat(o.seeds); e == nil && st.IsDir() {
+		var bad []error
+		if imported, bad, e = fuzz.Import(o.seeds); e != nil {
+			return nil, nil, nil, hinted(e, "--seeds takes a directory of sample inputs")
+		}
+		for _, b := range bad {
+			skipped = append(skipped, b.Error())
+		}
 	}
 	if err != nil && len(imported) == 0 {
 		return nil, nil, nil, hinted(err, "put sample inputs there, or leave --seeds out to use the built-in ones")
 	}
 	for _, s := range others {
 		skipped = append(skipped, fmt.Sprintf("%s: %s; not a seed", s.Path, s.Why))
-	}
-	for _, b := range bad {
-		skipped = append(skipped, b.Error())
 	}
 	return seeds, imported, skipped, nil
 }

@@ -151,7 +151,7 @@ applies it. The program needs no source, no recompilation and no configuration.`
 		return usage(c, err)
 	})
 	root.AddCommand(newLearn(), newTrace(), newGenerate(), newMerge(), newConvert(), newEnforce(), newAgent(), newVerify(), newReduce(),
-		newAnalyze(), newExplain(), newReport(), newDiff(), newLint(), newGroups(), newDoctor(), newVersion())
+		newAnalyze(), newExplain(), newReport(), newDiff(), newLint(), newGroups(), newCorpora(), newDoctor(), newVersion())
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {

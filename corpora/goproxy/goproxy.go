@@ -46,12 +46,12 @@ var (
 // asked then: somebody may be at work here.
 type SumError struct {
 	Module Module
-	From   string // where the file came from
+	From   string // the proxy, or the file in the cache
 	Got    string // its hash
 }
 
 func (e *SumError) Error() string {
-	return fmt.Sprintf("%s from %s is not what it should be: its hash is %s, not %s", e.Module, e.From, e.Got, e.Module.Sum)
+	return fmt.Sprintf("what came is not %s: its hash is %s, not %s", e.Module, e.Got, e.Module.Sum)
 }
 
 // Fetched is a module on this machine.
@@ -107,8 +107,21 @@ func Fetch(ctx context.Context, m Module, proxies, cache string) (Fetched, error
 	if len(failed) == 0 {
 		failed = append(failed, ErrNoProxy)
 	}
-	return Fetched{}, fmt.Errorf("load %s: %w", m, errors.Join(failed...))
+	return Fetched{}, fmt.Errorf("load %s: %w", m, failures(failed))
 }
+
+// failures are errors in one line.
+type failures []error
+
+func (f failures) Error() string {
+	words := make([]string, len(f))
+	for i, err := range f {
+		words[i] = err.Error()
+	}
+	return strings.Join(words, "; ")
+}
+
+func (f failures) Unwrap() []error { return f }
 
 // proxy is an element of the list.
 type proxy struct {
@@ -210,7 +223,8 @@ func get(ctx context.Context, u *url.URL) (io.ReadCloser, error) {
 // verify holds a zip file to the bounds and names of module zips, and to the hash.
 func (m Module) verify(file, from string) error {
 	if _, err := zip.CheckZip(module.Version{Path: m.Path, Version: m.Version}, file); err != nil {
-		return &SumError{m, from, "none: " + err.Error()}
+		why, _, _ := strings.Cut(err.Error(), "\n") // it lists every file
+		return &SumError{m, from, "none: " + why}
 	}
 	sum, err := dirhash.HashZip(file, dirhash.Hash1)
 	if err != nil {

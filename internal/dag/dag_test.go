@@ -47,7 +47,8 @@ var table = []row{
 	{pkg: "internal/testenv"},
 	{pkg: "internal/atomicfile"},
 	{pkg: "internal/claim"},
-	{pkg: "internal/sysno"},
+	{pkg: "internal/nearest"},
+	{pkg: "internal/sysno", own: []string{"internal/nearest"}},
 	{pkg: "internal/sysno/gen"},
 	{pkg: "internal/image"},
 	{pkg: "internal/unotify", own: []string{"internal/sysno"}},
@@ -55,6 +56,7 @@ var table = []row{
 	{pkg: "internal/locate"},
 	{pkg: "internal/symbol"},
 	{pkg: "corpora"},
+	{pkg: "corpora/goproxy", own: []string{"internal/atomicfile"}},
 
 	{pkg: "trace", own: []string{"internal/sysno"}},
 	{pkg: "trace/rawtp", own: []string{"trace", "internal/sysno"}, foreign: []string{ebpf}},
@@ -105,7 +107,7 @@ var table = []row{
 // pure are the packages that must not reach a fenced import on any path: they
 // decide things, and run in any test, on any machine.
 var pure = []string{
-	"internal/sysno", "internal/image", "trace", "trace/foreign", "trace/static", "synth", "synth/document", "synth/format", "synth/report",
+	"internal/nearest", "internal/sysno", "internal/image", "trace", "trace/foreign", "trace/static", "synth", "synth/document", "synth/format", "synth/report",
 	"corpora", "fuzz", "fuzz/mine", "fuzz/mutate",
 }
 

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/tjfuzz/tjfuzz/internal/nearest"
 )
 
 //go:generate go run ./gen
@@ -135,7 +137,7 @@ func Parse(a Arch, word string) (ID, error) {
 	if id, ok := Lookup(a, word); ok {
 		return id, nil
 	}
-	err := &UnknownNameError{Arch: a, Name: word, Near: nearest(a, word)}
+	err := &UnknownNameError{Arch: a, Name: word, Near: nearest.To(word, names(a))}
 	for _, id := range byName()[word] {
 		err.Elsewhere = append(err.Elsewhere, id.Arch)
 	}
@@ -158,41 +160,12 @@ func parseNumber(a Arch, word, digits string) (ID, error) {
 	return ID{}, fmt.Errorf("syscall %q: the numbers of x32 end at %d", word, x32Bit-1)
 }
 
-// nearest is the name of the ABI with the least edit distance, the first in the
-// alphabet of several. It is empty when a third of the word would have to change:
-// such a hint would mislead.
-func nearest(a Arch, word string) string {
-	best, least := "", max(1, len(word)/3)+1
+// names are those of an ABI, sorted.
+func names(a Arch) []string {
+	var all []string
 	for _, id := range All(a) {
 		name, _ := id.Name()
-		if d := distance(word, name, least); d < least || d == least && best != "" && name < best {
-			best, least = name, d
-		}
+		all = append(all, name)
 	}
-	return best
-}
-
-// distance is the Levenshtein distance in bytes. Words whose lengths alone differ
-// by more than limit get limit+1, without the work.
-func distance(a, b string, limit int) int {
-	if diff := len(a) - len(b); diff > limit || -diff > limit {
-		return limit + 1
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return all
 }
