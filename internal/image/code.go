@@ -20,7 +20,7 @@ type Code struct {
 	Fixed     bool // it cannot be loaded elsewhere, so addresses need no relocation
 	Entry     uint64
 	Segments  []LoadSegment           // sorted by address
-	Text      []AddressRange          // where there is code
+	Text      []AddressRange          // where there is code, united
 	Functions []Function              // sorted by address, one for each, the end excluded
 	Init      []uint64                // functions, or slots that hold such, that loaders call at start and end
 	Arrays    []uint64                // the slots
@@ -54,6 +54,29 @@ type Symbol struct {
 // AddressRange is a range of addresses, the end excluded.
 type AddressRange struct{ Start, End uint64 }
 
+// Unite sorts ranges and makes one of those that overlap. Those that only touch stay apart.
+func Unite(ranges []AddressRange) []AddressRange {
+	slices.SortFunc(ranges, func(a, b AddressRange) int { return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.End, b.End)) })
+	var all []AddressRange
+	for _, r := range ranges {
+		if last := len(all) - 1; last >= 0 && r.Start < all[last].End {
+			all[last].End = max(all[last].End, r.End)
+			continue
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// RangeOf returns the one of some united ranges that an address lies in.
+func RangeOf(ranges []AddressRange, at uint64) (AddressRange, bool) {
+	i := sort.Search(len(ranges), func(i int) bool { return ranges[i].Start > at }) - 1
+	if i < 0 || at >= ranges[i].End {
+		return AddressRange{}, false
+	}
+	return ranges[i], true
+}
+
 // Relocation is what a loader writes into a slot.
 type Relocation struct {
 	Symbol  string // of which the address is written; or
@@ -62,8 +85,12 @@ type Relocation struct {
 	Copy    bool   // the variable itself
 }
 
-// maxRelocations bounds what is read of one file; Chromium has 700,000.
-const maxRelocations = 1 << 22
+// What is read of one file: Chromium has 700,000 relocations, glibc up to five versions of
+// a symbol.
+const (
+	maxRelocations = 1 << 22
+	maxVersions    = 64
+)
 
 // ReadCode reads the x86-64 ELF file at path.
 func ReadCode(path string) (*Code, error) {
@@ -105,6 +132,7 @@ func (x elfFile) code() (*Code, error) {
 			c.text(s.Address, s.Address+s.Size)
 		}
 	}
+	c.Text = Unite(c.Text)
 	spans, err := x.functions()
 	if err != nil {
 		return nil, err
@@ -287,6 +315,9 @@ func (x elfFile) linked(c *Code, names map[uint64]string) error {
 			continue
 		}
 		n := name(s)
+		if len(c.Exports[n]) >= maxVersions {
+			return fmt.Errorf("more than %d symbols of the name %q", maxVersions, n)
+		}
 		sym := Symbol{s.value, s.size, kind == elf.STT_FUNC || kind == elf.STT_GNU_IFUNC || kind == elf.STT_NOTYPE && c.Exec(s.value), kind == elf.STT_GNU_IFUNC}
 		c.Exports[n] = append(c.Exports[n], sym)
 		if sym.Function {
@@ -401,7 +432,8 @@ func (c *Code) Segment(at uint64) *LoadSegment {
 
 // Exec reports whether there is code of the file at an address.
 func (c *Code) Exec(at uint64) bool {
-	return slices.ContainsFunc(c.Text, func(r AddressRange) bool { return r.Start <= at && at < r.End })
+	_, ok := RangeOf(c.Text, at)
+	return ok
 }
 
 // Bytes are up to n bytes of the file at an address.

@@ -103,7 +103,8 @@ func (x elfFile) functions() ([]span, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all, plt []span
+	var all []span
+	var plt []AddressRange
 	framed := false
 	for _, s := range sections {
 		switch {
@@ -135,7 +136,7 @@ func (x elfFile) functions() ([]span, error) {
 				}
 			}
 		case strings.HasPrefix(s.name, ".plt"):
-			plt = append(plt, span{s.Addr, s.Addr + s.Size})
+			plt = append(plt, AddressRange{s.Addr, s.Addr + s.Size})
 		}
 	}
 	if !framed {
@@ -146,8 +147,10 @@ func (x elfFile) functions() ([]span, error) {
 		all = append(all, more...)
 	}
 	// Of the PLT's stubs nothing is learnt that the calls do not tell.
+	plt = Unite(plt)
 	all = slices.DeleteFunc(all, func(f span) bool {
-		return slices.ContainsFunc(plt, func(p span) bool { return f.start >= p.start && f.start < p.end })
+		_, ok := RangeOf(plt, f.start)
+		return ok
 	})
 	slices.SortFunc(all, func(a, b span) int {
 		switch {

@@ -14,6 +14,7 @@ type graph struct {
 	modules []*module // in the order in which symbols are looked for
 	paths   map[string]*module
 	queue   [][]*function // reached, not yet decoded, by their depth
+	first   int           // there are none of less depth
 	startup bool          // what is reached from now on is by the loader alone
 	texts   map[string]*function
 
@@ -59,17 +60,20 @@ func (g *graph) reach(f, from *function, link trace.Link) {
 		g.queue = append(g.queue, nil)
 	}
 	g.queue[depth] = append(g.queue[depth], f)
+	g.first = min(g.first, depth)
 }
 
 // run follows everything that is reached, breadth first, so that paths are short.
 func (g *graph) run(ctx context.Context) error {
 	for {
-		depth := slices.IndexFunc(g.queue, func(level []*function) bool { return len(level) > 0 })
-		if depth < 0 {
+		for g.first < len(g.queue) && len(g.queue[g.first]) == 0 {
+			g.first++
+		}
+		if g.first == len(g.queue) {
 			return nil
 		}
-		f := g.queue[depth][0]
-		g.queue[depth] = g.queue[depth][1:]
+		f := g.queue[g.first][0]
+		g.queue[g.first] = g.queue[g.first][1:]
 		if f.flow != nil {
 			continue
 		}
@@ -401,14 +405,27 @@ func (g *graph) take(f *function, r image.Relocation, link trace.Link) {
 			g.reach(t.f, f, link)
 			continue
 		}
-		if t.Size > 0 {
-			for at := t.Address; at < t.Address+min(t.Size, maxObject); at += 32 {
-				g.touch(f, t.m, at)
-			}
-			continue
+		if t.Size == 0 {
+			g.text(f, t.Address)
 		}
-		g.text(f, t.Address)
-		g.touch(f, t.m, t.Address)
+		if t.m.fine {
+			g.objects(f, t.m, t.Address, t.Size)
+		}
+	}
+}
+
+// objects touches all that lies in a variable, which counts once.
+func (g *graph) objects(f *function, m *module, at, size uint64) {
+	if k := (image.AddressRange{Start: at, End: size}); !m.taken[k] {
+		m.taken[k] = true
+		for end := at + min(size, maxObject); ; {
+			g.touch(f, m, at)
+			_, next := m.object(at)
+			if next <= at || next >= end {
+				return
+			}
+			at = next
+		}
 	}
 }
 

@@ -25,8 +25,9 @@ type module struct {
 	// objects is where they may begin, sorted.
 	fine    bool
 	objects []uint64
-	live    map[uint64]bool // beginnings of objects that were referred to
-	datum   *function       // stands for its data on paths
+	live    map[uint64]bool             // beginnings of objects that were referred to
+	taken   map[image.AddressRange]bool // variables, by address and size, that were, too
+	datum   *function                   // stands for its data on paths
 
 	lowest, highest uint64 // of its code, the end excluded
 
@@ -48,6 +49,7 @@ type function struct {
 	startup bool      // only by the loader
 	from    *function // on a shortest path
 	link    trace.Link
+	path    int             // how long that is, 0 if not known yet
 	taken   bool            // its address was taken, so calls of it are not all known
 	labels  map[uint64]bool // addresses in its middle that were
 
@@ -115,7 +117,7 @@ func newModule(path string, index int) (*module, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &module{Code: code, index: index, functions: map[uint64]*function{}, live: map[uint64]bool{}, stores: map[uint64][]place{}, escaped: map[uint64]bool{}}
+	m := &module{Code: code, index: index, functions: map[uint64]*function{}, live: map[uint64]bool{}, taken: map[image.AddressRange]bool{}, stores: map[uint64][]place{}, escaped: map[uint64]bool{}}
 	for i, r := range code.Text {
 		if i == 0 || r.Start < m.lowest {
 			m.lowest = r.Start
@@ -146,10 +148,8 @@ func newModule(path string, index int) (*module, error) {
 
 // limit is where the code that an address lies in ends.
 func (m *module) limit(at uint64) uint64 {
-	for _, r := range m.Text {
-		if r.Start <= at && at < r.End {
-			return r.End
-		}
+	if r, ok := image.RangeOf(m.Text, at); ok {
+		return r.End
 	}
 	return at
 }
@@ -180,6 +180,7 @@ func (m *module) everything(visit func(at uint64, in image.Insn)) {
 func (m *module) undescribed() []image.AddressRange {
 	const padding = 32
 	var all []image.AddressRange
+	functions := m.Code.Functions // in order, as the ranges are
 	for _, r := range m.Text {
 		at := r.Start
 		add := func(to uint64) {
@@ -187,12 +188,11 @@ func (m *module) undescribed() []image.AddressRange {
 				all = append(all, image.AddressRange{Start: at, End: to})
 			}
 		}
-		for _, f := range m.Code.Functions { // in order
-			if f.Start < r.Start || f.Start >= r.End {
-				continue
+		for ; len(functions) > 0 && functions[0].Start < r.End; functions = functions[1:] {
+			if f := functions[0]; f.Start >= r.Start {
+				add(f.Start)
+				at = max(at, f.End)
 			}
-			add(f.Start)
-			at = max(at, f.End)
 		}
 		add(r.End)
 	}
@@ -352,9 +352,10 @@ func (m *module) begin(at uint64) *function {
 
 // plausible reports whether there may be code at an address that nothing calls a function:
 // tables lie amid hand-written code, too. What follows must be instructions that are
-// used, up to one after which others need not follow.
+// used, up to one after which others need not follow, or very many.
 func (m *module) plausible(at uint64) bool {
-	for {
+	const many = 1000
+	for range many {
 		in, ok := image.DecodeInsn(m.Bytes(at, 15), at)
 		if !ok || in.Op == image.OpRare {
 			return false
@@ -365,6 +366,7 @@ func (m *module) plausible(at uint64) bool {
 		}
 		at += uint64(in.Len)
 	}
+	return true
 }
 
 // next is where the function that an address of code lies in ends at the latest.
@@ -384,11 +386,13 @@ func (m *module) ranges(prefix string) []image.AddressRange {
 			all = append(all, r)
 		}
 	}
-	return all
+	return image.Unite(all)
 }
 
+// inside reports whether an address lies in one of some united ranges.
 func inside(ranges []image.AddressRange, at uint64) bool {
-	return slices.ContainsFunc(ranges, func(r image.AddressRange) bool { return r.Start <= at && at < r.End })
+	_, ok := image.RangeOf(ranges, at)
+	return ok
 }
 
 // step describes a function on a path.

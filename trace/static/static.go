@@ -27,7 +27,7 @@ import (
 )
 
 // Version changes when the same program may make another result.
-const Version = 1
+const Version = 2
 
 // ErrMachine says that the program is not for x86-64, the only machine whose code is known here.
 var ErrMachine = errors.New("its code is not x86-64")
@@ -47,8 +47,11 @@ const (
 	maxBytes    = 1 << 30
 	maxOverlap  = 4
 	maxSyscalls = 1 << 18
-	maxSteps    = 1 << 22 // of searches for values: gdb with 66 files takes 30,000
+	maxSteps    = 1 << 21 // of searches for values, of numbers and of arguments: gdb with 66 files takes 30,000 for numbers
 )
+
+// maxTurns bounds how often what was looked up by name may look up more.
+const maxTurns = 50
 
 // maxPrograms bounds the programs that execute one another.
 const maxPrograms = 20
@@ -246,9 +249,13 @@ func (a *analysis) everything(ctx context.Context, entry *function) error {
 			a.plugin(path, entry)
 		}
 	}
-	for {
+	for turn := 0; ; turn++ {
 		if err := a.run(ctx); err != nil {
 			return err
+		}
+		if turn == maxTurns {
+			a.gap("what it looks up looks up more, %d times in a row, and was not followed further", maxTurns)
+			return nil
 		}
 		before := len(a.modules)
 		more := a.lookedUp()
@@ -303,7 +310,10 @@ func (a *analysis) numbers(ctx context.Context) error {
 				a.gap("the number of the syscall at %s is not known: it comes from %s", where(f, s.at), where(unknown.f, unknown.at))
 			}
 			for _, v := range all {
-				a.note(idOf(arch, uint32(v.value)), v.f.startup || f.startup, append(pathTo(v.f), v.via.steps()...))
+				id, startup := idOf(arch, uint32(v.value)), v.f.startup || f.startup
+				if !a.longer(id, startup, v) {
+					a.note(id, startup, append(pathTo(v.f), v.via.steps()...))
+				}
 			}
 			arguments.of(place{f, s.at}, arch, all)
 		}
@@ -339,6 +349,39 @@ func (a *analysis) note(id sysno.ID, startup bool, path []trace.Step) {
 		return
 	}
 	a.reached[id] = trace.Reached{ID: id, Startup: startup, Path: path}
+}
+
+// longer reports whether a syscall has a path already that is shorter than that of a value. It
+// spares to write down very many long ones.
+func (a *analysis) longer(id sysno.ID, startup bool, v found) bool {
+	old, known := a.reached[id]
+	if !known || old.Startup && !startup {
+		return false
+	}
+	n := v.f.steps()
+	for h := v.via; h != nil; h = h.next {
+		n++
+	}
+	return n > len(old.Path)
+}
+
+// steps is the length of the path by which a function was first reached. These are all
+// known when it is asked for.
+func (f *function) steps() int {
+	var unknown []*function
+	n := 0
+	for x := f; x != nil; x = x.from {
+		if x.path > 0 {
+			n = x.path
+			break
+		}
+		unknown = append(unknown, x)
+	}
+	for _, x := range slices.Backward(unknown) {
+		n++
+		x.path = n
+	}
+	return n
 }
 
 func comparePaths(a, b []trace.Step) int {
