@@ -27,6 +27,9 @@ type Command struct {
 	Dir    string // working directory, empty for the caller's
 	Filter []byte // cBPF in the layout of struct sock_filter[]; nil runs unfiltered
 
+	// Logged makes the kernel's audit system record what the filter refuses.
+	Logged bool
+
 	// User, when not nil, is who the program runs as. That needs the rights to change
 	// one's user. The program keeps none of the caller's capabilities.
 	User *User
@@ -243,6 +246,9 @@ func (c *Command) spec() (*spawn.Spec, error) {
 	}
 	if unprivileged {
 		s.Target.NoNewPrivs()
+	}
+	if c.Logged {
+		s.Target.Logged()
 	}
 	if c.Notified != nil {
 		s.Target.Exec(c.Path, c.Argv, c.Env, nil)

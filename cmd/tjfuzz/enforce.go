@@ -34,8 +34,9 @@ program's own.
 
 No syscall is made between the load of the filter and the program's execve, so
 the policy needs nothing but what the program itself needs. Refused and logged
-calls are seen by eBPF; without the rights for that, by seccomp notification, which
-needs none, and does not show what a trap or the end of a single thread was for.
+calls are seen by eBPF; without the rights for that, by the kernel's audit records,
+which have no arguments; or by seccomp notification, which needs no rights, and does
+not show what a trap or the end of a single thread was for.
 
 Calls that the policy hands to user space (SCMP_ACT_NOTIFY) are answered by rules,
 by a person, or by another program; see 'tjfuzz agent --help'.

@@ -128,8 +128,8 @@ func (d *decider) Decide(ctx context.Context, c *notify.Call) (notify.Answer, fu
 }
 
 func (d *decider) account(c *notify.Call, passed bool) {
-	if d.a.rec != nil {
-		return // eBPF sees it too
+	if !d.a.asks {
+		return // it is seen in another way, too
 	}
 	e := c.Event()
 	e.Passed = passed

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/tjfuzz/tjfuzz/enforce"
+	"github.com/tjfuzz/tjfuzz/enforce/audit"
 	"github.com/tjfuzz/tjfuzz/enforce/denial"
 	"github.com/tjfuzz/tjfuzz/enforce/filter"
 	"github.com/tjfuzz/tjfuzz/enforce/notify"
@@ -43,6 +44,7 @@ type logFlags struct {
 const (
 	sourceAuto   = "auto"
 	sourceEBPF   = "ebpf"
+	sourceAudit  = "audit"
 	sourceNotify = "notify"
 	sourceNone   = "none"
 )
@@ -51,7 +53,7 @@ func (l *logFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&l.file, "log-file", "", "also write refused and logged calls to this `file`, a line of JSON each")
 	f.StringVar(&l.update, "update", "", "add what was refused to this `policy`, after confirmation; without --policy it is the policy to apply, too")
 	f.BoolVar(&l.yes, "yes", false, "let --update change the policy without confirmation")
-	f.StringVar(&l.source, "log-source", sourceAuto, "how refused calls are seen: ebpf, notify, none, or auto, the first of these that works")
+	f.StringVar(&l.source, "log-source", sourceAuto, "how refused calls are seen: ebpf, audit, notify, none, or auto, the first of these that works")
 }
 
 // policies are those to apply: that which is to be updated, where no other is named.
@@ -81,6 +83,7 @@ type account struct {
 
 	delivered map[likeness]int // of the recorder's events
 
+	records *audit.Log  // nil where the kernel's audit system does not show them
 	asks    bool        // notifications show them
 	answer  answerFlags // who answers what the policy hands to user space
 	serving sync.WaitGroup
@@ -90,8 +93,8 @@ type account struct {
 // openAccount chooses how calls are seen. It says so when that is not the best way.
 func openAccount(c *cobra.Command, v voice, flags logFlags, answer answerFlags, policies synth.Stack, program string) (*account, error) {
 	a := &account{v: v, flags: flags, policies: policies, program: program, report: denial.NewReport(policies...), answer: answer, delivered: map[likeness]int{}}
-	if !slices.Contains([]string{sourceAuto, sourceEBPF, sourceNotify, sourceNone}, flags.source) {
-		return nil, usage(c, fmt.Errorf("--log-source: unknown source %q; known are auto, ebpf, notify and none", flags.source))
+	if !slices.Contains([]string{sourceAuto, sourceEBPF, sourceAudit, sourceNotify, sourceNone}, flags.source) {
+		return nil, usage(c, fmt.Errorf("--log-source: unknown source %q; known are auto, ebpf, audit, notify and none", flags.source))
 	}
 	if flags.update != "" && !exists(flags.update) && filepath.Ext(flags.update) != ".json" && !isDocument(flags.update) {
 		return nil, usage(c, fmt.Errorf("--update %s: a policy ends in .yaml, .yml or .json", flags.update))
@@ -117,8 +120,8 @@ func logs(policies synth.Stack) bool {
 }
 
 func (a *account) bySource() error {
-	var why []string
-	if a.flags.source != sourceNotify {
+	var why []string // the better ones cannot be had
+	if a.flags.source == sourceAuto || a.flags.source == sourceEBPF {
 		err := a.openEBPF()
 		missing, mend, known := lack(err)
 		switch {
@@ -130,18 +133,29 @@ func (a *account) bySource() error {
 		case a.flags.source == sourceEBPF:
 			return hinted(fmt.Errorf("refused calls cannot be seen by eBPF: %s", missing), "%s", mend)
 		}
-		why = append(why, missing)
+		why = append(why, "not by eBPF: "+missing)
+	}
+	if a.flags.source == sourceAuto || a.flags.source == sourceAudit {
+		records, err := audit.Open(a.leaves(), a.recorded)
+		missing, mend, known := lack(err)
+		switch {
+		case err == nil:
+			a.records = records
+			a.seenBy("audit records", "neither arguments, threads nor places are shown, and each call that is seen takes some microseconds", why)
+			return nil
+		case !known:
+			return fmt.Errorf("read audit records: %w", err)
+		case a.flags.source == sourceAudit:
+			return hinted(fmt.Errorf("refused calls cannot be seen by audit records: %s", missing), "%s", mend)
+		}
+		why = append(why, "nor by audit records: "+missing)
 	}
 	err := userland.NotifyPreflight()
 	missing, mend, known := lack(err)
 	switch {
 	case err == nil && (a.answer.socket == "" || a.flags.source == sourceNotify):
 		a.asks = true
-		const limits = "what ends by a trap or ends a single thread is not seen, and each call that is seen takes some microseconds"
-		a.report.From("seccomp notification", limits)
-		if len(why) > 0 {
-			a.v.say("refused calls are seen by seccomp notification, not by eBPF: %s; %s", strings.Join(why, "; "), limits)
-		}
+		a.seenBy("seccomp notification", "what ends by a trap or ends a single thread is not seen, and each call that is seen takes some microseconds", why)
 		return nil
 	case err != nil && !known:
 		return err
@@ -156,8 +170,45 @@ func (a *account) bySource() error {
 	return nil
 }
 
+// seenBy notes what sees refused calls, and tells of its limits where it is not the best.
+func (a *account) seenBy(source, limits string, why []string) {
+	a.report.From(source, limits)
+	if len(why) > 0 {
+		a.v.say("refused calls are seen by %s, %s; %s", source, strings.Join(why, "; "), limits)
+	}
+}
+
+// leaves are the actions of the policies that leave an audit record, as the sysctl
+// kernel.seccomp.actions_logged spells them.
+func (a *account) leaves() []string {
+	var words []string
+	add := func(action synth.Action) {
+		if action != synth.Allow && action != synth.Notify && action != synth.Trace {
+			words = append(words, strings.ReplaceAll(action.String(), " ", "_"))
+		}
+	}
+	for _, p := range a.policies {
+		add(p.Default.Action)
+		add(p.ForeignABI().Action)
+		for _, r := range p.Rules() {
+			add(r.Verdict.Action)
+		}
+	}
+	return words
+}
+
+// recorded takes an audit record into account. Of a call that the policy hands to user
+// space it does not tell what was answered; who answers does.
+func (a *account) recorded(r audit.Record) {
+	took := filter.ParseReturn(r.Return).Action
+	if took == synth.Notify || took == synth.Trace || !r.ID.Valid() {
+		return
+	}
+	a.note(denial.Event{ID: r.ID, Cut: true, Took: took, PID: r.PID, Comm: r.Comm, Count: 1, Passed: took == synth.Log})
+}
+
 // sees reports whether refused and logged calls are seen at all.
-func (a *account) sees() bool { return a.rec != nil || a.asks }
+func (a *account) sees() bool { return a.rec != nil || a.records != nil || a.asks }
 
 func (a *account) openEBPF() error {
 	o := rawtp.Options{Slots: 1, Denials: true, Places: true}
@@ -274,6 +325,7 @@ func (a *account) prepare(cmd *enforce.Command) error {
 			return ofSlot{slot}, nil
 		}
 	}
+	cmd.Logged = a.records != nil
 	if !a.asks && !a.answer.any() {
 		return nil
 	}
@@ -328,6 +380,9 @@ func (a *account) abandon() error {
 	if a.rec != nil {
 		err = a.rec.Close()
 	}
+	if a.records != nil {
+		_, err = a.records.Close()
+	}
 	if a.log != nil {
 		err = errors.Join(err, a.log.Close())
 	}
@@ -348,6 +403,11 @@ func (a *account) close(c *cobra.Command, program, ended string) error {
 		a.settle(all)
 		a.failed = errors.Join(a.failed, a.rec.Close())
 		a.report.Lose(a.rec.Dropped().Denials + a.rec.Lost().Tasks)
+	}
+	if a.records != nil {
+		lost, err := a.records.Close()
+		a.failed = errors.Join(a.failed, err)
+		a.report.Lose(lost)
 	}
 	if s := a.report.Summary(); s != "" {
 		a.v.say("%s; %s", s, ended)

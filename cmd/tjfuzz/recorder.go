@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
+	"github.com/tjfuzz/tjfuzz/enforce/audit"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
@@ -123,6 +124,7 @@ func lack(err error) (missing, mend string, ok bool) {
 	var ebpf *rawtp.PreflightError
 	var notify *userland.NotifyError
 	var ptrace *userland.PtraceError
+	var records *audit.Error
 	switch {
 	case errors.As(err, &ebpf):
 		return ebpf.Missing, ebpf.Mend, true
@@ -130,6 +132,8 @@ func lack(err error) (missing, mend string, ok bool) {
 		return notify.Missing, notify.Mend, true
 	case errors.As(err, &ptrace):
 		return ptrace.Missing, ptrace.Mend, true
+	case errors.As(err, &records):
+		return records.Missing, records.Mend, true
 	}
 	return "", "", false
 }

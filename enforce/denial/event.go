@@ -10,16 +10,18 @@ import (
 	"strconv"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/synth"
 )
 
 // Event is a call that was refused, or that the policy wants reported.
 type Event struct {
 	ID    sysno.ID
 	Args  [6]uint64
-	Texts []Text // those that are known
-	Cut   bool   // Args and Texts are not known: several calls are counted together
+	Texts []Text       // those that are known
+	Cut   bool         // Args and Texts are not known: several calls are counted together
+	Took  synth.Action // what the kernel says that it did, invalid where it does not say
 	PID   int
-	TID   int
+	TID   int // 0 where it is not known
 	Comm  string
 	Site  string // where the call was made: "libc.so.6:mkdir+0xb", empty where unknown
 	Count uint64 // how often this process made this very call, at least 1
@@ -71,7 +73,7 @@ func (e Event) Call() string {
 func (e Event) who() string {
 	comm := strconv.Quote(e.Comm)
 	s := fmt.Sprintf("%s, pid %d", comm[1:len(comm)-1], e.PID)
-	if e.TID != e.PID {
+	if e.TID != e.PID && e.TID != 0 {
 		s += fmt.Sprintf(", thread %d", e.TID)
 	}
 	if e.Site != "" {

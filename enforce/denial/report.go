@@ -72,7 +72,7 @@ type record struct {
 	Answer    string   `json:"answer,omitempty"`
 	By        string   `json:"by,omitempty"`
 	PID       int      `json:"pid"`
-	TID       int      `json:"tid"`
+	TID       int      `json:"tid,omitempty"`
 	Comm      string   `json:"comm"`
 	Site      string   `json:"site,omitempty"`
 }
@@ -141,9 +141,15 @@ func (r *Report) Add(e Event) (*Entry, News) {
 	n := Entry{Event: e}
 	var by *synth.Policy
 	n.Verdict, by = r.policies.Decide(e.ID, e.Args)
-	switch known := !e.Cut || !r.depends(e.ID); {
+	known := !e.Cut || !r.depends(e.ID)
+	if !known && e.Took != synth.ActionInvalid {
+		n.Verdict, by, known = r.took(e)
+	}
+	switch {
 	case !known:
 		n.What = undecided
+	case e.Took != synth.ActionInvalid && e.Took != n.Verdict.Action:
+		n.What = foreign
 	case e.Passed && n.Verdict.Action != synth.Log:
 		return nil, Nothing
 	case e.Passed:
@@ -186,6 +192,32 @@ func (r *Report) add(n Entry) (*Entry, News) {
 		return &n, Record
 	}
 	return &n, Show
+}
+
+// took finds the verdict by which the kernel did what it says, where the policies look at
+// arguments that are not known. It is not known if several have this action.
+func (r *Report) took(e Event) (v synth.Verdict, by *synth.Policy, known bool) {
+	for _, p := range r.policies {
+		verdicts := []synth.Verdict{p.Default}
+		for _, rule := range p.Rules() {
+			if rule.ID == e.ID {
+				verdicts = append(verdicts, rule.Verdict)
+			}
+		}
+		for _, one := range verdicts {
+			if one.Action != e.Took {
+				continue
+			}
+			if by != nil && one != v {
+				return v, by, false
+			}
+			v, by = one, p
+		}
+	}
+	if by == nil { // it was a filter of the target's own
+		v, by = r.policies.Decide(e.ID, e.Args)
+	}
+	return v, by, true
 }
 
 // depends reports whether what the policies say of a syscall depends on its arguments.

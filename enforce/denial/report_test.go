@@ -46,6 +46,35 @@ func policy(t *testing.T) *synth.Policy {
 	}
 }
 
+// Where arguments are not known, what the kernel did tells what decided, as far as there is
+// but one answer of this kind.
+func TestWhatTheKernelDidTellsWhatDecided(t *testing.T) {
+	native := sysno.Native()
+	two := *policy(t)
+	socket := call(t, native, "socket")
+	two.Groups = append(slices.Clone(two.Groups), synth.Group{Name: "@mine", Rules: []synth.Rule{
+		{ID: socket, Verdict: synth.Verdict{Action: synth.Errno, Errno: uint16(unix.EACCES)}, Tier: synth.Manual, Args: []synth.Cond{{Index: 0, Op: synth.Equal, Value: unix.AF_INET}}},
+	}})
+	for _, c := range []struct {
+		name   string
+		policy *synth.Policy
+		event  Event
+		want   string
+	}{
+		{"one errno", policy(t), Event{ID: socket, Took: synth.Errno}, `denied socket(...): errno EPERM [victim, pid 7] by the conditions of socket in @socket-create`},
+		{"two errnos", &two, Event{ID: socket, Took: synth.Errno}, `refused or logged, with other arguments than those told of: socket(...) [victim, pid 7]`},
+		{"none such", policy(t), Event{ID: socket, Took: synth.KillThread}, `refused by the target's own filter: socket(...) [victim, pid 7]`},
+		{"without conditions", policy(t), Event{ID: call(t, native, "ptrace"), Took: synth.KillProcess}, `denied ptrace(...): kill process [victim, pid 7] by a rule of @process-inspect`},
+		{"not the policy", policy(t), Event{ID: call(t, native, "read"), Took: synth.Errno}, `refused by the target's own filter: read(...) [victim, pid 7]`},
+	} {
+		c.event.Cut, c.event.PID, c.event.Comm, c.event.Count = true, 7, "victim", 1
+		entry, news := NewReport(c.policy).Add(c.event)
+		if news == Nothing || entry.Line() != c.want {
+			t.Errorf("%s: got %v\nwant %s", c.name, entry, c.want)
+		}
+	}
+}
+
 func TestALineTellsWhatWasRefusedToWhomAndBecauseOfWhat(t *testing.T) {
 	native := sysno.Native()
 	foreign := sysno.I386

@@ -81,6 +81,7 @@ var table = []row{
 	{pkg: "fuzz/launch", own: []string{"fuzz", "fuzz/cage", "fuzz/launch/aflserver", "fuzz/launch/clock", "fuzz/launch/coverage", "fuzz/launch/forkserver", "internal/claim", "internal/image", "internal/spawn", "internal/sysno"}},
 
 	{pkg: "enforce/filter", own: []string{"synth", "internal/sysno"}, foreign: []string{libseccomp, cgo}},
+	{pkg: "enforce/audit", own: []string{"internal/sysno"}},
 	{pkg: "enforce/denial", own: []string{"synth", "internal/sysno"}},
 	{pkg: "enforce/notify", own: []string{"enforce/denial", "synth", "synth/document", "internal/sysno", "internal/unotify"}},
 	{pkg: "enforce", own: []string{"synth", "internal/spawn", "internal/sysno"}},

@@ -58,7 +58,7 @@ type listen struct {
 	}
 }
 
-func newListen(l *Listener) (*listen, error) {
+func newListen(l *Listener, logged bool) (*listen, error) {
 	const instruction = int(unsafe.Sizeof(unix.SockFilter{}))
 	n := len(l.Program) / instruction
 	switch {
@@ -74,6 +74,9 @@ func newListen(l *Listener) (*listen, error) {
 
 	// Without SPEC_ALLOW, kernels before 5.16 make everything under a filter slower.
 	c.flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
+	if logged {
+		c.flags |= unix.SECCOMP_FILTER_FLAG_LOG
+	}
 	const killable = unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 	// EFAULT, for the program that is missing, says that the flags are known (seccomp(2)).
 	_, _, e := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, c.flags|killable, 0)

@@ -25,6 +25,7 @@ type Script struct {
 
 	exec     int // 1 + index of the first call that Exec appended
 	filtered int // 1 + index of the first call that loads a filter
+	logged   bool
 }
 
 type kept struct {
@@ -257,6 +258,10 @@ func (s *Script) DieWithParent() {
 	s.Call("set pdeathsig", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
 }
 
+// Logged makes the kernel record what the filters refuse that are appended from now on,
+// and that of a Spec's Listener (SECCOMP_FILTER_FLAG_LOG), as far as the sysctl kernel.seccomp.actions_logged permits.
+func (s *Script) Logged() { s.logged = true }
+
 // Filter appends the loading of a cBPF filter, in the layout of struct sock_filter[],
 // before that of Exec. All that the child does afterwards is under it, and it must not
 // refuse seccomp(2).
@@ -268,7 +273,11 @@ func (s *Script) Filter(filter []byte) {
 	if s.filtered == 0 {
 		s.filtered = len(s.calls) + 1
 	}
-	s.Call("load the seccomp filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, Struct(s, prog))
+	flags := uintptr(0)
+	if s.logged {
+		flags = unix.SECCOMP_FILTER_FLAG_LOG
+	}
+	s.Call("load the seccomp filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, Struct(s, prog))
 }
 
 // Exec appends what turns the child into the program: a cBPF filter is loaded

@@ -123,7 +123,7 @@ func Start(spec *Spec) (*Process, error) {
 			return nil, errors.New("spawn: a filter and a listener")
 		}
 		var err error
-		if l, err = newListen(spec.Listener); err != nil {
+		if l, err = newListen(spec.Listener, spec.Target.logged); err != nil {
 			return nil, fmt.Errorf("spawn: %w", err)
 		}
 	}
