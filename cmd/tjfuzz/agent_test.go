@@ -106,7 +106,7 @@ func TestTheAgentServesRuntimes(t *testing.T) {
 			if err := os.WriteFile(config, b, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			out, err := container(path, dir, fmt.Sprintf("tjfuzz-agent-%d-%s", os.Getpid(), runtime))
+			out, err := contain(path, dir, fmt.Sprintf("tjfuzz-agent-%d-%s", os.Getpid(), runtime))
 			said := stop()
 			if err != nil {
 				t.Errorf("%v: %s", err, out)

@@ -70,10 +70,10 @@ func podman(t *testing.T, runtime string) engine {
 	}}
 }
 
-// docker starts a daemon of its own, which does not touch the machine's network or its
-// images, and containers by it.
-func docker(t *testing.T) engine {
-	client, daemon := testenv.Program(t, "docker"), testenv.Program(t, "dockerd")
+// dockerDaemon starts a daemon, which does not touch the machine's network or its images.
+// It returns where it listens, as DOCKER_HOST has it.
+func dockerDaemon(t *testing.T) string {
+	daemon := testenv.Program(t, "dockerd")
 	dir := shortDir(t)
 	socket, log := filepath.Join(dir, "s"), filepath.Join(dir, "log")
 	d := exec.Command(daemon, "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs",
@@ -106,12 +106,18 @@ func docker(t *testing.T) engine {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	tar := exec.Command("sh", "-c", `tar -C "$0" -c . | "$1" --host "unix://$2" import - tjfuzz-host`, hostRoot(t), client, socket)
+	return "unix://" + socket
+}
+
+// docker starts containers by a daemon of its own.
+func docker(t *testing.T) engine {
+	client, host := testenv.Program(t, "docker"), dockerDaemon(t)
+	tar := exec.Command("sh", "-c", `tar -C "$0" -c . | "$1" --host "$2" import - tjfuzz-host`, hostRoot(t), client, host)
 	if out, err := tar.CombinedOutput(); err != nil {
 		t.Fatalf("docker import: %v\n%s", err, out)
 	}
 	return engine{"docker", func(_ *testing.T, profile string, argv []string) *exec.Cmd {
-		args := append([]string{"--host", "unix://" + socket, "run", "--rm"}, seesHost()...)
+		args := append([]string{"--host", host, "run", "--rm"}, seesHost()...)
 		return exec.Command(client, append(append(args, "--security-opt=seccomp="+profile, "tjfuzz-host"), argv...)...)
 	}}
 }

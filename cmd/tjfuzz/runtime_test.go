@@ -57,7 +57,7 @@ func TestProfilesRunUnchangedUnderRuntimes(t *testing.T) {
 					if tt.want == 0 && i == 3 {
 						break
 					}
-					out, err := container(path, dir, fmt.Sprintf("tjfuzz-%d-%s-%d", os.Getpid(), runtime, i))
+					out, err := contain(path, dir, fmt.Sprintf("tjfuzz-%d-%s-%d", os.Getpid(), runtime, i))
 					if err == nil && bytes.Contains(out, []byte("proc")) {
 						started++
 					} else {
@@ -82,9 +82,9 @@ func mustRun(t *testing.T, args ...string) {
 	}
 }
 
-// container runs the bundle in dir. crun cannot use a mix of cgroup v1 and v2, so
+// contain runs the bundle in dir. crun cannot use a mix of cgroup v1 and v2, so
 // the unified tree is hidden from it.
-func container(runtime, dir, id string) ([]byte, error) {
+func contain(runtime, dir, id string) ([]byte, error) {
 	script := `if [ -d /sys/fs/cgroup/unified ]; then umount /sys/fs/cgroup/unified; fi; exec "$0" run --bundle "$1" "$2"`
 	return exec.Command("unshare", "-m", "sh", "-c", script, runtime, dir, id).CombinedOutput()
 }

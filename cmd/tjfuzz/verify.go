@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tjfuzz/tjfuzz/enforce"
+	"github.com/tjfuzz/tjfuzz/enforce/container"
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
@@ -23,11 +24,12 @@ import (
 
 type verifyOptions struct {
 	runFlags
-	more   moreFlags
-	junit  string
-	policy string
-	quiet  bool
-	asJSON bool
+	more    moreFlags
+	junit   string
+	policy  string
+	against string
+	quiet   bool
+	asJSON  bool
 }
 
 func newVerify() *cobra.Command {
@@ -40,13 +42,20 @@ and report each call that the profile refuses and each rule that no replay
 exercised. Scenarios that hung are left out, but for those that are witnesses. The
 exit code is 5 when a call was refused.
 
+With --against, witnesses are replayed in containers of a runtime, which sees the
+files of this machine and loads the profile itself. What the runtime needs after
+that is reported apart.
+
 Coverage is the part of the calls that the policy allows and that some replay made, by
 what the rules stand on.`,
 		Example: `  tjfuzz verify -- jq .
   tjfuzz verify --policy edited.json --state .tjfuzz/jq -- jq
 
   # also on inputs and command lines of your own, for CI
-  tjfuzz verify --inputs tests/data --commands tests/commands --junit verify.xml -- jq .`,
+  tjfuzz verify --inputs tests/data --commands tests/commands --junit verify.xml -- jq .
+
+  # does the profile do in a container, too? as root
+  tjfuzz verify --against runc -- jq .`,
 		Args: targetArgs,
 		RunE: func(c *cobra.Command, args []string) error { return runVerify(c.Context(), c, o, args) },
 	}
@@ -54,6 +63,7 @@ what the rules stand on.`,
 	o.more.add(c.Flags())
 	addJobs(c.Flags(), &o.jobs, "replay this `number` of scenarios at a time")
 	c.Flags().StringVar(&o.junit, "junit", "", "also write the result of each scenario to this `file`, in JUnit's form")
+	c.Flags().StringVar(&o.against, "against", "", "replay the witnesses in containers of this `runtime`: "+strings.Join(container.Engines(), ", "))
 	c.Flags().SetInterspersed(false)
 	c.Flags().StringVar(&o.policy, "policy", "", "the OCI `profile`, or policy in YAML, to verify (default PROGRAM.seccomp.json)")
 	c.Flags().BoolVar(&o.quiet, "quiet", false, "show errors only")
@@ -76,6 +86,9 @@ func runVerify(ctx context.Context, c *cobra.Command, o verifyOptions, args []st
 	}
 	if o.timeout == 0 {
 		o.timeout = 10 * time.Second // only what hung when it was learned takes as long
+	}
+	if o.against != "" {
+		return verifyAgainst(ctx, c, v, o, args)
 	}
 	s, err := newSession(args, o.runFlags)
 	if err != nil {
@@ -275,19 +288,7 @@ func (st *stages) sides(p *synth.Policy) ([]enforce.Side, error) {
 
 func (r *verified) text(v voice, c *cobra.Command, path string) {
 	out := c.OutOrStdout()
-	for i, x := range r.Violations {
-		same := func(o enforce.Violation) bool { return o.ID == x.ID }
-		if slices.ContainsFunc(r.Violations[:i], same) {
-			continue
-		}
-		n := 0
-		for _, o := range r.Violations[i:] {
-			if same(o) {
-				n++
-			}
-		}
-		fmt.Fprintf(out, "violation: %s is refused in %d of %d scenarios, first in: %s\n", x.Syscall, n, r.Replays, x.Command)
-	}
+	writeViolations(out, r.Verification)
 	if r.Other > 0 {
 		v.warn("%d scenarios were not replayed: they need a right or another --backend to make calls fail, be another user, or have a terminal", r.Other)
 	}
@@ -319,6 +320,23 @@ func (r *verified) text(v voice, c *cobra.Command, path string) {
 	}
 	fmt.Fprintf(out, "%s: %d scenarios replayed, %d violations, %d rules exercised, %d not\n",
 		path, r.Replays, len(r.Violations), r.Exercised, len(r.Unexercised))
+}
+
+// writeViolations says of each syscall that was refused in how many scenarios.
+func writeViolations(w io.Writer, r *enforce.Verification) {
+	for i, x := range r.Violations {
+		same := func(o enforce.Violation) bool { return o.ID == x.ID }
+		if slices.ContainsFunc(r.Violations[:i], same) {
+			continue
+		}
+		n := 0
+		for _, o := range r.Violations[i:] {
+			if same(o) {
+				n++
+			}
+		}
+		fmt.Fprintf(w, "violation: %s is refused in %d of %d scenarios, first in: %s\n", x.Syscall, n, r.Replays, x.Command)
+	}
 }
 
 func (r *verified) json(c *cobra.Command) error {

@@ -262,7 +262,7 @@ type stage struct {
 // stage prepares a run, in a place of its own or in a lasting one, and with streams of its
 // own or kept ones.
 func (e *Exec) stage(s *fuzz.Scenario, in place, has *kept) (_ *stage, err error) {
-	st := &stage{env: environ(e.opts.Env, s.Env)}
+	st := &stage{env: Environ(e.opts.Env, s.Env)}
 	defer func() {
 		if err != nil {
 			st.close()
@@ -480,8 +480,8 @@ func Leaves(id sysno.ID) bool {
 	return false
 }
 
-// environ applies the scenario's changes to the base environment.
-func environ(base, changes []string) []string {
+// Environ applies a scenario's changes to the base environment.
+func Environ(base, changes []string) []string {
 	env := slices.Clone(base)
 	for _, c := range changes {
 		key, _, set := strings.Cut(c, "=")

@@ -245,3 +245,26 @@ func (f *fifo) close() {
 	<-f.done
 	unix.Close(f.itself)
 }
+
+// Furnish makes the files of a scenario in an empty directory of the host, for a program that
+// something else starts there, and returns the program's arguments. at is where the program sees the
+// directory. Earlier steps, an input that is a FIFO and the times of files are not for it.
+func Furnish(dir, at string, s *fuzz.Scenario) ([]string, error) {
+	if len(s.Before) > 0 || s.World.Input == fuzz.FileFIFO || s.World.Times != fuzz.TimesMade {
+		return nil, errors.New("the scenario needs more than files")
+	}
+	p := &directory{path: dir}
+	for _, f := range s.Files {
+		if err := makeFile(p, f); err != nil {
+			return nil, err
+		}
+	}
+	argv, input := slices.Clone(s.Argv), inputName(s)
+	for i, a := range argv {
+		argv[i] = strings.ReplaceAll(a, "@@", filepath.Join(at, input))
+	}
+	if !named(s) {
+		return argv, nil
+	}
+	return argv, makeFile(p, fuzz.File{Name: input, Data: s.Input, Kind: s.World.Input})
+}

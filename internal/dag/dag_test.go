@@ -82,6 +82,7 @@ var table = []row{
 
 	{pkg: "enforce/filter", own: []string{"synth", "internal/sysno"}, foreign: []string{libseccomp, cgo}},
 	{pkg: "enforce/audit", own: []string{"internal/sysno"}},
+	{pkg: "enforce/container"},
 	{pkg: "enforce/denial", own: []string{"synth", "internal/sysno"}},
 	{pkg: "enforce/notify", own: []string{"enforce/denial", "synth", "synth/document", "internal/sysno", "internal/unotify"}},
 	{pkg: "enforce", own: []string{"synth", "internal/spawn", "internal/sysno"}},
