@@ -92,15 +92,16 @@ func (e *Engine) makeGroup() error {
 	if driver := strings.TrimSpace(string(out)); driver != "cgroupfs" {
 		return fmt.Errorf("docker makes cgroups by %s, and containers can be told apart only where it does so by cgroupfs; runc and crun start what docker does", driver)
 	}
-	for _, tree := range e.trees() {
-		group := filepath.Join(tree, e.group())
-		if err := os.Mkdir(group, 0o755); err != nil {
-			return fmt.Errorf("make a cgroup: %w", err)
-		}
-		e.Cgroup = group
-		return e.holdGroup()
+	trees := e.trees()
+	if len(trees) == 0 {
+		return errors.New("no cgroups are mounted at /sys/fs/cgroup")
 	}
-	return errors.New("no cgroups are mounted at /sys/fs/cgroup")
+	group := filepath.Join(trees[0], e.group())
+	if err := os.Mkdir(group, 0o755); err != nil {
+		return fmt.Errorf("make a cgroup: %w", err)
+	}
+	e.Cgroup = group
+	return e.holdGroup()
 }
 
 // holdGroup puts a process into the cgroup, which somebody else removes when it is empty.
