@@ -11,10 +11,11 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
 // ErrNoSeeds is returned when a folder holds nothing that can be a seed.
@@ -167,7 +168,7 @@ func layoutOf(fsys fs.FS, dir string) layout {
 	return plain
 }
 
-var scenarioName = regexp.MustCompile(`^[0-9a-f]{16}\.json$`)
+var scenarioName = lazyregexp.New(`^[0-9a-f]{16}\.json$`)
 
 // isScenario knows the file by its beginning too: a JSON file may have any name.
 func isScenario(fsys fs.FS, name string, e fs.DirEntry) bool {
@@ -201,7 +202,7 @@ func (l layout) wants(e fs.DirEntry) bool {
 
 // leftByFuzzer are files beside the samples: honggfuzz's report, and what libFuzzer found to
 // hang or to need too much memory, which costs too much to try.
-var leftByFuzzer = regexp.MustCompile(`^(HONGGFUZZ\.REPORT\.TXT|(timeout|slow-unit|oom)-[0-9a-f]{40})$`)
+var leftByFuzzer = lazyregexp.New(`^(HONGGFUZZ\.REPORT\.TXT|(timeout|slow-unit|oom)-[0-9a-f]{40})$`)
 
 func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
 	f, err := fsys.Open(name)

@@ -3,15 +3,15 @@ package fuzz
 import (
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
 // fileWord is what can be the name of a file in an example.
-var fileWord = regexp.MustCompile(`^[A-Za-z0-9_.][\w.+-]{0,63}(/[\w.+-]{1,64}){0,3}$`)
+var fileWord = lazyregexp.New(`^[A-Za-z0-9_.][\w.+-]{0,63}(/[\w.+-]{1,64}){0,3}$`)
 
 // staged are the ways to carry out an example: as it stands, with files of the names that
 // it seems to mean, and on the files that are there anyway.

@@ -7,10 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"time"
 
 	"github.com/tjfuzz/tjfuzz/internal/atomicfile"
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
 // The bounds of one exchange.
@@ -40,7 +40,7 @@ type Share struct {
 }
 
 // instanceName is what a folder may be called: no path, and nothing hidden.
-var instanceName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+var instanceName = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 
 // OpenShare makes the folder of an instance in dir, which it makes too. Two running
 // sessions must not have the same instance name.

@@ -7,11 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/internal/atomicfile"
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
 // State is a state directory: what one target has shown so far, so that a
@@ -52,7 +52,7 @@ type Stored struct {
 }
 
 // scenarioName is the name of a file that makes a scenario exist.
-var scenarioName = regexp.MustCompile(`^([0-9a-f]{16})\.json$`)
+var scenarioName = lazyregexp.New(`^([0-9a-f]{16})\.json$`)
 
 // OpenState opens the state directory at dir and makes what is missing of it.
 func OpenState(dir string) (*State, error) {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/trace"
 	"github.com/tjfuzz/tjfuzz/trace/foreign"
@@ -132,7 +132,7 @@ type imported struct {
 
 // perProcess is the name of a file that strace -ff wrote: that of -o and the number
 // of the process.
-var perProcess = regexp.MustCompile(`^(.+)\.(\d+)$`)
+var perProcess = lazyregexp.New(`^(.+)\.(\d+)$`)
 
 // sort finds out what the files are, and puts together those of strace -ff.
 func (l *loader) sort(paths []string) ([]*imported, error) {

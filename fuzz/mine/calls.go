@@ -2,9 +2,10 @@ package mine
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
 // The bounds of what Calls returns.
@@ -13,7 +14,7 @@ const (
 	callsAtime = 32   // words in one script
 )
 
-var functionName = regexp.MustCompile(`^[a-z][a-z0-9_]{2,15}$`)
+var functionName = lazyregexp.New(`^[a-z][a-z0-9_]{2,15}$`)
 
 // Calls returns small programs in which strings of a target's file that may be the names
 // of functions or commands are called, in the ways that languages have for it: those of

@@ -1,15 +1,15 @@
 package mine
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
 var (
-	directive     = regexp.MustCompile(`^(%(?:\{\w+\}|[A-Za-z]{1,2}))\s\s+\S`) // "%m   mount point"
-	formatOperand = regexp.MustCompile(`\[([+])FORMAT\]`)                      // date's
+	directive     = lazyregexp.New(`^(%(?:\{\w+\}|[A-Za-z]{1,2}))\s\s+\S`) // "%m   mount point"
+	formatOperand = lazyregexp.New(`\[([+])FORMAT\]`)                      // date's
 )
 
 // directives are what the texts of a program say that a format may hold. Each table of

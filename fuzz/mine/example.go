@@ -1,11 +1,11 @@
 package mine
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
 // maxExamples bounds the command lines that a text is taken to show, maxExampleWords the
@@ -101,12 +101,12 @@ func bare(s string) string {
 }
 
 var (
-	useOf     = regexp.MustCompile(`^(?i:usage|use|or|e\.g\.|example|examples|try):\s*`)
-	prompt    = regexp.MustCompile("^(?:[$%#>]|`|'|\")\\s*")
-	optional  = regexp.MustCompile(`\[[^\[\]]*\]`)
-	valueName = regexp.MustCompile(`^<[^>]*>$|^[A-Z][A-Z0-9_-]+$`)
-	choice    = regexp.MustCompile(`^[{(]?[\w-]+(?:\|[\w-]+)+[})]?$`)
-	wordy     = regexp.MustCompile(`[.,;:!?]$`)
+	useOf     = lazyregexp.New(`^(?i:usage|use|or|e\.g\.|example|examples|try):\s*`)
+	prompt    = lazyregexp.New("^(?:[$%#>]|`|'|\")\\s*")
+	optional  = lazyregexp.New(`\[[^\[\]]*\]`)
+	valueName = lazyregexp.New(`^<[^>]*>$|^[A-Z][A-Z0-9_-]+$`)
+	choice    = lazyregexp.New(`^[{(]?[\w-]+(?:\|[\w-]+)+[})]?$`)
+	wordy     = lazyregexp.New(`[.,;:!?]$`)
 )
 
 // invocations are the command lines of a program in a line of text: that with which it begins,

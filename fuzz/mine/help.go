@@ -6,11 +6,11 @@
 package mine
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
 // The bounds of what is read and returned.
@@ -22,27 +22,27 @@ const (
 
 var (
 	// one spelling: -x, --long, -long, -?
-	spelling = regexp.MustCompile(`^(--?[A-Za-z0-9?#@][A-Za-z0-9_.+-]*|--?[?#@])`)
+	spelling = lazyregexp.New(`^(--?[A-Za-z0-9?#@][A-Za-z0-9_.+-]*|--?[?#@])`)
 	// a value that follows a spelling: =WHEN [=WHEN] [WHEN] <file> {a,b} FILE :0
-	joinedValue   = regexp.MustCompile(`^\[?=(<[^>]*>|\{[^}]*\}|\[[^\]]*\]|'[^']*'|[^\s,\]]+)\]?`)
-	optionalValue = regexp.MustCompile(`^\s?\[([A-Za-z<{][^\]]*)\]`)
-	spacedValue   = regexp.MustCompile(`^ (<[^>]*>(?:\[?=<[^>]*>\]?)?|\{[^}]*\}|[A-Z][A-Z0-9_.:|-]*(?:=\w+)?|\w+)(:|\s|,|\]|\)|\.\.\.|$)`)
-	severalValues = regexp.MustCompile(`^ ([a-z]\w*) [a-z]\w*( [a-z]\w*)?(\s\s|$)`)      // jq's --arg a v
-	furtherValue  = regexp.MustCompile(`^ (<[^>]*>|[A-Z][A-Z0-9_-]+|\{\}|;|\+)(?:\s|$)`) // -fprintf FILE FORMAT, -exec COMMAND {} +
-	glued         = regexp.MustCompile(`^(-[A-Z])([a-z]{3,})$`)                          // perl's -Idirectory
-	bundle        = regexp.MustCompile(`^-[A-Za-z0-9]{3,}$`)
-	usageValue    = regexp.MustCompile(`^ ([A-Za-z][A-Za-z0-9_.:-]*)\s*(\]|\.\.\.)`)
-	operand       = regexp.MustCompile(`^([a-z]+)=([A-Z]+)\s\s`)
-	apart         = regexp.MustCompile(`^(\s\s|\s?:| or -|$)`)
-	between       = regexp.MustCompile(`^(,\s*|\s*\|\s*|\s+or\s+|/|\s+)`)
+	joinedValue   = lazyregexp.New(`^\[?=(<[^>]*>|\{[^}]*\}|\[[^\]]*\]|'[^']*'|[^\s,\]]+)\]?`)
+	optionalValue = lazyregexp.New(`^\s?\[([A-Za-z<{][^\]]*)\]`)
+	spacedValue   = lazyregexp.New(`^ (<[^>]*>(?:\[?=<[^>]*>\]?)?|\{[^}]*\}|[A-Z][A-Z0-9_.:|-]*(?:=\w+)?|\w+)(:|\s|,|\]|\)|\.\.\.|$)`)
+	severalValues = lazyregexp.New(`^ ([a-z]\w*) [a-z]\w*( [a-z]\w*)?(\s\s|$)`)      // jq's --arg a v
+	furtherValue  = lazyregexp.New(`^ (<[^>]*>|[A-Z][A-Z0-9_-]+|\{\}|;|\+)(?:\s|$)`) // -fprintf FILE FORMAT, -exec COMMAND {} +
+	glued         = lazyregexp.New(`^(-[A-Z])([a-z]{3,})$`)                          // perl's -Idirectory
+	bundle        = lazyregexp.New(`^-[A-Za-z0-9]{3,}$`)
+	usageValue    = lazyregexp.New(`^ ([A-Za-z][A-Za-z0-9_.:-]*)\s*(\]|\.\.\.)`)
+	operand       = lazyregexp.New(`^([a-z]+)=([A-Z]+)\s\s`)
+	apart         = lazyregexp.New(`^(\s\s|\s?:| or -|$)`)
+	between       = lazyregexp.New(`^(,\s*|\s*\|\s*|\s+or\s+|/|\s+)`)
 	// always, never, or auto   none (-U), size (-S), time (-t)   across -x, commas -m   [possible values: a, b]
-	enumeration  = regexp.MustCompile(`(?:^\s*(?:[A-Z_]+ (?:is|are|can be) )?|[:\[(]\s*|\b[Oo]ne of\s+|\bvalues? (?:are|is)\s+|\b(?:may|can|must) be\s+(?:one of\s+)?)((?:[a-z0-9][\w.+-]*(?:\s+\([^)]*\)|\s+-\w)?(?:,\s+or\s+|,\s*|\s*\|\s*|\s+or\s+)){2,}[a-z0-9][\w.+-]*)`)
-	enumerator   = regexp.MustCompile(`(?:^|,|\||\sor\s)\s*(?:or\s+)?([a-z0-9][\w.+-]*)`)
-	defaultValue = regexp.MustCompile(`\b[Dd]efaults?(?: value)?(?: is|:| to|=)?:?\s+["'\x60‘“]?([A-Za-z0-9/][\w./:+-]*?)["'\x60’”]?\s*(?:[)\].,;]|$)`)
-	quoted       = regexp.MustCompile("['\"`‘“]([A-Za-z0-9][A-Za-z0-9_.-]*)['\"’”]")
-	usageOption  = regexp.MustCompile(`[\[\s|(](--?[A-Za-z0-9?][A-Za-z0-9_.+-]*)(\[?=(<[^>]*>|\{[^}]*\}|[^\s\]|)]+))?`)
-	commandWord  = regexp.MustCompile(`^[a-z][a-z0-9]*([_-][a-z0-9]+)*$`)
-	columns      = regexp.MustCompile(`\s{2,}|\t`)
+	enumeration  = lazyregexp.New(`(?:^\s*(?:[A-Z_]+ (?:is|are|can be) )?|[:\[(]\s*|\b[Oo]ne of\s+|\bvalues? (?:are|is)\s+|\b(?:may|can|must) be\s+(?:one of\s+)?)((?:[a-z0-9][\w.+-]*(?:\s+\([^)]*\)|\s+-\w)?(?:,\s+or\s+|,\s*|\s*\|\s*|\s+or\s+)){2,}[a-z0-9][\w.+-]*)`)
+	enumerator   = lazyregexp.New(`(?:^|,|\||\sor\s)\s*(?:or\s+)?([a-z0-9][\w.+-]*)`)
+	defaultValue = lazyregexp.New(`\b[Dd]efaults?(?: value)?(?: is|:| to|=)?:?\s+["'\x60‘“]?([A-Za-z0-9/][\w./:+-]*?)["'\x60’”]?\s*(?:[)\].,;]|$)`)
+	quoted       = lazyregexp.New("['\"`‘“]([A-Za-z0-9][A-Za-z0-9_.-]*)['\"’”]")
+	usageOption  = lazyregexp.New(`[\[\s|(](--?[A-Za-z0-9?][A-Za-z0-9_.+-]*)(\[?=(<[^>]*>|\{[^}]*\}|[^\s\]|)]+))?`)
+	commandWord  = lazyregexp.New(`^[a-z][a-z0-9]*([_-][a-z0-9]+)*$`)
+	columns      = lazyregexp.New(`\s{2,}|\t`)
 )
 
 // Help reads the text that a program prints for --help into a table. It knows

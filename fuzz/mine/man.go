@@ -8,10 +8,10 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"regexp"
 	"strings"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
 // maxPage bounds a manual page, unpacked.
@@ -87,9 +87,9 @@ type roff struct {
 }
 
 var (
-	request   = regexp.MustCompile(`^[.']\s*([A-Za-z]{1,3})\b\s*(.*)$`)
-	quotedArg = regexp.MustCompile(`"((?:[^"]|"")*)"?|(?:\\ |\S)+`)
-	typed     = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9]|\\?-)*\\f(?:R|P|\[\]|1)(?:[^(]|$)`)
+	request   = lazyregexp.New(`^[.']\s*([A-Za-z]{1,3})\b\s*(.*)$`)
+	quotedArg = lazyregexp.New(`"((?:[^"]|"")*)"?|(?:\\ |\S)+`)
+	typed     = lazyregexp.New(`^[a-z0-9](?:[a-z0-9]|\\?-)*\\f(?:R|P|\[\]|1)(?:[^(]|$)`)
 )
 
 func (r *roff) synopsis() bool { return strings.HasPrefix(r.section, "SYNOPSIS") }

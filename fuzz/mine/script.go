@@ -1,11 +1,11 @@
 package mine
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
 // Questions is an input that asks programs which read commands for their help, in the
@@ -21,7 +21,7 @@ const (
 
 // commandLine is a command with what it takes, and from a column on what it does:
 // ".backup ?DB? FILE        Backup DB (default "main") to FILE".
-var commandLine = regexp.MustCompile(`^(\s*)([.\\:!/]?)([a-z][\w-]*)((?: [^\s]+)*)\s{2,}(\S)`)
+var commandLine = lazyregexp.New(`^(\s*)([.\\:!/]?)([a-z][\w-]*)((?: [^\s]+)*)\s{2,}(\S)`)
 
 // command is what a program reads from its input, as its help describes it.
 type command struct {

@@ -1,20 +1,20 @@
 package mine
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
 var (
 	// FORMAT is one of the following:   Valid arguments for the --quoting-style option are:   Each CONV symbol may be:
-	announcement = regexp.MustCompile(`(?:\b[Oo]ne of\b|\b[Vv]alues\b|\b[Aa]rguments\b|\b(?:may|can|must) be\b).*:$`)
-	longOption   = regexp.MustCompile(`--[a-z][a-z0-9-]+`)
-	metavariable = regexp.MustCompile(`\b[A-Z][A-Z_-]{2,}\b`)
+	announcement = lazyregexp.New(`(?:\b[Oo]ne of\b|\b[Vv]alues\b|\b[Aa]rguments\b|\b(?:may|can|must) be\b).*:$`)
+	longOption   = lazyregexp.New(`--[a-z][a-z0-9-]+`)
+	metavariable = lazyregexp.New(`\b[A-Z][A-Z_-]{2,}\b`)
 	// t, numbered     make numbered backups
-	listedValue = regexp.MustCompile(`^([a-z0-9][\w+-]*(?:, [a-z0-9][\w+-]*)*)(?:\s\s.*)?$`)
+	listedValue = lazyregexp.New(`^([a-z0-9][\w+-]*(?:, [a-z0-9][\w+-]*)*)(?:\s\s.*)?$`)
 )
 
 // valueLists are those of values, a line each, below a sentence that names the option, or what

@@ -3,10 +3,10 @@ package format
 import (
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 	"github.com/tjfuzz/tjfuzz/synth"
 )
 
@@ -45,7 +45,7 @@ func kafelAction(v synth.Verdict) string {
 	return ""
 }
 
-var kafelWord = regexp.MustCompile(`[^A-Za-z0-9]+`)
+var kafelWord = lazyregexp.New(`[^A-Za-z0-9]+`)
 
 // writeKafel names arguments itself: without that, names depend on kafel's version.
 func writeKafel(w io.Writer, p *synth.Policy, name string) error {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"regexp"
 	"strconv"
 	"syscall"
 
@@ -12,11 +11,12 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 	"github.com/tjfuzz/tjfuzz/synth"
 )
 
 // objectName is what Kubernetes takes for the name of an object (RFC 1123).
-var objectName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,250}[a-z0-9])?$`)
+var objectName = lazyregexp.New(`^[a-z0-9]([-a-z0-9.]{0,250}[a-z0-9])?$`)
 
 // NameError says that a format cannot call a thing that.
 type NameError struct{ Name, Wants string }

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/trace"
 )
@@ -84,7 +84,7 @@ func (w *word) UnmarshalYAML(n *yaml.Node) error {
 }
 
 // seccompKind finds what a Kubernetes resource is, wherever the member stands.
-var seccompKind = regexp.MustCompile(`(?m)^\s*(?:- )?kind:\s*["']?SeccompProfile`)
+var seccompKind = lazyregexp.New(`(?m)^\s*(?:- )?kind:\s*["']?SeccompProfile`)
 
 func isKubernetes(head []byte) bool { return seccompKind.Match(head) }
 

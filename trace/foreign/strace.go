@@ -7,11 +7,11 @@ import (
 	"io"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/trace"
 )
@@ -177,26 +177,26 @@ func readLine(in *bufio.Reader) (line string, whole bool, err error) {
 // What stands before a call: the process, with its name where -Y asked for it, the
 // time of day, the time since the Epoch or the last call (-t, -tt, -ttt, -r), the
 // number of the call (-n), the instruction pointer (-i).
-var straceHead = regexp.MustCompile(`^(?:\[pid +(\d+)(?:<[^>]*>)?\] |(\d+)(?:<[^>]*>)? +)?` +
+var straceHead = lazyregexp.New(`^(?:\[pid +(\d+)(?:<[^>]*>)?\] |(\d+)(?:<[^>]*>)? +)?` +
 	`(?: *\d+\.\d+ |\d\d:\d\d:\d\d(?:\.\d+)? )?(?:\(\+ *\d+\.\d+\) )?` +
 	`(?:\[ *(?:\d{1,4}|0x[0-9a-f]+|\?+)\] )?(?:\[[0-9a-f?]{8,16}\] )?`)
 
 // The kinds of lines, and the remarks at the end of one.
 var (
-	straceCall     = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)\(`)
-	straceResumed  = regexp.MustCompile(`^<\.\.\. ([A-Za-z_][A-Za-z0-9_]*) resumed>`)
-	straceEnd      = regexp.MustCompile(`^\+\+\+ (exited with \d+|killed by [A-Z0-9_]+.*|superseded by execve in pid (\d+)) \+\+\+$`)
-	straceABI      = regexp.MustCompile(`(?:strace: )?\[ Process PID=(\d+) runs in (\S+(?: bit)?) mode\. \]$`)
-	straceAttached = regexp.MustCompile(`(?:strace: |^)Process (\d+) (attached|detached)(?: with \d+ threads)?$`)
-	straceSignal   = regexp.MustCompile(`^--- .* ---$`)
-	straceRenamed  = regexp.MustCompile(`<pid changed to \d+ \.\.\.>$`)
+	straceCall     = lazyregexp.New(`^([A-Za-z_][A-Za-z0-9_]*)\(`)
+	straceResumed  = lazyregexp.New(`^<\.\.\. ([A-Za-z_][A-Za-z0-9_]*) resumed>`)
+	straceEnd      = lazyregexp.New(`^\+\+\+ (exited with \d+|killed by [A-Z0-9_]+.*|superseded by execve in pid (\d+)) \+\+\+$`)
+	straceABI      = lazyregexp.New(`(?:strace: )?\[ Process PID=(\d+) runs in (\S+(?: bit)?) mode\. \]$`)
+	straceAttached = lazyregexp.New(`(?:strace: |^)Process (\d+) (attached|detached)(?: with \d+ threads)?$`)
+	straceSignal   = lazyregexp.New(`^--- .* ---$`)
+	straceRenamed  = lazyregexp.New(`<pid changed to \d+ \.\.\.>$`)
 )
 
 // detectStrace tells whether a line may be the first of a log.
 func detectStrace(line string) Format {
 	head := straceHead.FindStringSubmatch(line)
 	rest := line[len(head[0]):]
-	for _, kind := range []*regexp.Regexp{straceCall, straceResumed, straceEnd, straceABI, straceAttached, straceSignal} {
+	for _, kind := range []*lazyregexp.Regexp{straceCall, straceResumed, straceEnd, straceABI, straceAttached, straceSignal} {
 		if !kind.MatchString(rest) {
 			continue
 		}
@@ -378,9 +378,9 @@ func straceResult(rest string) (string, bool) {
 }
 
 var (
-	straceErrno  = regexp.MustCompile(`^-1 (?:(E[A-Z0-9]+) |\(errno (\d+)\))`)
-	straceNumber = regexp.MustCompile(`^(?:0x[0-9a-f]+|-?\d+)`)
-	straceOther  = regexp.MustCompile(`/\* (\d+) in strace's PID NS \*/`)
+	straceErrno  = lazyregexp.New(`^-1 (?:(E[A-Z0-9]+) |\(errno (\d+)\))`)
+	straceNumber = lazyregexp.New(`^(?:0x[0-9a-f]+|-?\d+)`)
+	straceOther  = lazyregexp.New(`/\* (\d+) in strace's PID NS \*/`)
 )
 
 // result notes what a call has returned. Nothing is known of a call that has not
