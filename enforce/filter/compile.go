@@ -80,8 +80,7 @@ func compileABIs(p *synth.Policy, native sysno.Arch, tree int) (Program, error) 
 		program = join(abis, programs, foreign)
 	}
 	if len(program) > MaxInstructions {
-		return nil, fmt.Errorf("%d instructions, and the kernel takes at most %d; use fewer argument conditions or architectures",
-			len(program), MaxInstructions)
+		return nil, fmt.Errorf("%d instructions, and %w; use fewer argument conditions or architectures", len(program), ErrTooLong)
 	}
 	return program, nil
 }

@@ -24,6 +24,9 @@ import (
 // ErrNoCgo is what Compile returns in a build without cgo.
 var ErrNoCgo = errors.New("this build has no libseccomp; rebuild with CGO_ENABLED=1 and libseccomp-dev")
 
+// ErrTooLong is what Compile and Stack wrap where the program has more than MaxInstructions.
+var ErrTooLong = fmt.Errorf("the kernel takes at most %d", MaxInstructions)
+
 // MaxInstructions is BPF_MAXINSNS of linux/bpf_common.h: the longest program that
 // the kernel takes.
 const MaxInstructions = unix.BPF_MAXINSNS

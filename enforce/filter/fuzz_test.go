@@ -3,6 +3,9 @@
 package filter
 
 import (
+	"errors"
+	"hash/fnv"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
@@ -27,6 +30,90 @@ func FuzzCompile(f *testing.F) {
 			t.Fatalf("%v\n%+v\n%s", err, p, program)
 		}
 	})
+}
+
+// FuzzStack makes several policies of which each has to be in force beside the others. What
+// the one filter answers is compared with the policies, and with what their own filters
+// answer: of these the kernel takes the strictest, and of equal actions that of the filter
+// that was loaded last (seccomp_run_filters in kernel/seccomp.c).
+func FuzzStack(f *testing.F) {
+	f.Add([]byte{}, []byte{}, []byte{})
+	f.Add([]byte{1, 2, 1, 3, 2, 0, 1, 5, 0, 1, 7, 1, 2, 9, 3, 3, 2, 0, 0, 0, 4, 1}, []byte{0, 0, 0, 0, 5, 4}, []byte{})
+	f.Add([]byte("\x07\x03AB0123456789abcdefghijklmnopqrstuvwxyz"), []byte("\x05\x03AB9876543210abcdef"), []byte{4, 3, 3, 3, 3, 5})
+	f.Fuzz(func(t *testing.T, a, b, c []byte) {
+		const most = 150 // of each policy: more cost a check of seconds
+		stack := synth.Stack{policyFrom(a[:min(len(a), most)]), policyFrom(b[:min(len(b), most)])}
+		if len(c) > 0 {
+			stack = append(stack, policyFrom(c[:min(len(c), most)]))
+		}
+		var alone []Program
+		for _, p := range stack {
+			if err := p.Validate(); err != nil {
+				t.Skip(err)
+			}
+			program, err := Compile(p)
+			if err != nil {
+				t.Fatalf("%v\n%+v", err, p)
+			}
+			alone = append(alone, program)
+		}
+		program, err := Stack(alone...)
+		if errors.Is(err, ErrTooLong) {
+			t.Skip(err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Check(program, stack...); err != nil {
+			t.Fatalf("%v\n%+v\n%s", err, stack, program)
+		}
+		h := fnv.New64a()
+		for _, part := range [][]byte{a, b, c} {
+			h.Write(part)
+		}
+		random := rand.New(rand.NewPCG(h.Sum64(), 0))
+		for range 2000 {
+			d := anyCall(random, alone)
+			var want synth.Verdict
+			for _, p := range alone {
+				w := d.words()
+				ret, _ := p.run(&w)
+				if v := ParseReturn(ret); strictness(v.Action) >= strictness(want.Action) {
+					want = v
+				}
+			}
+			w := d.words()
+			if ret, _ := program.run(&w); ParseReturn(ret) != want {
+				t.Fatalf("%+v: got %v, want %v\n%+v\n%s", d, ParseReturn(ret), want, stack, program)
+			}
+		}
+	})
+}
+
+// strictness is the order of seccomp(2), "in decreasing order of precedence", written down
+// once more: the code under test has its own.
+func strictness(a synth.Action) int {
+	return map[synth.Action]int{
+		synth.Allow: 1, synth.Log: 2, synth.Trace: 3, synth.Notify: 4, synth.Errno: 5, synth.Trap: 6, synth.KillThread: 7, synth.KillProcess: 8,
+	}[a]
+}
+
+// anyCall is a call whose words are what some of the programs compare them with, or near
+// that, or anything.
+func anyCall(random *rand.Rand, programs []Program) Data {
+	constants := programs[random.IntN(len(programs))].constants()
+	word := func(i int) uint32 {
+		ks := constants[i]
+		if len(ks) == 0 || random.IntN(8) == 0 {
+			return [...]uint32{0, 1, 0xffffffff, random.Uint32()}[random.IntN(4)]
+		}
+		return ks[random.IntN(len(ks))] + [...]uint32{0, 0, 0, 1, ^uint32(0)}[random.IntN(5)]
+	}
+	d := Data{NR: word(offNR / 4), Arch: word(offArch / 4), IP: random.Uint64()}
+	for i := range d.Args {
+		d.Args[i] = uint64(word((offArgs+8*i)/4)) | uint64(word((offArgs+8*i)/4+1))<<32
+	}
+	return d
 }
 
 // policyFrom reads a policy off b: what is read past the end is 0. All rules of

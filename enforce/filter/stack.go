@@ -30,8 +30,7 @@ func Stack(programs ...Program) (Program, error) {
 		}
 		out = stackTwo(out, p)
 		if len(out) > MaxInstructions {
-			return nil, fmt.Errorf("stack filters: %d instructions, and the kernel takes at most %d; use fewer policies, or fewer argument conditions",
-				len(out), MaxInstructions)
+			return nil, fmt.Errorf("stack filters: %d instructions, and %w; use fewer policies, or fewer argument conditions", len(out), ErrTooLong)
 		}
 	}
 	return out, nil
