@@ -58,13 +58,22 @@ func Check(program Program, policies ...*synth.Policy) error {
 		constants: program.constants(),
 		rules:     map[sysno.ID][]synth.Rule{},
 	}
+	everywhere := plain[:]
 	for _, p := range policies {
 		c.policies = append(c.policies, index(p))
 		for _, r := range p.Rules() {
 			if len(r.Args) > 0 {
 				c.rules[r.ID] = append(c.rules[r.ID], r)
-				c.meeting = append(c.meeting, meet(r, noise))
+				everywhere = append(everywhere, meet(r, noise))
 			}
+		}
+	}
+	c.rulings = make([]ruling, len(policies))
+	tried := map[Data]bool{}
+	for _, d := range everywhere {
+		if !tried[d] {
+			tried[d] = true
+			c.everywhere = append(c.everywhere, prepare(d))
 		}
 	}
 	numbers := c.numbers()
@@ -83,61 +92,93 @@ type checker struct {
 	policies  []indexed
 	constants [dataSize / 4][]uint32
 	rules     map[sysno.ID][]synth.Rule // those with conditions
-	meeting   []Data                    // a set of arguments for each of these
+
+	everywhere []prepared // what every call of the policies' ABIs is tried with
+
+	id      sysno.ID // of the number that is being tried
+	rulings []ruling // on that, one a policy
 }
 
-// indexed is a policy, and the policy with the rules of one call, and with none: Decide
-// asks every rule, and most calls have one.
+// prepared are arguments, also as a filter sees them.
+type prepared struct {
+	Data
+	seen words
+}
+
+func prepare(d Data) prepared { return prepared{d, d.words()} }
+
+// indexed is a policy, and what it says of the calls that it has rules for: Decide asks
+// every rule, and most calls have one.
 type indexed struct {
 	*synth.Policy
-	only map[sysno.ID]*synth.Policy
-	none *synth.Policy
+	of map[sysno.ID]ruling
+}
+
+// ruling is what a policy says of one call: a verdict or, where that depends on the
+// arguments, the policy with no other rules.
+type ruling struct {
+	always  synth.Verdict
+	depends *synth.Policy
 }
 
 func index(p *synth.Policy) indexed {
-	x := indexed{p, map[sysno.ID]*synth.Policy{}, &synth.Policy{Default: p.Default, Archs: p.Archs}}
+	only := map[sysno.ID][]synth.Rule{}
 	for _, r := range p.Rules() {
-		if x.only[r.ID] == nil {
-			x.only[r.ID] = &synth.Policy{Default: p.Default, Archs: p.Archs, Groups: make([]synth.Group, 1)}
+		only[r.ID] = append(only[r.ID], r)
+	}
+	x := indexed{p, map[sysno.ID]ruling{}}
+	for id, rules := range only {
+		alone := &synth.Policy{Default: p.Default, Archs: p.Archs, Groups: []synth.Group{{Rules: rules}}}
+		if slices.ContainsFunc(rules, func(r synth.Rule) bool { return len(r.Args) > 0 }) {
+			x.of[id] = ruling{depends: alone}
+		} else {
+			x.of[id] = ruling{always: alone.Decide(id, [6]uint64{})}
 		}
-		group := &x.only[r.ID].Groups[0]
-		group.Rules = append(group.Rules, r)
 	}
 	return x
 }
 
-// want is the verdict that a filter of the policies must reach, and the call's ID.
-func (c *checker) want(d *Data) (synth.Verdict, sysno.ID) {
-	id := sysno.FromRaw(d.Arch, d.NR)
-	want := c.policies[0].want(d, id)
-	for _, p := range c.policies[1:] {
-		if v := p.want(d, id); !v.Action.Below(want.Action) {
+func (x *indexed) on(arch, nr uint32, id sysno.ID) ruling {
+	if arch == sysno.AMD64.Audit() && nr >= x32First && !slices.Contains(x.Archs, sysno.X32) {
+		if nr == ^uint32(0) && slices.Contains(x.Archs, sysno.AMD64) {
+			return ruling{always: x.Default}
+		}
+		return ruling{always: x.ForeignABI()}
+	}
+	if r, ok := x.of[id]; ok {
+		return r
+	}
+	if slices.Contains(x.Archs, id.Arch) {
+		return ruling{always: x.Default}
+	}
+	return ruling{always: x.ForeignABI()}
+}
+
+// want is the verdict that a filter of the policies must reach.
+func (c *checker) want(args *[6]uint64) (want synth.Verdict) {
+	for i, r := range c.rulings {
+		v := r.always
+		if r.depends != nil {
+			v = r.depends.Decide(c.id, *args)
+		}
+		if i == 0 || !v.Action.Below(want.Action) {
 			want = v
 		}
 	}
-	return want, id
+	return want
 }
 
-func (x *indexed) want(d *Data, id sysno.ID) synth.Verdict {
-	if d.Arch == sysno.AMD64.Audit() && d.NR >= x32First && !slices.Contains(x.Archs, sysno.X32) {
-		if d.NR == ^uint32(0) && slices.Contains(x.Archs, sysno.AMD64) {
-			return x.Default
-		}
-		return x.ForeignABI()
-	}
-	if only, ok := x.only[id]; ok {
-		return only.Decide(id, d.Args)
-	}
-	return x.none.Decide(id, d.Args)
-}
-
-// call compares the two verdicts on one call.
+// call compares the two verdicts on one call, whose number is the one that is being tried.
 func (c *checker) call(d *Data) error {
-	w := d.words()
-	ret, _ := c.program.run(&w)
+	p := prepare(*d)
+	return c.compare(&p)
+}
+
+func (c *checker) compare(p *prepared) error {
+	ret, _ := c.program.run(&p.seen)
 	got := ParseReturn(ret)
-	if want, id := c.want(d); got != want {
-		return &Mismatch{Call: *d, ID: id, Want: want, Got: got}
+	if want := c.want(&p.Args); got != want {
+		return &Mismatch{Call: p.Data, ID: c.id, Want: want, Got: got}
 	}
 	return nil
 }
@@ -170,7 +211,7 @@ func (c *checker) numbers() []uint32 {
 	}
 	numbers = append(numbers, x32First-1, 0x7fffffff, 0x80000000, 0xbfffffff, 0xc0000000, 0xffffffff)
 	for _, p := range c.policies {
-		for id := range p.only {
+		for id := range p.of {
 			numbers = append(numbers, id.Raw())
 		}
 	}
@@ -201,19 +242,24 @@ var plain = [...]Data{
 
 // number tries one number with every set of arguments.
 func (c *checker) number(arch, nr uint32) error {
-	try := func(d Data) error {
+	c.id = sysno.FromRaw(arch, nr)
+	for i := range c.policies {
+		c.rulings[i] = c.policies[i].on(arch, nr, c.id)
+	}
+	if !c.listed(arch) {
+		d := noise
 		d.Arch, d.NR = arch, nr
 		return c.call(&d)
 	}
-	if !c.listed(arch) {
-		return try(noise)
-	}
-	for _, d := range slices.Concat(plain[:], c.meeting) {
-		if err := try(d); err != nil {
+	for i := range c.everywhere {
+		p := &c.everywhere[i]
+		p.Arch, p.NR = arch, nr
+		p.seen[offArch/4], p.seen[offNR/4] = arch, nr
+		if err := c.compare(p); err != nil {
 			return err
 		}
 	}
-	rules := c.rules[sysno.FromRaw(arch, nr)]
+	rules := c.rules[c.id]
 	if len(rules) == 0 {
 		return nil
 	}
