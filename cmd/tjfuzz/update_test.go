@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -78,40 +77,5 @@ func TestAPolicyIsCorrectedByWhatItRefused(t *testing.T) {
 			}
 			t.Errorf("it does not run clean under the policy that was corrected four times")
 		})
-	}
-}
-
-// The report names what was refused, exactly as often, whatever the arguments and however
-// many there are: TJFUZZ_LONG makes it a million.
-func TestEachOfManyDenialsIsCounted(t *testing.T) {
-	testenv.Require(t, testenv.BPF)
-	victim := testenv.Compile(t, "testdata/denials.c", "-pthread")
-	calls := map[string]int{"ebpf": 500, "notify": 200}
-	if os.Getenv("TJFUZZ_LONG") != "" {
-		calls = map[string]int{"ebpf": 80000, "notify": 5000}
-	}
-	dir := t.TempDir()
-	policy := filepath.Join(dir, "policy.json")
-	if err := os.WriteFile(policy, []byte(`{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
-		{"names": ["getpgid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13}, {"names": ["getsid"], "action": "SCMP_ACT_LOG"},
-		{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}]}`), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	for source, each := range calls {
-		log := filepath.Join(dir, source)
-		out, err := exec.Command("tjfuzz", "enforce", "--log-source", source, "--quiet", "--policy", policy, "--log-file", log, "--", victim, strconv.Itoa(each)).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%s: %v\n%s", source, err, out)
-		}
-		b, err := os.ReadFile(log)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// Four threads call getpgid with few arguments and with ever new ones, and getsid; one calls mkdir.
-		want := fmt.Sprintf(`{"event":"summary","denied":{"getpgid":%d,"mkdir":%d},"logged":{"getsid":%d},"answered":{},"lost":0,"complete":true,`, 8*each, each, 4*each)
-		lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-		if last := lines[len(lines)-1]; !strings.HasPrefix(last, want) {
-			t.Errorf("%s: got\n%s\nwant\n%s", source, last, want)
-		}
 	}
 }
