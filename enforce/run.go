@@ -111,6 +111,18 @@ func Run(c Command) (Status, error) {
 	return e.status, e.err
 }
 
+// Become makes this process the program of the command, under its filter, where nobody
+// is to watch it: there is no Watch, Notified or Adopt. No system call is made between the
+// load of the filter and execve. It returns only where that failed; then all that is left
+// to do is to say so and to exit.
+func Become(c Command) error {
+	spec, err := c.spec(false)
+	if err != nil {
+		return err
+	}
+	return spawn.Become(&spec.Target)
+}
+
 func run(c Command) (_ Status, err error) {
 	var watch Watcher
 	if c.Watch != nil {
@@ -123,7 +135,7 @@ func run(c Command) (_ Status, err error) {
 			}
 		}()
 	}
-	spec, err := c.spec()
+	spec, err := c.spec(true)
 	if err != nil {
 		return Status{}, err
 	}
@@ -224,7 +236,9 @@ func run(c Command) (_ Status, err error) {
 	return status, errors.Join(unwatched, err)
 }
 
-func (c *Command) spec() (*spawn.Spec, error) {
+// spec is what starts the command, as a child that ends with this process or as the process
+// itself.
+func (c *Command) spec(child bool) (*spawn.Spec, error) {
 	s := &spawn.Spec{}
 	if c.Files != 0 {
 		var now unix.Rlimit
@@ -240,7 +254,9 @@ func (c *Command) spec() (*spawn.Spec, error) {
 	if c.User != nil {
 		s.Target.Become(c.User.UID, c.User.GID, c.User.Groups, c.Filter != nil && !unprivileged)
 	}
-	s.Target.DieWithParent() // another user undoes that
+	if child {
+		s.Target.DieWithParent() // another user undoes that
+	}
 	if c.Dir != "" {
 		s.Target.Chdir(c.Dir)
 	}

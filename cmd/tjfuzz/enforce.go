@@ -85,7 +85,7 @@ they say of a call, the strictest counts.`,
 	o.launch.add(c.Flags())
 	o.logs.add(c.Flags())
 	o.answers.add(c.Flags())
-	c.Flags().BoolVar(&o.quiet, "quiet", false, "show errors only")
+	c.Flags().BoolVar(&o.quiet, "quiet", false, "show errors only, and become the program where nothing is to be seen or answered")
 	return c
 }
 
@@ -141,6 +141,9 @@ func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 	}
 	if err := acct.prepare(&cmd); err != nil {
 		return errors.Join(err, acct.abandon())
+	}
+	if acct.idle() {
+		return runError(enforce.Become(cmd), args[0])
 	}
 	status, err := enforce.Run(cmd)
 	if err != nil {

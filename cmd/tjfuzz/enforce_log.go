@@ -115,6 +115,12 @@ func openAccount(c *cobra.Command, v voice, flags logFlags, answer answerFlags, 
 	return a, nil
 }
 
+// idle reports whether there will be nothing to see, to answer or to say once the program
+// has begun: then nobody need stay beside it.
+func (a *account) idle() bool {
+	return a.v.quiet && !a.sees() && !a.answer.any() && a.log == nil && a.flags.update == ""
+}
+
 func logs(policies synth.Stack) bool {
 	return slices.ContainsFunc(policies, func(p *synth.Policy) bool { return slices.Contains(p.Listeners(), synth.Log) })
 }

@@ -156,7 +156,7 @@ func TestEnforcePassesSignalsOn(t *testing.T) {
 		"syscalls": [{"names": ["reboot"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}]}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	c := exec.CommandContext(t.Context(), "tjfuzz", "enforce", "--quiet", "--policy", policy, "--",
+	c := exec.CommandContext(t.Context(), "tjfuzz", "enforce", "--log-source", "none", "--policy", policy, "--",
 		"sh", "-c", `trap 'exit 42' TERM; echo ready; while :; do sleep 0.05; done`)
 	out, err := c.StdoutPipe()
 	if err != nil {

@@ -35,7 +35,8 @@ func permissive(t *testing.T) string {
 // for a shell to execute.
 func passThrough(t *testing.T) map[string]string {
 	return map[string]string{
-		"enforce": "tjfuzz enforce --quiet --policy " + permissive(t) + " --",
+		"enforce": "tjfuzz enforce --log-source none --policy " + permissive(t) + " --",
+		"become":  "tjfuzz enforce --quiet --policy " + permissive(t) + " --",
 		"trace":   "tjfuzz trace --quiet --",
 		"ptrace":  "tjfuzz trace --quiet --backend ptrace --",
 	}

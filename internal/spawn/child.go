@@ -1,6 +1,7 @@
 package spawn
 
 import (
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -35,6 +36,7 @@ type plan struct {
 	holdRead        uintptr
 	holdWrite       uintptr
 	held            byte
+	failed          atomic.Bool // of Become
 }
 
 // cloneArgs is struct clone_args up to cgroup (clone3(2), Linux 5.7).
@@ -91,9 +93,7 @@ func child(pl *plan) {
 	if pl.hold {
 		await(pl)
 	}
-	for sig := uintptr(1); sig <= 64; sig++ {
-		syscall.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(pl.defaults)), 0, unsafe.Sizeof(sigset(0)), 0, 0)
-	}
+	resetSignals(pl)
 	if carryOut(pl, pl.world, pl.nWorld, 0) {
 		if pl.init {
 			reap(pl)
@@ -109,6 +109,14 @@ func child(pl *plan) {
 	}
 	for {
 		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 127, 0, 0, 0, cookie[0], cookie[1])
+	}
+}
+
+//go:norace
+//go:nosplit
+func resetSignals(pl *plan) {
+	for sig := uintptr(1); sig <= 64; sig++ {
+		syscall.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(pl.defaults)), 0, unsafe.Sizeof(sigset(0)), 0, 0)
 	}
 }
 

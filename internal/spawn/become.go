@@ -1,0 +1,58 @@
+package spawn
+
+import (
+	"errors"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Become carries out a script that ends with Script.Exec in this process, which becomes
+// the program. The script loads filters for the calling thread alone, and execve ends all
+// others. Become returns only where a call has failed, as a *StepError. Nothing is left
+// to be done then but to say so and to exit: signals have their default actions.
+func Become(target *Script) error {
+	if target.exec == 0 {
+		return errors.New("spawn: nothing to execute")
+	}
+	pl := &plan{
+		target: unsafe.SliceData(target.calls), nTarget: uintptr(len(target.calls)),
+		shared: &Report{}, defaults: new(sigaction),
+	}
+	// Who fails under the filter may not be permitted any call, so another thread
+	// looks after it. It needs a processor beside that of the first, which the runtime can
+	// no longer take away; so a garbage collection would wait for ever.
+	debug.SetGCPercent(-1)
+	if runtime.GOMAXPROCS(0) < 2 {
+		runtime.GOMAXPROCS(2)
+	}
+	go func() {
+		runtime.LockOSThread()
+		become(pl)
+	}()
+	const often = 5 * time.Millisecond
+	for !pl.failed.Load() {
+		time.Sleep(often)
+	}
+	runtime.KeepAlive(target)
+	return (&Process{shared: pl.shared, spec: &Spec{Target: *target}}).failure()
+}
+
+// become never returns.
+//
+//go:norace
+//go:nosplit
+func become(pl *plan) {
+	// As in clone, no handler of the Go runtime may run here from now on.
+	all := ^sigset(0)
+	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), 0, unsafe.Sizeof(all), 0, 0)
+	resetSignals(pl)
+	carryOut(pl, pl.target, pl.nTarget, 0)
+	for {
+		pl.failed.Store(true)
+	}
+}
