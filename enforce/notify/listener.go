@@ -114,8 +114,16 @@ func Serve(ctx context.Context, fd int, d Decider, noted func(Outcome)) (did Cou
 	}
 	defer unix.Close(stop)
 	ctx, cancel := context.WithCancel(ctx)
-	ended := context.AfterFunc(ctx, func() { _, _ = unix.Write(stop, []byte{1, 0, 0, 0, 0, 0, 0, 0}) })
-	defer ended()
+	written := make(chan struct{})
+	unwatch := context.AfterFunc(ctx, func() {
+		_, _ = unix.Write(stop, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+		close(written)
+	})
+	defer func() {
+		if !unwatch() {
+			<-written // once it is closed, the number may be that of another descriptor
+		}
+	}()
 	s := server{fd: fd, noted: noted}
 	slots := make(chan struct{}, maxWaiting)
 	var waiting sync.WaitGroup
@@ -226,12 +234,33 @@ func kill(c *Call) {
 		return
 	}
 	st, err := readStatus(c.TID)
-	if err != nil || !c.Valid() {
+	if err != nil {
+		return
+	}
+	// What is open is the caller's if the caller still waits afterwards, whoever gets its
+	// number then. Before Linux 6.9 only a process can be opened.
+	fd, err := unix.PidfdOpen(c.TID, unix.PIDFD_THREAD)
+	thread := err == nil
+	if !thread {
+		fd, err = unix.PidfdOpen(st.tgid, 0)
+	}
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	if !c.Valid() {
 		return
 	}
 	const sigsys = 1 << (unix.SIGSYS - 1)
-	if (st.blocked|st.ignored|st.caught)&sigsys == 0 && unix.Tgkill(st.tgid, c.TID, unix.SIGSYS) == nil {
-		return
+	if (st.blocked|st.ignored|st.caught)&sigsys == 0 {
+		if thread {
+			err = unix.PidfdSendSignal(fd, unix.SIGSYS, nil, 0)
+		} else {
+			err = unix.Tgkill(st.tgid, c.TID, unix.SIGSYS)
+		}
+		if err == nil {
+			return
+		}
 	}
-	_ = unix.Kill(st.tgid, unix.SIGKILL)
+	_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 }

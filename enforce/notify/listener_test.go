@@ -33,7 +33,11 @@ type served struct {
 // start runs the victim under a filter that hands two syscalls over.
 func start(t *testing.T, ctx context.Context, d Decider, args ...string) served {
 	t.Helper()
-	program := testenv.Compile(t, "testdata/victim.c", "-pthread")
+	return startProgram(t, ctx, d, testenv.Compile(t, "testdata/victim.c", "-pthread"), args...)
+}
+
+func startProgram(t *testing.T, ctx context.Context, d Decider, program string, args ...string) served {
+	t.Helper()
 	sockets, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +50,9 @@ func start(t *testing.T, ctx context.Context, d Decider, args ...string) served 
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_USER_NOTIF},
 	}
 	spec := &spawn.Spec{Listener: &spawn.Listener{Socket: sockets[1], Program: unsafe.Slice((*byte)(unsafe.Pointer(&filter[0])), 8*len(filter))}}
-	spec.Target.DieWithParent()
+	if os.Getenv(agentOnly) == "" {
+		spec.Target.DieWithParent()
+	}
 	spec.Target.Exec(program, append([]string{program}, args...), nil, nil)
 	s := served{status: make(chan unix.WaitStatus, 1), counts: make(chan Counts, 1)}
 	pid := make(chan int)
@@ -120,6 +126,7 @@ func TestEveryNotificationIsAnswered(t *testing.T) {
 }
 
 func TestAnswersDoWhatTheySay(t *testing.T) {
+	program := testenv.Compile(t, "testdata/victim.c", "-pthread")
 	for _, c := range []struct {
 		name   string
 		answer Answer
@@ -131,7 +138,7 @@ func TestAnswersDoWhatTheySay(t *testing.T) {
 		{"kill", Answer{Kind: Kill}, unix.WaitStatus(unix.SIGSYS)},
 		{"nothing", Answer{}, unix.WaitStatus(unix.ENOSYS) << 8},
 	} {
-		s := start(t, t.Context(), others(func(*Call) (Answer, func(context.Context) Answer) { return c.answer, nil }), "once", "999999999")
+		s := startProgram(t, t.Context(), others(func(*Call) (Answer, func(context.Context) Answer) { return c.answer, nil }), program, "once", "999999999")
 		if got := <-s.status; got&^0x80 != c.want { // 0x80: a core was dumped
 			t.Errorf("%s: status %#x, want %#x", c.name, got, c.want)
 		}
@@ -212,6 +219,7 @@ func TestFilesAreOpenedForTheCaller(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	program := testenv.Compile(t, "testdata/victim.c", "-pthread")
 	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
 	if err := os.WriteFile(file, []byte{77}, 0o600); err != nil {
 		t.Fatal(err)
@@ -226,7 +234,7 @@ func TestFilesAreOpenedForTheCaller(t *testing.T) {
 	for path, want := range map[string]unix.Errno{
 		file: 77, link: unix.ELOOP, dir + "/none": unix.ENOENT, dir + "/../x": unix.EXDEV, "/etc/passwd": unix.EXDEV, dir[1:] + "/./file": 77,
 	} {
-		s := start(t, t.Context(), &Agent{Rules: rules}, "open", path)
+		s := startProgram(t, t.Context(), &Agent{Rules: rules}, program, "open", path)
 		if got := <-s.status; got != unix.WaitStatus(want)<<8 {
 			t.Errorf("%s: status %#x, want exit %d", path, got, want)
 		}
