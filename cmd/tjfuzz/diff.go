@@ -83,14 +83,21 @@ func runDiff(c *cobra.Command, o diffOptions, args []string) error {
 		}
 		policies = append(policies, p)
 	}
-	d := &comparison{Difference: synth.Diff(policies[0], policies[1]), path: args[1]}
+	d := &comparison{path: args[1]}
 	if o.evidence != "" {
 		t, err := loadEvidence(o.evidence)
 		if err != nil {
 			return err
 		}
+		// A profile does not say what its rules stand on, as a document does.
+		if !isDocument(args[1]) {
+			if policies[1], err = withTiers(policies[1], t); err != nil {
+				return err
+			}
+		}
 		d.evidence = t
 	}
+	d.Difference = synth.Diff(policies[0], policies[1])
 	if err := write(c.OutOrStdout(), d); err != nil {
 		return err
 	}

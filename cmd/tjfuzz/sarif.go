@@ -85,6 +85,7 @@ func diffSARIF(w io.Writer, d *comparison) error {
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
 	return e.Encode(struct {
 		Schema  string `json:"$schema"`
 		Version string `json:"version"`
