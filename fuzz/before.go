@@ -218,7 +218,7 @@ func (c *corpus) sweep(l *leaving) (out []Scenario) {
 		switch {
 		case p.rank == rankExamples, p.rank == rankMoreExamples:
 			examples = append(examples, p.s)
-		case p.rank == rankOptions && len(p.s.Argv) > c.o.Fixed && slices.Contains(c.o.Table.Commands, strings.Join(p.s.Argv[c.o.Fixed:], " ")):
+		case p.rank == rankCommands:
 			commands = append(commands, p.s)
 		case p.rank == rankOptions, p.rank == rankOperands:
 			options = append(options, p.s)

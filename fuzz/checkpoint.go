@@ -41,7 +41,8 @@ type past struct {
 	lost     trace.Lost
 	aside    []sysno.ID
 	shown    []sysno.ID
-	done     int // deliberate runs
+	done     turns
+	refused  []string // words
 }
 
 // asked is what the options ask for.
@@ -56,8 +57,10 @@ type (
 		Version  int              `json:"version"`
 		Evidence word             `json:"evidence"` // Options.Evidence
 		Sessions uint64           `json:"sessions"`
-		Digest   string           `json:"digest"` // asked.digest
-		Done     int              `json:"done"`
+		Digest   string           `json:"digest"`           // asked.digest
+		Done     int              `json:"done"`             // deliberate runs, up to the first that is not
+		Beyond   turns            `json:"beyond,omitempty"` // those done after that
+		Refused  []word           `json:"refused,omitempty"`
 		Stats    Stats            `json:"stats"`
 		Drawn    savedExposure    `json:"drawn"`
 		Quiet    savedExposure    `json:"quiet"`
@@ -144,9 +147,12 @@ func (c *coordinator) known() *checkpoint {
 	defer c.mu.Unlock()
 	k := &checkpoint{
 		Version: checkpointVersion, Evidence: word(c.o.Evidence), Sessions: c.before.sessions + 1,
-		Digest: c.asked.digest, Done: c.done(), Stats: c.stats, Lost: c.before.lost,
+		Digest: c.asked.digest, Refused: toWords(c.agenda.all()), Stats: c.stats, Lost: c.before.lost,
 		Crashes: saveFailures(c.crashes), Hangs: saveFailures(c.hangs), Corpus: c.corpus.save(),
 		Syscalls: []savedRecord{},
+	}
+	if k.Beyond = c.done(); len(k.Beyond) > 0 && k.Beyond[0][0] == 1 {
+		k.Done, k.Beyond = k.Beyond[0][1], k.Beyond[1:]
 	}
 	k.Stats.Elapsed = c.elapsed()
 	k.Drawn, k.Quiet = c.drawn.save(), c.quiet.save()
@@ -166,19 +172,44 @@ func saveFailures(kinds map[string]*Failure) []savedFailure {
 	return out
 }
 
-// done is how many of the deliberate runs are done, without a gap.
-func (c *coordinator) done() int {
-	first := c.asked.runs + 1
+// done are the deliberate runs that need not be made again.
+func (c *coordinator) done() turns {
+	todo := make([]bool, c.asked.runs)
 	for turn := range c.flying {
-		first = min(first, turn)
-	}
-	for _, p := range c.plan[c.next:] {
-		if p.turn > 0 {
-			first = min(first, p.turn)
-			break
+		if turn > 0 {
+			todo[turn-1] = true
 		}
 	}
-	return first - 1
+	for p := range c.agenda.left {
+		if p.turn > 0 {
+			todo[p.turn-1] = true
+		}
+	}
+	var out turns
+	for i, open := range todo {
+		switch n := len(out); {
+		case open:
+		case n > 0 && out[n-1][1] == i:
+			out[n-1][1]++
+		default:
+			out = append(out, [2]int{i + 1, i + 1})
+		}
+	}
+	return out
+}
+
+// turns are ranges of planned.turn, first and last.
+type turns [][2]int
+
+// rest are the runs of the plan that are not among them.
+func (t turns) rest(all []planned) []planned {
+	done := make([]bool, len(all)+1)
+	for _, r := range t { // as a file has them
+		for turn := max(r[0], 1); turn <= min(r[1], len(all)); turn++ {
+			done[turn] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(p planned) bool { return done[p.turn] })
 }
 
 // begin goes on where the sessions before this one stopped, and makes the plan.
@@ -200,7 +231,14 @@ func (c *coordinator) begin(stored []Stored) error {
 	cannot := func(s *Scenario) bool { return !c.o.Can.Allow(s) }
 	c.left = slices.DeleteFunc(c.left, func(d discovery) bool { return cannot(&d.s) })
 	stored = slices.DeleteFunc(stored, func(s Stored) bool { return cannot(&s.Scenario) })
-	c.plan = plan(all, stored, c.before.done)
+	known := refusals{
+		settled: func(id sysno.ID) bool { return c.books[id] != nil && c.books[id].settled },
+		alike:   make(map[trial]bool), before: make(map[string]bool),
+	}
+	for _, w := range c.before.refused {
+		known.before[w] = true
+	}
+	c.agenda = newAgenda(plan(all, stored, c.before.done), known)
 	c.corpus.lines = all
 	return nil
 }
@@ -263,7 +301,7 @@ func (c *coordinator) goOn(k *checkpoint, stored []Stored) error {
 		c.stats, c.before.lost, c.before.elapsed = k.Stats, k.Lost, max(k.Stats.Elapsed, 0)
 	}
 	if same {
-		c.before.done = min(max(k.Done, 0), c.asked.runs)
+		c.before.done, c.before.refused = append(turns{{1, k.Done}}, k.Beyond...), fromWords(k.Refused)
 		c.corpus.load(&k.Corpus)
 		c.drawn, c.quiet = k.Drawn.load(), k.Quiet.load()
 	}

@@ -41,7 +41,6 @@ func (r *record) settles() bool {
 type coordinator struct {
 	o     *Options
 	start time.Time
-	plan  []planned
 	news  chan struct{}
 
 	saving sync.Mutex // no checkpoint replaces a younger one
@@ -51,8 +50,8 @@ type coordinator struct {
 	exchanging sync.Mutex // held by who uses o.Share
 
 	mu      sync.Mutex
-	next    int          // index into plan
-	turn    int          // of late planned runs, draws and the sweep
+	agenda  agenda
+	sources fair         // of late planned runs, draws and the sweep
 	sweep   []Scenario   // what the plan tries first, where runs have left something
 	flying  map[int]bool // deliberate runs, by planned.turn, that are being made
 	left    []discovery  // of an earlier session, to be pursued before all else
@@ -76,7 +75,7 @@ type coordinator struct {
 func newCoordinator(o *Options) *coordinator {
 	books := make(map[sysno.ID]*record)
 	return &coordinator{
-		o: o, start: o.Now(), corpus: newCorpus(o, books), books: books, flying: make(map[int]bool), news: make(chan struct{}, 1),
+		o: o, start: o.Now(), corpus: newCorpus(o, books), books: books, sources: newFair(worthwhile[:]), flying: make(map[int]bool), news: make(chan struct{}, 1),
 		crashes: make(map[string]*Failure), hangs: make(map[string]*Failure),
 	}
 }
@@ -86,8 +85,11 @@ type job struct {
 	s     Scenario
 	phase Phase
 	turn  int // of a planned run
+	rank  rank
+	trial trial
+	from  source
 	dims  [dimensions]bool
-	from  *entry // of a draw; nil: a seed
+	entry *entry // of a draw; nil: a seed
 	kind  stratum
 }
 
@@ -131,28 +133,27 @@ func (c *coordinator) limit(ctx context.Context) Stop {
 type source int
 
 const (
-	fromPlan source = iota
+	fromNone source = iota // a run that no turn was given to
+	fromPlan
 	fromDraw
 	fromSweep
 	sources
 )
 
+// worthwhile is what to expect of the sources.
+var worthwhile = [sources]float64{fromPlan: 2, fromDraw: 1, fromSweep: 1}
+
 // source says where the next run comes from. What the plan has not tried so far, draws may find
 // sooner, and what draws find is worth more draws: so late ones take turns with draws, and both with what is
 // tried where runs have left something. It needs c.mu.
 func (c *coordinator) source() source {
-	if c.next < len(c.plan) && c.plan[c.next].early {
+	if c.agenda.early() {
 		return fromPlan
 	}
-	for {
-		from := source(c.turn % int(sources))
-		c.turn++
-		switch {
-		case from == fromPlan && c.next == len(c.plan), from == fromSweep && len(c.sweep) == 0:
-		default:
-			return from
-		}
-	}
+	planned := !c.agenda.over()
+	return source(c.sources.pick(func(i int) bool {
+		return source(i) == fromPlan && planned || source(i) == fromSweep && len(c.sweep) > 0 || source(i) == fromDraw
+	}))
 }
 
 // choose is the next planned run, one of the sweep, or a draw.
@@ -163,19 +164,22 @@ func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 		s := c.sweep[0]
 		c.sweep = c.sweep[1:]
 		c.mu.Unlock()
-		return job{s: s, phase: PhaseOptions}
+		return job{s: s, phase: PhaseOptions, from: fromSweep}
 	case fromPlan:
-		next := c.plan[c.next]
-		c.next++
+		next := c.agenda.take()
 		if next.turn > 0 {
 			c.flying[next.turn] = true
 		}
 		c.mu.Unlock()
-		return job{s: next.s, phase: next.phase, turn: next.turn}
+		j := job{s: next.s, phase: next.phase, turn: next.turn, rank: next.rank, trial: next.trial}
+		if !next.early {
+			j.from = fromPlan
+		}
+		return j
 	}
 	d := c.corpus.draw(r)
 	c.mu.Unlock()
-	return job{s: d.mutate(r, c.o, p), phase: PhaseExplore, dims: d.dims, from: d.from, kind: d.kind}
+	return job{s: d.mutate(r, c.o, p), phase: PhaseExplore, from: fromDraw, dims: d.dims, entry: d.from, kind: d.kind}
 }
 
 // report books a run. It returns the syscalls that no run had shown before, and
@@ -243,6 +247,7 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	}
 	if j.phase != PhaseReplay {
 		c.corpus.credit(j, gain)
+		c.spend(j, r, gain)
 		// What is killed had mostly used all the memory that it may, which takes as long.
 		c.corpus.blame(&j.s, r.TimedOut || r.Signal == sigkill)
 	}
@@ -253,10 +258,25 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	case r.Signal != 0 && !j.s.provokes(r.Signal):
 		keep = c.fail(c.crashes, Crashes, j, r, keep)
 	}
-	if draw && c.stop == StopNone && c.next == len(c.plan) && len(c.sweep) == 0 && c.saturated() {
+	if draw && c.stop == StopNone && c.agenda.over() && len(c.sweep) == 0 && c.saturated() {
 		c.stop = StopSaturated
 	}
 	return fresh, keep
+}
+
+// spend books what a run has cost and gained for where it came from.
+func (c *coordinator) spend(j *job, r *Result, gain float64) {
+	cost := 1.0
+	if r.TimedOut {
+		cost = 16 // as for entries
+	}
+	if j.from != fromNone {
+		c.sources.spend(int(j.from), cost, gain)
+	}
+	if j.from == fromPlan {
+		c.agenda.kinds.spend(int(j.rank), cost, gain)
+	}
+	c.agenda.note(j.trial, r)
 }
 
 func (c *coordinator) chance() float64 {
@@ -291,10 +311,7 @@ func (c *coordinator) snapshot() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.stats
-	s.Phase = PhaseExplore
-	if c.next < len(c.plan) {
-		s.Phase = c.plan[c.next].phase
-	}
+	s.Phase = c.agenda.phase()
 	s.Draws, s.Quiet = c.drawn.total(), c.quiet.total()
 	s.Chance = c.chance()
 	s.Syscalls = len(c.books)

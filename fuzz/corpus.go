@@ -458,10 +458,10 @@ func (c *corpus) cross(s, other Scenario) Scenario {
 // credit books what a draw has gained.
 func (c *corpus) credit(j *job, gain float64) {
 	c.budget.spend(j.dims, gain)
-	if j.from == nil {
+	if j.entry == nil {
 		return
 	}
-	if j.from.tired++; gain > 0 {
-		j.from.tired = 0
+	if j.entry.tired++; gain > 0 {
+		j.entry.tired = 0
 	}
 }

@@ -131,7 +131,7 @@ func TestRareSyscallsGetMoreDraws(t *testing.T) {
 	for _, e := range c.entries {
 		if e.s.Argv[1] == "rare" {
 			for range 2000 {
-				c.credit(&job{from: e}, 0)
+				c.credit(&job{entry: e}, 0)
 			}
 		}
 	}

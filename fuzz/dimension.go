@@ -76,21 +76,8 @@ var expected = [dimensions]float64{
 // each try, with a floor so that none starves. It is called only when something
 // new was shown, so that between two discoveries all draws are alike in this.
 func (b *budget) share() {
-	const floors = 0.5 // of all dimensions together
-	var rates [dimensions]float64
-	sum, floor := 0.0, 0.0
-	for d := range dimensions {
-		if b.varies(d) {
-			floor += expected[d]
-			rates[d] = (b.gains[d] + 1) / (b.tries[d] + 50)
-			sum += rates[d]
-		}
-	}
-	for d := range dimensions {
-		if b.varies(d) {
-			b.shares[d] = floors*expected[d]/floor + (1-floors)*rates[d]/sum
-		}
-	}
+	varies := func(d int) bool { return b.varies(dimension(d)) }
+	copy(b.shares[:], shares(expected[:], b.tries[:], b.gains[:], varies))
 }
 
 func (b *budget) pick(r *rand.Rand) dimension {

@@ -530,7 +530,7 @@ func TestThePlanRunsTheUsersCommandLineFirst(t *testing.T) {
 			o := Options{Fixed: 1, Bases: []Scenario{c.base}, Seeds: seeds, Table: mutate.Table{Options: []mutate.Option{{Name: "-a", Arity: mutate.NoValue}}}}
 			var got []string
 			unset := map[string]bool{}
-			for _, p := range plan(deliberate(&o), nil, 0) {
+			for _, p := range plan(deliberate(&o), nil, nil) {
 				if len(p.s.Env) > 0 {
 					unset[strings.Join(p.s.Env, " ")] = true
 					continue

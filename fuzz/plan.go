@@ -60,13 +60,15 @@ type planned struct {
 	turn  int  // counted from 1 over the deliberate runs; 0 for a scenario of this state directory
 	early bool // it comes before all draws; others take turns with them
 	rank  rank // of a deliberate run
+	trial trial
+	guess string // the guessed option that it builds on, "" for none
 }
 
 // plan puts the stored scenarios after the base: no scenario twice, and none of the
-// first done deliberate runs.
-func plan(deliberate []planned, stored []Stored, done int) []planned {
+// deliberate runs that are done.
+func plan(deliberate []planned, stored []Stored, done turns) []planned {
 	var out []planned
-	todo := deliberate[done:]
+	todo := done.rest(deliberate)
 	for len(todo) > 0 && todo[0].phase == PhaseBase {
 		out, todo = append(out, todo[0]), todo[1:]
 	}
@@ -92,13 +94,18 @@ func plan(deliberate []planned, stored []Stored, done int) []planned {
 // and the first of each kind before any draw.
 func deliberate(o *Options) []planned {
 	var all [ranks][]planned
-	twice := make(map[string]bool)
-	add := func(r rank, p Phase, s Scenario) {
-		if id := s.ID(); !twice[id] {
-			twice[id] = true
-			all[r] = append(all[r], planned{s: s, phase: p, early: r < rankLate, rank: r})
+	at := make(map[string][2]int)
+	put := func(p planned) {
+		id := p.s.ID()
+		if i, twice := at[id]; !twice {
+			at[id] = [2]int{int(p.rank), len(all[p.rank])}
+			p.early = p.rank < rankLate
+			all[p.rank] = append(all[p.rank], p)
+		} else if p.trial != (trial{}) {
+			all[i[0]][i[1]].trial = p.trial
 		}
 	}
+	add := func(r rank, p Phase, s Scenario) { put(planned{s: s, phase: p, rank: r}) }
 	for _, base := range o.Bases {
 		base.Input = nil
 		for k := StdinNull; k <= StdinPipe; k++ {
@@ -134,7 +141,10 @@ func deliberate(o *Options) []planned {
 		}
 	}
 	for _, base := range o.Bases {
-		probe(o, base, func(r rank, s Scenario) { add(r, PhaseOptions, s) })
+		probe(o, base, func(p planned) {
+			p.phase = PhaseOptions
+			put(p)
+		})
 	}
 	out := slices.Concat(all[:]...)
 	for i := range out {

@@ -22,18 +22,20 @@ const (
 	rankFavoured      // the seeds that the target likes best
 	rankOperands      // files and directories, and what most programs know
 	rankExamples      // command lines that the target's own texts show
-	rankOptions       // each option and each sub-command alone
+	rankCommands      // each sub-command alone
+	rankOptions       // each option alone
 
 	rankMoreExamples // those that come later in long texts
 	rankFirstShown   // each option in the first example
 	rankFiles        // each option with a file to work on
+	rankOperated     // each sub-command with something to work on
 	rankSeeds        // all other seeds
 	rankShown        // options in examples, and with small programs and queries as operands
 	rankLarge        // options with much to read, and those that name a program beside those that take an amount
 	rankWorlds       // other streams, kinds of file, limits, faults
 	rankSub          // each option of a sub-command
 	rankEnv          // variables set and unset
-	rankOperated     // each option with a directory, and with two operands
+	rankPairs        // each option with a directory, and with two operands
 	rankFlows        // each option where much flows, where nobody reads what is written, and at a terminal
 	rankValues       // what else is known of the values of options
 	rankOwnEnv       // variables that the target alone seems to know, set
@@ -42,10 +44,19 @@ const (
 	rankSeedWays     // all other seeds in all other ways
 	rankSignals      // which may cost a time limit each
 	rankWays         // options in all other ways
+	rankGuessed      // options for which only a string in a file speaks: whether there are such
+	rankGuessedMore  // what is tried of those that are not refused
 	ranks
 
 	rankLate = rankMoreExamples
 )
+
+// prospects are what to expect of the late ranks, one beside the other, before anything is known.
+var prospects = [ranks]float64{
+	rankMoreExamples: 4, rankFirstShown: 4, rankFiles: 4, rankOperated: 4, rankSeeds: 4, rankShown: 2, rankLarge: 1, rankWorlds: 4, rankSub: 3,
+	rankEnv: 2, rankPairs: 2, rankFlows: 2, rankValues: 2, rankOwnEnv: 1, rankSubFiles: 2, rankMoreShown: 1, rankSeedWays: 1, rankSignals: 1,
+	rankWays: 1, rankGuessed: 2, rankGuessedMore: 1,
+}
 
 // favoured is how many of the first seeds, which the target likes best, every
 // second probe is made with.
@@ -89,7 +100,8 @@ func pairs(files []File) [][]string {
 // prober puts together what to try of one base scenario.
 type prober struct {
 	o     *Options
-	add   func(rank, Scenario)
+	put   func(planned)
+	guess string     // the option at hand, if it is a guess
 	alone Scenario   // nothing but the words that are never changed
 	ways  []Scenario // to give the target an input
 	light []Seed     // to choose inputs from
@@ -100,21 +112,64 @@ type prober struct {
 
 // probe lists single variations of a base scenario: words, options and sub-commands,
 // each alone and in all the ways to give the target a seed; variables; worlds.
-func probe(o *Options, base Scenario, add func(rank, Scenario)) {
-	p := prober{o: o, add: add, alone: base, ways: templates(base, o.Fixed), both: pairs(base.Files)}
+func probe(o *Options, base Scenario, put func(planned)) {
+	p := prober{o: o, put: put, alone: base, ways: templates(base, o.Fixed), both: pairs(base.Files)}
 	p.alone.Argv = base.Argv[:o.Fixed]
 	p.alone.Stdin, p.alone.Input = StdinNull, nil
 	p.light = slices.DeleteFunc(slices.Clone(o.Seeds), func(s Seed) bool { return s.heavy() })
+	// Words come first, so that they get the same inputs whatever else is varied.
+	if o.varies(dimArgv) {
+		p.arguments()
+	}
 	p.variables()
-	surroundings(o, &base, p.ways, p.seed, add)
-	if !o.varies(dimArgv) {
-		return
-	}
+	surroundings(o, &base, p.ways, p.seed, p.add)
+}
+
+// arguments tries words, sub-commands and options.
+func (p *prober) arguments() {
+	o := p.o
 	p.words()
-	for i := range o.Table.Options {
-		p.option(i)
-	}
 	p.commands()
+	// Where no text tells of any option, the strings are all that there is to go by.
+	documented := slices.ContainsFunc(o.Table.Options, func(opt mutate.Option) bool { return !opt.Guessed })
+	if documented && slices.ContainsFunc(o.Table.Options, func(opt mutate.Option) bool { return opt.Guessed }) {
+		p.trials(rankOperands, nil)
+		p.trials(rankOperands, []string{unknownWord})
+	}
+	for i := range o.Table.Options {
+		if opt := &o.Table.Options[i]; opt.Guessed && documented {
+			p.guess = opt.Name
+			p.trials(rankGuessed, opt.Words(likely(opt)[0]))
+		}
+		p.option(i)
+		p.guess = ""
+	}
+}
+
+// add plans a run. What builds on a guess waits until it is known whether that is one.
+func (p *prober) add(r rank, s Scenario) {
+	if p.guess != "" {
+		r = rankGuessedMore
+	}
+	p.put(planned{s: s, rank: r, guess: p.guess})
+}
+
+// trials plans the runs that tell whether a word is refused, for which the input is always the same.
+func (p *prober) trials(r rank, words []string) {
+	for _, t := range []struct {
+		setting setting
+		s       Scenario
+	}{{settingAlone, p.alone}, {settingOperand, p.ways[len(p.ways)-1]}} {
+		t.s.Argv = slices.Concat(t.s.Argv[:p.o.Fixed], words, t.s.Argv[p.o.Fixed:])
+		if t.s.usesInput() && len(p.light) > 0 {
+			t.s.Input = p.light[0].Data
+		}
+		word := p.guess
+		if r != rankGuessed && len(words) > 0 {
+			word = words[0]
+		}
+		p.put(planned{s: t.s, rank: r, trial: trial{t.setting, word}})
+	}
 }
 
 // seed is the next input for a probe.
@@ -164,7 +219,7 @@ func (p *prober) variables() {
 // words tries what most programs know, operands, and the examples of the target's own
 // texts, whatever options they use.
 func (p *prober) words() {
-	for _, w := range []string{"--version", "--help", "-h", "--no-such-option"} {
+	for _, w := range []string{"--version", "--help", "-h", unknownWord} {
 		p.try(rankOperands, p.alone, w)
 	}
 	for _, pair := range p.both {
@@ -207,10 +262,10 @@ func (p *prober) option(i int) {
 	}
 	p.shown(i, first)
 	if len(p.both) > 0 {
-		p.try(rankOperated, p.alone, slices.Concat(first, p.both[1][:1])...)
+		p.try(rankPairs, p.alone, slices.Concat(first, p.both[1][:1])...)
 	}
 	for _, pair := range p.both {
-		p.try(rankOperated, p.alone, slices.Concat(first, pair)...)
+		p.try(rankPairs, p.alone, slices.Concat(first, pair)...)
 	}
 	for _, v := range values[1:] {
 		p.try(rankValues, p.alone, opt.Words(v)...)
@@ -373,7 +428,9 @@ func (p *prober) flows(i int, words []string) {
 	}
 	if p.o.Can.Terminal && last.Stdin != StdinInvalid {
 		try(last, func(s *Scenario) {
-			s.Input = p.seed()
+			if len(p.light) > 0 {
+				s.Input = p.light[i%len(p.light)].Data
+			}
 			s.Stdin, s.World.Stdout, s.World.Stderr = StdinTerminal, OutputTerminal, OutputTerminal
 		}, words...)
 	}
@@ -384,9 +441,12 @@ func (p *prober) flows(i int, words []string) {
 func (p *prober) commands() {
 	for _, c := range p.o.Table.Commands {
 		words := strings.Fields(c)
-		p.try(rankOptions, p.alone, words...)
+		p.try(rankCommands, p.alone, words...)
 		for _, s := range p.ways {
-			p.try(rankFiles, s, words...)
+			p.try(rankOperated, s, words...)
+		}
+		if len(p.both) > 0 {
+			p.try(rankOperated, p.alone, slices.Concat(words, p.both[1][:1])...)
 		}
 		for _, pair := range p.both {
 			p.try(rankOperated, p.alone, slices.Concat(words, pair)...)

@@ -21,12 +21,12 @@ func TestTheBroadestRunsComeBeforeAllDrawsAndTheOthersTakeTurnsWithThem(t *testi
 		t.Fatal(err)
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	early := slices.IndexFunc(c.plan, func(p planned) bool { return !p.early })
-	if early < 1 || len(c.plan)-early < 10 {
-		t.Fatalf("of %d planned runs %d are early", len(c.plan), early)
+	early := slices.IndexFunc(c.agenda.plan, func(p planned) bool { return !p.early })
+	if early < 1 || len(c.agenda.plan)-early < 10 {
+		t.Fatalf("of %d planned runs %d are early", len(c.agenda.plan), early)
 	}
 	alone := map[string]bool{}
-	for _, p := range c.plan[:early] {
+	for _, p := range c.agenda.plan[:early] {
 		if c.choose(r, &plugin{}).phase != p.phase {
 			t.Fatal("an early run is not made in its turn")
 		}
@@ -40,10 +40,14 @@ func TestTheBroadestRunsComeBeforeAllDrawsAndTheOthersTakeTurnsWithThem(t *testi
 			t.Errorf("%s is not tried before all draws", opt.Name)
 		}
 	}
-	for i := range 20 {
-		if j := c.choose(r, &plugin{}); (j.phase == PhaseExplore) != (i%2 == 1) {
-			t.Errorf("run %d after those is for %v", i, j.phase)
+	draws := 0
+	for range 30 {
+		if c.choose(r, &plugin{}).phase == PhaseExplore {
+			draws++
 		}
+	}
+	if draws < 8 || draws > 15 {
+		t.Errorf("%d of the 30 runs after those are draws", draws)
 	}
 }
 
@@ -142,5 +146,25 @@ func TestEveryOptionIsTriedWhereMuchFlows(t *testing.T) {
 	}
 	if o.Bases[0].Files[1].Data != nil {
 		t.Error("the files of the user's scenario have changed")
+	}
+}
+
+func TestAllIsPlannedThatIsPlannedWhereLessIsVaried(t *testing.T) {
+	all := options(t, synthetic{})
+	if err := all.fill(); err != nil {
+		t.Fatal(err)
+	}
+	planned := map[string]bool{}
+	for _, p := range deliberate(&all) {
+		planned[p.s.ID()] = true
+	}
+	for _, only := range []string{"argv", "bytes"} {
+		o := all
+		o.Only = []string{only}
+		for _, p := range deliberate(&o) {
+			if !planned[p.s.ID()] {
+				t.Errorf("%q is planned where only %s is varied, and not where all is", p.s.Argv, only)
+			}
+		}
 	}
 }

@@ -151,18 +151,22 @@ func (s *session) commands(t *mutate.Table, ask func(words ...string) ([]byte, e
 	todo := slices.Clone(t.Commands)
 	for asked := 0; asked < len(todo) && asked < maxAsked; asked++ {
 		words := strings.Fields(todo[asked])
-		text, err := ask(append(slices.Clone(words), "--help")...)
-		if err != nil {
-			return err
+		page := manPage(s.text + "-" + strings.Join(words, "-"))
+		questions := [][]string{append(slices.Clone(words), "--help"), append([]string{"help"}, words...)} // some know it in this form alone
+		if len(page) > 0 { // those that have one mostly show it, which takes long
+			questions = append([][]string{append(slices.Clone(words), "-h")}, questions...)
 		}
-		known := mine.Help(text)
-		if len(known.Options) == 0 { // some know it in this form alone
-			if text, err = ask(append([]string{"help"}, words...)...); err != nil {
+		var text []byte
+		var known mutate.Table
+		for _, q := range questions {
+			var err error
+			if text, err = ask(q...); err != nil {
 				return err
 			}
-			known = mine.Help(text)
+			if known = mine.Help(text); len(known.Options) > 0 {
+				break
+			}
 		}
-		page := manPage(s.text + "-" + strings.Join(words, "-"))
 		t.Examples = append(t.Examples, mine.Examples(program, text, page)...)
 		if options := known.Merge(mine.Man(page)).Options; len(options) > 0 {
 			t.Sub[todo[asked]] = options

@@ -265,7 +265,7 @@ func spelled(s string) (mutate.Option, bool) {
 	if spelling.FindString(name) != name || len(name) > maxTokenLen {
 		return mutate.Option{}, false
 	}
-	o := mutate.Option{Name: name, Arity: mutate.NoValue}
+	o := mutate.Option{Name: name, Arity: mutate.NoValue, Guessed: true}
 	if joined {
 		o.Arity = mutate.NeedsValue
 	}

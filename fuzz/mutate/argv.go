@@ -30,6 +30,8 @@ type Option struct {
 	Kind   string   // what the target calls the value: "FILE", "num"; may be empty
 	Apart  bool     // the value of a long option stands in the next word, not behind "="
 	Then   []string // words that follow the value, where the option takes more than one
+
+	Guessed bool // nothing but a string in the target's file speaks for it
 }
 
 // Table is what is known about the command line of a target.
@@ -72,6 +74,11 @@ func (t Table) Merge(o Table) Table {
 		}
 		return b.knowledge() - a.knowledge()
 	})
+	for i := len(all) - 2; i >= 0; i-- {
+		if all[i].Name == all[i+1].Name {
+			all[i].Guessed = all[i].Guessed && all[i+1].Guessed
+		}
+	}
 	all = slices.CompactFunc(all, func(a, b Option) bool { return a.Name == b.Name })
 	cmds := slices.Concat(t.Commands, o.Commands)
 	slices.Sort(cmds)

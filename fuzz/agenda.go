@@ -1,0 +1,150 @@
+package fuzz
+
+// agenda hands out the planned runs: those that come before all draws in their order, then the
+// late ones, kind by kind in turns. How many kinds there are of which more than a session can
+// make depends on the program; so no kind waits until another is done, and one whose runs
+// show something new gets more turns. Which run comes next depends on what the runs before it have shown, and on no clock.
+type agenda struct {
+	plan     []planned
+	next     int        // of the early ones
+	at, end  [ranks]int // of the late ones, of each kind
+	kinds    fair       // among them
+	refusals            // of the target, for which some are left out
+}
+
+func newAgenda(plan []planned, r refusals) agenda {
+	a := agenda{plan: plan, kinds: newFair(prospects[:]), refusals: r}
+	for i, p := range plan {
+		if p.early {
+			continue
+		}
+		if a.end[p.rank] == 0 {
+			a.at[p.rank] = i
+		}
+		a.end[p.rank] = i + 1
+	}
+	return a
+}
+
+// early reports whether a run that comes before all draws is left.
+func (a *agenda) early() bool { return a.next < len(a.plan) && a.plan[a.next].early }
+
+// ready reports whether a late run of the kind may be made now.
+func (a *agenda) ready(r rank) bool {
+	for a.at[r] < a.end[r] && a.refused(a.plan[a.at[r]].guess) {
+		a.at[r]++
+	}
+	if r == rankGuessedMore && a.ready(rankGuessed) { // which may spare it
+		return false
+	}
+	return a.at[r] < a.end[r]
+}
+
+// over reports whether no run is left.
+func (a *agenda) over() bool {
+	for r := range ranks {
+		if a.ready(r) {
+			return false
+		}
+	}
+	return !a.early()
+}
+
+// take is the next run; there must be one.
+func (a *agenda) take() planned {
+	if a.early() {
+		a.next++
+		return a.plan[a.next-1]
+	}
+	r := rank(a.kinds.pick(func(i int) bool { return a.ready(rank(i)) }))
+	a.at[r]++
+	return a.plan[a.at[r]-1]
+}
+
+// phase is that of the next run, as far as that can be told, of draws where none is left.
+func (a *agenda) phase() Phase {
+	if a.early() {
+		return a.plan[a.next].phase
+	}
+	for r := range ranks {
+		if a.ready(r) {
+			return a.plan[a.at[r]].phase
+		}
+	}
+	return PhaseExplore
+}
+
+// left are the runs that were not taken.
+func (a *agenda) left(yield func(planned) bool) {
+	for i, p := range a.plan {
+		if a.refused(p.guess) || p.early && i < a.next || !p.early && i < a.at[p.rank] {
+			continue
+		}
+		if !yield(p) {
+			return
+		}
+	}
+}
+
+// fair gives turns to several by their shares: half of that is what was expected of each, and half
+// what its turns have gained. Shares are of those that are ready, and none of these starves.
+type fair struct {
+	expected, tries, gains, credit []float64
+}
+
+func newFair(expected []float64) fair {
+	n := len(expected)
+	return fair{expected, make([]float64, n), make([]float64, n), make([]float64, n)}
+}
+
+// pick says whose turn it is: of those that are ready, at least one, the one that is most behind its share.
+func (f *fair) pick(ready func(int) bool) int {
+	best := -1
+	for i, share := range shares(f.expected, f.tries, f.gains, ready) {
+		if share == 0 {
+			continue
+		}
+		if f.credit[i] += share; best < 0 || f.credit[i] > f.credit[best] {
+			best = i
+		}
+	}
+	f.credit[best]--
+	return best
+}
+
+// spend books what a turn has cost and gained. What was long ago counts less.
+func (f *fair) spend(i int, cost, gain float64) {
+	const memory = 1024
+	f.tries[i] += cost
+	f.gains[i] += gain
+	sum := 0.0
+	for _, n := range f.tries {
+		sum += n
+	}
+	if sum > memory {
+		for i := range f.tries {
+			f.tries[i] /= 2
+			f.gains[i] /= 2
+		}
+	}
+}
+
+// shares sum to 1 over those that are ready. With few tries a share is near what is expected of one among equals.
+func shares(expected, tries, gains []float64, ready func(int) bool) []float64 {
+	const floors = 0.5 // of all together
+	out := make([]float64, len(expected))
+	sum, floor := 0.0, 0.0
+	for i := range out {
+		if ready(i) {
+			floor += expected[i]
+			out[i] = (gains[i] + 1) / (tries[i] + 50)
+			sum += out[i]
+		}
+	}
+	for i := range out {
+		if ready(i) {
+			out[i] = floors*expected[i]/floor + (1-floors)*out[i]/sum
+		}
+	}
+	return out
+}
