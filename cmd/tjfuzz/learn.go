@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/coverage"
 	"github.com/tjfuzz/tjfuzz/internal/atomicfile"
+	"github.com/tjfuzz/tjfuzz/internal/campaign"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
 	"github.com/tjfuzz/tjfuzz/trace"
@@ -40,12 +42,14 @@ type learnOptions struct {
 	instance   string
 	quiet      bool
 	asJSON     bool
+	file       string // a scenario file
+	campaign   *campaign.Campaign
 }
 
 func newLearn() *cobra.Command {
 	var o learnOptions
 	c := &cobra.Command{
-		Use:   "learn [flags] -- PROGRAM [ARGS...]",
+		Use:   "learn [flags] { -- PROGRAM [ARGS...] | -c FILE }",
 		Short: "Fuzz a program under the recorder and write the policy it needs",
 		Long: `Run a program on inputs that are mutated from seeds, in a cage, while every
 syscall is recorded; generate the smallest policy that allows what was seen; prove
@@ -70,10 +74,28 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
   # in CI: exit with 4 if the program needs another policy now, and say why
   tjfuzz learn --update jq.seccomp.json --summary changes.md --duration 60s -- jq .
 
+  # what a file says, as in CI; 'tjfuzz init' writes one
+  tjfuzz learn -c tjfuzz.yaml
+
   # a profile for a container
   tjfuzz learn --runtime runc --default kill -- ./server --once`,
-		Args: targetArgs,
-		RunE: func(c *cobra.Command, args []string) error { return runLearn(c.Context(), c, o, args) },
+		Args: func(c *cobra.Command, args []string) error {
+			if o.file != "" {
+				return nil
+			}
+			return targetArgs(c, args)
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			if o.file != "" {
+				var err error
+				if o.campaign, args, err = readCampaign(c, o.file, args); err != nil {
+					return err
+				}
+				o.output = cmp.Or(o.output, o.campaign.Output)
+				o.state = cmp.Or(o.state, o.campaign.State)
+			}
+			return runLearn(c.Context(), c, o, args)
+		},
 	}
 	o.runFlags.add(c)
 	o.policyFlags.add(c)
@@ -94,6 +116,7 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
 	f.StringVar(&o.instance, "instance", "", "the `name` of this session in the directory of --sync (default: host and process)")
 	f.BoolVar(&o.quiet, "quiet", false, "show errors and warnings only")
 	f.BoolVar(&o.asJSON, "json", false, "write the result as JSON to standard output")
+	f.StringVarP(&o.file, "file", "c", "", "learn what this scenario `file` says, see docs/scenario.md; flags and a PROGRAM win over it")
 	return c
 }
 
@@ -129,7 +152,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if o.instance != "" && o.sync == "" {
 		return usage(c, errors.New("--instance is of use with --sync only"))
 	}
-	s, err := newSession(args, o.runFlags)
+	s, err := o.session(args)
 	if err != nil {
 		return err
 	}
@@ -208,7 +231,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	progress := newProgress(v)
 	s.code = new(coverage.Map)
 	outcome, err := fuzz.Run(ctx, fuzz.Options{
-		Bases: []fuzz.Scenario{s.base()}, Imported: imported, Seeds: seeds,
+		Bases: s.bases(), Imported: imported, Seeds: seeds,
 		Table: found.Table, Dictionary: found.Dictionary, EnvNames: found.EnvNames, Can: s.can,
 		Workers: o.jobs, Seed: o.seed, Execs: o.execs, Duration: o.duration, Confidence: o.confidence,
 		Only: o.only, Fixed: s.fixed, Progress: progress.show, Settled: rec.settle,

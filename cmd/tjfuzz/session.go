@@ -37,11 +37,14 @@ func (r *runFlags) add(c *cobra.Command) {
 
 // session is a target with what is needed to run it again and again.
 type session struct {
-	path  string   // of the program, absolute
-	exec  string   // the same as a shell would execute it
-	args  []string // as given
-	fixed int      // leading words of args that are the target itself
-	text  string   // the file that knows the target's options: path, or an interpreter's script
+	path  string      // of the program, absolute
+	exec  string      // the same as a shell would execute it
+	args  []string    // as given
+	more  [][]string  // further command lines, as args
+	fixed int         // leading words of args that are the target itself
+	files []fuzz.File // beside the fixture, or in its place
+	env   []string    // changes of the environment
+	text  string      // the file that knows the target's options: path, or an interpreter's script
 	cage  *cage.Options
 	runs  runFlags
 	can   fuzz.Abilities // once it was studied
@@ -215,4 +218,25 @@ func fixtureNames() []string {
 }
 
 // base is the scenario that the command line stands for.
-func (s *session) base() fuzz.Scenario { return fuzz.Scenario{Argv: s.args, Files: fixture()} }
+func (s *session) base() fuzz.Scenario { return s.scenario(s.args) }
+
+// bases are those of all command lines.
+func (s *session) bases() []fuzz.Scenario {
+	all := []fuzz.Scenario{s.base()}
+	for _, args := range s.more {
+		all = append(all, s.scenario(args))
+	}
+	return all
+}
+
+func (s *session) scenario(args []string) fuzz.Scenario {
+	files := slices.Clone(s.files)
+	for _, f := range fixture() {
+		within := func(a, b string) bool { return a == b || strings.HasPrefix(a, b+"/") }
+		if !slices.ContainsFunc(s.files, func(o fuzz.File) bool { return within(f.Name, o.Name) || within(o.Name, f.Name) }) {
+			files = append(files, f)
+		}
+	}
+	slices.SortFunc(files, func(a, b fuzz.File) int { return strings.Compare(a.Name, b.Name) })
+	return fuzz.Scenario{Argv: args, Env: s.env, Files: files}
+}

@@ -103,7 +103,9 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	if err != nil {
 		return mine.Found{}, nil, err
 	}
-	commands, err := answer(fuzz.Scenario{Argv: s.args, Files: fixture(), Stdin: fuzz.StdinPipe, Input: []byte(mine.Questions)})
+	questions := s.base()
+	questions.Stdin, questions.Input = fuzz.StdinPipe, []byte(mine.Questions)
+	commands, err := answer(questions)
 	if err != nil {
 		return mine.Found{}, nil, err
 	}
