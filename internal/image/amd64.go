@@ -353,6 +353,9 @@ func (d *decoder) plain(opcode byte, address uint64) (in Insn, ok bool) {
 		reg, rm, ripped = d.modRM()
 	}
 	extension := reg & 7
+	if byteOperands(opcode) {
+		reg, rm = d.whole(reg), d.wholeOperand(rm)
+	}
 	if opcode == 0xf6 && extension < 2 {
 		flags |= fImm8
 	}
@@ -468,7 +471,7 @@ func (d *decoder) plain(opcode byte, address uint64) (in Insn, ok bool) {
 			in.Clobbers |= 1<<RAX | 1<<RDX
 		}
 	case opcode >= 0xb0 && opcode <= 0xb7:
-		if in.Clobbers = byteRegister(low, d.rex); d.rex != 0 || low < 4 {
+		if in.Clobbers = 1 << d.whole(low); d.whole(low) == low {
 			in.Op, in.Dst, in.Src, in.Clobbers = OpInsert, registerOperand(low), imm, 0
 		}
 	case opcode >= 0xd8 && opcode <= 0xdf:
@@ -504,12 +507,29 @@ func (d *decoder) plain(opcode byte, address uint64) (in Insn, ok bool) {
 	return in, true
 }
 
-// byteRegister is the register of which an operand of one byte is a part.
-func byteRegister(r uint8, rex byte) uint16 {
-	if rex == 0 && r >= 4 {
-		r -= 4 // AH to BH
+// byteOperands says that the operands of an opcode are bytes.
+func byteOperands(opcode byte) bool {
+	switch opcode {
+	case 0x80, 0x84, 0x86, 0x88, 0x8a, 0xc0, 0xc6, 0xd0, 0xd2, 0xf6, 0xfe:
+		return true
 	}
-	return 1 << r
+	return opcode < 0x40 && opcode&5 == 0
+}
+
+// whole is the register of which one of a byte is a part: without REX, AH to BH are
+// written as RSP to RDI are.
+func (d *decoder) whole(r uint8) uint8 {
+	if d.rex == 0 && r >= 4 {
+		return r - 4
+	}
+	return r
+}
+
+func (d *decoder) wholeOperand(o Operand) Operand {
+	if o.Kind == Register {
+		o.Reg = d.whole(o.Reg)
+	}
+	return o
 }
 
 // arithmetic is add, or, adc, sbb, and, sub, xor, cmp and test of two operands.
@@ -621,12 +641,16 @@ func (d *decoder) escaped(address uint64) (in Insn, ok bool) {
 	reg, rm, ripped := d.modRM()
 	d.immediate(flags & fImm8)
 	d.settle(&rm, ripped, address)
+	high := d.rex == 0 && rm.Kind == Register && rm.Reg >= 4 // where it is a byte
+	if opcode >= 0x90 && opcode <= 0x9f || opcode == 0xb0 || opcode == 0xc0 {
+		reg, rm = d.whole(reg), d.wholeOperand(rm)
+	}
 	switch {
 	case opcode >= 0x40 && opcode <= 0x4f && in.Size >= 4:
 		in.Op, in.Dst, in.Src = OpMaybe, registerOperand(reg), rm
-	case opcode >= 0x90 && opcode <= 0x9f && rm.Kind == Register && (d.rex != 0 || rm.Reg < 4):
+	case opcode >= 0x90 && opcode <= 0x9f && rm.Kind == Register && !high:
 		in.Op, in.Dst = OpFlag, rm
-	case opcode == 0xb6 && rm.Kind == Register && in.Size >= 4 && (d.rex != 0 || rm.Reg < 4):
+	case opcode == 0xb6 && rm.Kind == Register && in.Size >= 4 && !high:
 		in.Op, in.Dst, in.Src, in.Size = OpMove, registerOperand(reg), rm, 1
 	case opcode == 0x1f:
 		in.Op, in.Size = OpNop, 64

@@ -59,6 +59,13 @@ func TestInstructionsSayWhatTheyDo(t *testing.T) {
 		{"f30f1efa", Insn{Size: 64, Touched: reg(2)}},
 		{"f4", Insn{Op: OpStop, Size: 4}},
 		{"87d8", Insn{Size: 4, Clobbers: 1<<RAX | 1<<3}},
+		{"80cd08", Insn{Size: 4, Src: imm(8), Clobbers: 1 << RCX}},     // or ch
+		{"4080cd08", Insn{Size: 4, Src: imm(8), Clobbers: 1 << RBP}},   // or bpl
+		{"88e5", Insn{Size: 4, Clobbers: 1 << RCX}},                    // mov ch, ah
+		{"8ae5", Insn{Size: 4, Touched: reg(RCX), Clobbers: 1 << RAX}}, // mov ah, ch
+		{"00e5", Insn{Size: 4, Touched: reg(RAX), Clobbers: 1 << RCX}}, // add ch, ah
+		{"0f94c5", Insn{Size: 4, Clobbers: 1 << RCX}},                  // sete ch
+		{"400f94c5", Insn{Op: OpFlag, Size: 4, Dst: reg(RBP)}},         // sete bpl
 		{"f7f1", Insn{Size: 4, Touched: reg(RCX), Clobbers: 1<<RAX | 1<<RDX}},
 		{"88442408", Insn{Size: 4, Dst: mem(RSP, 8), Stores: true}},
 		{"0f29442410", Insn{Size: 64, Dst: mem(RSP, 0x10), Stores: true}},
