@@ -31,7 +31,8 @@ type Options struct {
 
 	// Reach is what the program can reach by its code, and Unobserved what happens to that
 	// of it which no run showed; the zero Verdict is Default's. What cannot be reached
-	// is then killed, if the analysis is complete.
+	// is then killed, if the analysis is complete and no rule refuses values of arguments that
+	// can be reached: to these happens what Default says.
 	Reach      *trace.Reach
 	Unobserved Verdict
 	Listener   string // the socket of a supervisor, if Unobserved notifies one
@@ -121,10 +122,18 @@ func Generate(t *trace.Trace, o Options) (*Policy, error) {
 		if err := sameProgram(t, o.Reach); err != nil {
 			return nil, err
 		}
-		all = append(all, unobserved(t, p, o, all)...)
+		more, err := unobserved(t, p, o, all)
+		if err != nil {
+			return nil, err
+		}
 		p.Listener = o.Listener
-		if o.Reach.Complete() {
+		if o.Reach.Complete() && !narrowed(o.Reach, all) {
 			p.Default = Verdict{Action: KillProcess}
+		}
+		for _, r := range more {
+			if r.Verdict != p.Default {
+				all = append(all, r)
+			}
 		}
 	}
 	p.Groups = Arrange(all)
@@ -150,8 +159,7 @@ func withArguments(t *trace.Trace, mode ArgMode, archs []sysno.Arch, rules map[s
 	all := make([]Rule, 0, len(rules))
 	for id, r := range rules {
 		name, _ := id.Name()
-		has := func(a sysno.Arch) bool { _, ok := sysno.Lookup(a, name); return a != id.Arch && ok }
-		if r.Verdict.Action != Allow || slices.ContainsFunc(archs, has) || slices.Contains(runtime, name) {
+		if r.Verdict.Action != Allow || inOther(id, archs) || slices.Contains(runtime, name) {
 			all = append(all, r)
 			continue
 		}
@@ -193,63 +201,6 @@ func bindClone3(p *Policy, rules map[sysno.ID]Rule) bool {
 		}
 	}
 	return bound
-}
-
-// unobserved are the rules for what the program can reach and no rule is about. Where
-// the default stays, what is denied needs none.
-func unobserved(t *trace.Trace, p *Policy, o Options, rules []Rule) []Rule {
-	v := o.Unobserved
-	if v == (Verdict{}) {
-		v = p.Default
-	}
-	decided := map[sysno.ID]bool{}
-	for _, r := range rules {
-		decided[r.ID] = true
-	}
-	var more []Rule
-	for _, obs := range t.Observations { // what was seen and is not allowed is refused as ever
-		if _, named := obs.ID.Name(); !named || decided[obs.ID] {
-			continue
-		}
-		decided[obs.ID] = true
-		if tier, reason := judge(t, obs); o.Reach.Complete() && slices.Contains(p.Archs, obs.ID.Arch) {
-			more = append(more, Rule{ID: obs.ID, Verdict: p.Default, Tier: tier, Reason: reason})
-		}
-	}
-	if v == p.Default && !o.Reach.Complete() {
-		return nil
-	}
-	for _, x := range o.Reach.Reached {
-		if _, named := x.ID.Name(); !named || decided[x.ID] || !slices.Contains(p.Archs, x.ID.Arch) {
-			continue
-		}
-		more = append(more, Rule{ID: x.ID, Verdict: v, Tier: Reachable, Reason: reachedBy(x)})
-	}
-	return more
-}
-
-// reachedBy is the reason of a rule for what no run showed.
-func reachedBy(x trace.Reached) string {
-	const reason = "the program can reach it, and no run showed it"
-	for i := len(x.Path) - 1; i >= 0; i-- {
-		if s := x.Path[i]; s.Function != "" {
-			return reason + ": through " + s.Function
-		}
-	}
-	return reason
-}
-
-// MarkReachable gives those rules of a policy the tier Reachable that no evidence is behind
-// and whose calls the program can reach. A profile does not say of which tier a rule is.
-func MarkReachable(p *Policy, r *trace.Reach) {
-	for _, g := range p.Groups {
-		for i := range g.Rules {
-			rule := &g.Rules[i]
-			if x, ok := r.Find(rule.ID); ok && rule.Tier == Manual && len(rule.Args) == 0 {
-				rule.Tier, rule.Reason = Reachable, reachedBy(x)
-			}
-		}
-	}
 }
 
 // sameProgram refuses an analysis of another file than that which was run.

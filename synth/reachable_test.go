@@ -15,6 +15,7 @@ func reachOf(t *testing.T, gaps ...string) *trace.Reach {
 	for _, name := range []string{"read", "write", "mmap", "munmap", "brk", "socket", "execve", "ptrace", "tgkill", "exit_group", "openat", "close"} {
 		r.Reached = append(r.Reached, trace.Reached{ID: lookup(t, sysno.AMD64, name), Path: []trace.Step{{Function: "main"}, {Function: name}}})
 	}
+	slices.SortFunc(r.Reached, func(a, b trace.Reached) int { return a.ID.Compare(b.ID) })
 	return r
 }
 
@@ -100,6 +101,77 @@ func TestLintNamesWhatStandsOnAnalysisAlone(t *testing.T) {
 		}
 		if i >= 0 && !slices.Equal(Lint(p)[i].Calls, []string{"ptrace", "socket"}) {
 			t.Errorf("%v: %v", choice.unobserved, Lint(p)[i].Calls)
+		}
+	}
+}
+
+// argued is a sample with the values of openat's flags, and an analysis of all that it calls.
+func argued(t *testing.T, flags trace.Arg) (*trace.Trace, *trace.Reach) {
+	t.Helper()
+	tr, r := sample(t), reachOf(t)
+	for i := range tr.Observations {
+		if o := &tr.Observations[i]; o.ID == lookup(t, sysno.AMD64, "openat") {
+			o.Args = []trace.Arg{{Index: 2, Values: []uint64{0}}}
+		}
+	}
+	for i := range r.Reached {
+		switch x := &r.Reached[i]; x.ID {
+		case lookup(t, sysno.AMD64, "openat"):
+			x.Args = []trace.Arg{flags}
+		case lookup(t, sysno.AMD64, "socket"):
+			x.Args = []trace.Arg{{Index: 0, Values: []uint64{1}}, {Index: 1, Any: true}}
+		}
+	}
+	return tr, r
+}
+
+func TestWhatNoRunShowedIsPermittedWithTheValuesThatCodeHas(t *testing.T) {
+	const unix, netlink = 1, 16
+	socket := lookup(t, sysno.AMD64, "socket")
+	for _, c := range []struct {
+		mode ArgMode
+		gaps []string
+		want Action // of a socket for which no code is
+	}{{ArgsOff, nil, Log}, {ArgsSafe, nil, KillProcess}, {ArgsStrict, nil, KillProcess}, {ArgsStrict, []string{"a library"}, Log}} {
+		tr, r := argued(t, trace.Arg{Index: 2, Values: []uint64{0}})
+		r.Gaps = c.gaps
+		p := generate(t, tr, Options{Reach: r, Unobserved: Verdict{Action: Log}, Args: c.mode})
+		if got := p.Decide(socket, [6]uint64{unix}); got.Action != Log {
+			t.Errorf("%v, gaps %v: the socket that it can make gets %v", c.mode, c.gaps, got)
+		}
+		if got := p.Decide(socket, [6]uint64{netlink}); got.Action != c.want {
+			t.Errorf("%v, gaps %v: the socket that it cannot make gets %v", c.mode, c.gaps, got)
+		}
+	}
+}
+
+// The program can do that: it is not for the analysis to have it killed.
+func TestValuesThatCodeHasAndNoRunShowedAreNotDeadly(t *testing.T) {
+	const creates = 0x241
+	openat, mount := lookup(t, sysno.AMD64, "openat"), lookup(t, sysno.AMD64, "mount")
+	eperm, kill := Verdict{Action: Errno, Errno: 1}, Verdict{Action: KillProcess}
+	for _, c := range []struct {
+		flags trace.Arg
+		mode  ArgMode
+		want  Verdict
+	}{
+		{trace.Arg{Index: 2, Values: []uint64{0}}, ArgsStrict, kill},
+		{trace.Arg{Index: 2, Values: []uint64{0, creates}}, ArgsStrict, eperm},
+		{trace.Arg{Index: 2, Values: []uint64{0, creates}}, ArgsSafe, eperm},
+		{trace.Arg{Index: 2, Any: true}, ArgsSafe, eperm},
+		{trace.Arg{Index: 2, Any: true}, ArgsOff, kill},
+	} {
+		tr, r := argued(t, c.flags)
+		p := generate(t, tr, Options{Reach: r, Args: c.mode})
+		want := c.want
+		if c.mode == ArgsOff {
+			want = Verdict{Action: Allow}
+		}
+		if got := p.Decide(openat, [6]uint64{0, 0, creates}); got != want {
+			t.Errorf("%v, %v: openat that creates gets %v, want %v", c.mode, c.flags, got, want)
+		}
+		if got := p.Decide(mount, [6]uint64{}); got != c.want {
+			t.Errorf("%v, %v: mount gets %v, want %v", c.mode, c.flags, got, c.want)
 		}
 	}
 }
