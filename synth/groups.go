@@ -42,35 +42,40 @@ type GroupDef struct {
 	Calls       []GroupCall // of an Ability: the members with their conditions
 }
 
-// catalogue is the index over the group tables. It is built once and never changed.
-type catalogue struct {
-	groups []GroupDef        // sorted by name
-	owner  map[string]string // syscall name to its functional group
-}
-
-var groupCatalogue = sync.OnceValue(func() catalogue {
-	c := catalogue{owner: map[string]string{}}
-	c.groups = slices.Concat(functionalGroups(), systemdGroups(), abilityGroups())
-	c.groups = append(c.groups, GroupDef{
+// catalogue lists the groups of all tables, sorted by name. It is built once and never
+// changed.
+var catalogue = sync.OnceValue(func() []GroupDef {
+	groups := slices.Concat(functionalGroups(), systemdGroups(), abilityGroups())
+	groups = append(groups, GroupDef{
 		Name: "@known", Description: "every syscall of the tables", Kind: Systemd,
 		Nested: []string{"@obsolete"}, Members: sysno.NamesKnown(),
 	})
-	slices.SortFunc(c.groups, func(a, b GroupDef) int { return strings.Compare(a.Name, b.Name) })
-	for _, g := range c.groups {
+	slices.SortFunc(groups, func(a, b GroupDef) int { return strings.Compare(a.Name, b.Name) })
+	for _, g := range groups {
 		slices.Sort(g.Members)
-		if g.Kind == Functional {
-			for _, name := range g.Members {
-				c.owner[name] = g.Name
-			}
+	}
+	return groups
+})
+
+// owners are the functional groups of the syscalls, by name. They do without the catalogue,
+// which takes longer to build than all else that reading a profile does: what is read is
+// arranged by these groups alone.
+var owners = sync.OnceValue(func() map[string]*GroupDef {
+	groups := functionalGroups()
+	of := make(map[string]*GroupDef, 600) // about as many as there are
+	for i := range groups {
+		slices.Sort(groups[i].Members)
+		for _, name := range groups[i].Members {
+			of[name] = &groups[i]
 		}
 	}
-	return c
+	return of
 })
 
 // Groups lists all groups of all kinds, sorted by name. The caller may change
 // what it gets.
 func Groups() []GroupDef {
-	groups := slices.Clone(groupCatalogue().groups)
+	groups := slices.Clone(catalogue())
 	for i := range groups {
 		groups[i].Nested = slices.Clone(groups[i].Nested)
 		groups[i].Members = slices.Clone(groups[i].Members)
@@ -80,7 +85,7 @@ func Groups() []GroupDef {
 
 // GroupByName finds a group by its name, which starts with @.
 func GroupByName(name string) (GroupDef, bool) {
-	groups := groupCatalogue().groups
+	groups := catalogue()
 	i, found := slices.BinarySearchFunc(groups, name, func(g GroupDef, name string) int {
 		return strings.Compare(g.Name, name)
 	})
@@ -114,7 +119,13 @@ func FunctionalGroup(id sysno.ID) (GroupDef, bool) {
 	if !ok {
 		return GroupDef{}, false
 	}
-	return GroupByName(groupCatalogue().owner[name])
+	g := owners()[name]
+	if g == nil {
+		return GroupDef{}, false
+	}
+	own := *g
+	own.Nested, own.Members = slices.Clone(g.Nested), slices.Clone(g.Members)
+	return own, true
 }
 
 func words(s string) []string { return strings.Fields(s) }

@@ -131,7 +131,8 @@ func prepare(ctx context.Context, dir string, stderr io.Writer) (*bench, error) 
 	tool := filepath.Join(dir, "tjfuzz")
 	for _, command := range [][]string{
 		{"gcc", "-O1", "-static", "-o", b.victim, "benchmarks/enforcement/testdata/calls.c"},
-		{"go", "build", "-o", tool, "./cmd/tjfuzz"},
+		// As make build does: a start includes the linking of what is not static.
+		{"go", "build", "-trimpath", "-tags", "netgo,osusergo", "-ldflags", "-linkmode external -extldflags -static", "-o", tool, "./cmd/tjfuzz"},
 	} {
 		if out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, out)

@@ -68,6 +68,7 @@ func Check(program Program, policies ...*synth.Policy) error {
 			}
 		}
 	}
+	c.elsewhere = prepare(noise)
 	c.rulings = make([]ruling, len(policies))
 	tried := map[Data]bool{}
 	for _, d := range everywhere {
@@ -78,8 +79,9 @@ func Check(program Program, policies ...*synth.Policy) error {
 	}
 	numbers := c.numbers()
 	for _, arch := range c.archs() {
+		listed := c.listed(arch)
 		for _, nr := range numbers {
-			if err := c.number(arch, nr); err != nil {
+			if err := c.number(arch, nr, listed); err != nil {
 				return err
 			}
 		}
@@ -94,6 +96,7 @@ type checker struct {
 	rules     map[sysno.ID][]synth.Rule // those with conditions
 
 	everywhere []prepared // what every call of the policies' ABIs is tried with
+	elsewhere  prepared   // and what those of others are
 
 	id      sysno.ID // of the number that is being tried
 	rulings []ruling // on that, one a policy
@@ -145,13 +148,13 @@ func (x *indexed) on(arch, nr uint32, id sysno.ID) ruling {
 		}
 		return ruling{always: x.ForeignABI()}
 	}
+	if !slices.Contains(x.Archs, id.Arch) {
+		return ruling{always: x.ForeignABI()}
+	}
 	if r, ok := x.of[id]; ok {
 		return r
 	}
-	if slices.Contains(x.Archs, id.Arch) {
-		return ruling{always: x.Default}
-	}
-	return ruling{always: x.ForeignABI()}
+	return ruling{always: x.Default}
 }
 
 // want is the verdict that a filter of the policies must reach.
@@ -172,6 +175,13 @@ func (c *checker) want(args *[6]uint64) (want synth.Verdict) {
 func (c *checker) call(d *Data) error {
 	p := prepare(*d)
 	return c.compare(&p)
+}
+
+// same is call with arguments that other calls are tried with, too.
+func (c *checker) same(p *prepared, arch, nr uint32) error {
+	p.Arch, p.NR = arch, nr
+	p.seen[offArch/4], p.seen[offNR/4] = arch, nr
+	return c.compare(p)
 }
 
 func (c *checker) compare(p *prepared) error {
@@ -240,22 +250,18 @@ var plain = [...]Data{
 	noise,
 }
 
-// number tries one number with every set of arguments.
-func (c *checker) number(arch, nr uint32) error {
+// number tries one number with every set of arguments, or with one where no policy lists the
+// architecture.
+func (c *checker) number(arch, nr uint32, listed bool) error {
 	c.id = sysno.FromRaw(arch, nr)
 	for i := range c.policies {
 		c.rulings[i] = c.policies[i].on(arch, nr, c.id)
 	}
-	if !c.listed(arch) {
-		d := noise
-		d.Arch, d.NR = arch, nr
-		return c.call(&d)
+	if !listed {
+		return c.same(&c.elsewhere, arch, nr)
 	}
 	for i := range c.everywhere {
-		p := &c.everywhere[i]
-		p.Arch, p.NR = arch, nr
-		p.seen[offArch/4], p.seen[offNR/4] = arch, nr
-		if err := c.compare(p); err != nil {
+		if err := c.same(&c.everywhere[i], arch, nr); err != nil {
 			return err
 		}
 	}

@@ -37,26 +37,34 @@ func (id ID) Name() (string, bool) {
 	return table[id.NR], true
 }
 
-// byName inverts the tables.
-var byName = sync.OnceValue(func() map[string][]ID {
-	index := map[string][]ID{}
-	for _, a := range Archs() {
-		for _, id := range All(a) {
-			name, _ := id.Name()
-			index[name] = append(index[name], id)
+// numbers inverts the table of each ABI, when it is first asked for a name.
+var numbers = [...]func() map[string]uint32{
+	AMD64: sync.OnceValue(AMD64.numbers),
+	I386:  sync.OnceValue(I386.numbers),
+	X32:   sync.OnceValue(X32.numbers),
+	ARM64: sync.OnceValue(ARM64.numbers),
+}
+
+func (a Arch) numbers() map[string]uint32 {
+	of := make(map[string]uint32, len(a.names()))
+	for nr, name := range a.names() {
+		if name != "" {
+			of[name] = uint32(nr)
 		}
 	}
-	return index
-})
+	return of
+}
 
 // Lookup finds a syscall by its exact name.
 func Lookup(a Arch, name string) (ID, bool) {
-	for _, id := range byName()[name] {
-		if id.Arch == a {
-			return id, true
-		}
+	if int(a) >= len(numbers) || numbers[a] == nil {
+		return ID{}, false
 	}
-	return ID{}, false
+	nr, ok := numbers[a]()[name]
+	if !ok {
+		return ID{}, false
+	}
+	return ID{a, nr}, true
 }
 
 // All lists the syscalls of an ABI, sorted.
@@ -73,12 +81,16 @@ func All(a Arch) []ID {
 // NamesKnown lists the names of all ABIs that have tables, sorted, without
 // duplicates.
 func NamesKnown() []string {
-	names := make([]string, 0, len(byName()))
-	for name := range byName() {
-		names = append(names, name)
+	var names []string
+	for _, a := range Archs() {
+		for _, name := range a.names() {
+			if name != "" {
+				names = append(names, name)
+			}
+		}
 	}
 	slices.Sort(names)
-	return names
+	return slices.Compact(names)
 }
 
 // Foreign reports whether the name is a syscall of Linux, but of none of the ABIs
@@ -138,8 +150,10 @@ func Parse(a Arch, word string) (ID, error) {
 		return id, nil
 	}
 	err := &UnknownNameError{Arch: a, Name: word, Near: nearest.To(word, names(a))}
-	for _, id := range byName()[word] {
-		err.Elsewhere = append(err.Elsewhere, id.Arch)
+	for _, other := range Archs() {
+		if _, ok := Lookup(other, word); ok {
+			err.Elsewhere = append(err.Elsewhere, other)
+		}
 	}
 	return ID{}, err
 }
