@@ -145,10 +145,7 @@ func drawProcess(r *rand.Rand, s *Scenario, can Abilities) {
 	case r.IntN(4) == 0:
 		s.World.Interruption = Interruption{}
 	default:
-		s.World.Interruption = Interruption{one(r, signals), MomentRead + Moment(r.IntN(2))}
-		if s.World.Interruption.Moment == MomentRead {
-			s.Stdin = StdinPipe
-		}
+		s.interrupt(one(r, signals), MomentRead+Moment(r.IntN(int(moments-MomentRead))))
 	}
 }
 
@@ -200,6 +197,9 @@ func (s *Scenario) settle() {
 		s.World.Times = TimesMade
 	}
 	if s.World.Interruption.Moment == MomentRead && !s.interruptible() {
+		s.World.Interruption = Interruption{}
+	}
+	if s.World.Interruption.Moment == MomentWrite && s.World.Stdout != OutputPipe {
 		s.World.Interruption = Interruption{}
 	}
 	s.settleSteps()

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
 )
@@ -387,7 +388,7 @@ func (p *prober) bulk() []byte {
 }
 
 // flows tries an option where much flows: from a pipe, of which the program may want only the
-// beginning, the more so where its output goes nowhere, and from two files to a pipe that nobody reads, which ends most programs while they are
+// beginning, the more so where its output goes nowhere, and from two files to a pipe that nobody reads, or with whose writes a signal comes, which ends most programs while they are
 // at it; and an option where a person reads and types.
 func (p *prober) flows(i int, words []string) {
 	if !p.o.varies(dimStreams) || len(p.ways) == 0 {
@@ -411,10 +412,16 @@ func (p *prober) flows(i int, words []string) {
 	}
 	try(way, func(s *Scenario) { s.Input = p.much }, words...)
 	try(last, func(s *Scenario) { s.Input, s.World.Stdout = p.much, OutputBroken }, words...)
-	if len(p.both) > 0 && len(t.Texts) == 0 {
+	for _, change := range []func(*Scenario){
+		func(s *Scenario) { s.World.Stdout = OutputBroken },
+		func(s *Scenario) { s.interrupt(syscall.SIGINT, MomentWrite) }, // what it does when it is interrupted, it does with the next line
+	} {
+		if len(p.both) == 0 || len(t.Texts) > 0 {
+			break
+		}
 		pair := p.both[0]
 		try(p.alone, func(s *Scenario) {
-			s.World.Stdout = OutputBroken
+			change(s)
 			s.Files = slices.Clone(s.Files)
 			for i := range s.Files {
 				switch s.Files[i].Name {

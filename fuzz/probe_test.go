@@ -123,6 +123,8 @@ func TestEveryOptionIsTriedWhereMuchFlows(t *testing.T) {
 			how = "a file, and nobody reads"
 		case w.Stdout == OutputBroken && slices.Contains(p.s.Argv, "c") && len(p.s.File("c").Data) > pipe && len(p.s.File("dir/a").Data) > pipe:
 			how = "two files, and nobody reads"
+		case w.Interruption.Moment == MomentWrite && w.Stdout == OutputPipe && len(p.s.File("c").Data) > pipe:
+			how = "two files, and interrupted"
 		case w.Stdout == OutputNull && p.s.Stdin == StdinPipe && len(p.s.Input) > pipe && slices.Contains(p.s.Argv, "1"):
 			how = "a pipe, and the output goes nowhere"
 		case p.s.Stdin == StdinPipe && len(p.s.Input) > pipe:
@@ -134,14 +136,14 @@ func TestEveryOptionIsTriedWhereMuchFlows(t *testing.T) {
 		name, _, _ := strings.Cut(p.s.Argv[1], "=")
 		tried[how][name] = true
 	}
-	for _, how := range []string{"at a terminal", "a file, and nobody reads", "two files, and nobody reads", "a pipe", "a pipe, and the output goes nowhere"} {
+	for _, how := range []string{"at a terminal", "a file, and nobody reads", "two files, and nobody reads", "two files, and interrupted", "a pipe", "a pipe, and the output goes nowhere"} {
 		for _, opt := range o.Table.Options {
 			if !tried[how][opt.Name] {
 				t.Errorf("%s is not tried with much from or to %s", opt.Name, how)
 			}
 		}
 	}
-	if len(tried) != 5 {
+	if len(tried) != 6 {
 		t.Errorf("tried %v", tried)
 	}
 	if o.Bases[0].Files[1].Data != nil {

@@ -81,11 +81,12 @@ func (u User) String() string {
 // Moment is when a signal is sent. The zero value is never.
 type Moment uint8
 
-// The moments. Both are events, not times, so that a run can be repeated.
+// The moments. All are events, not times, so that a run can be repeated.
 const (
 	MomentNever Moment = iota
 	MomentRead         // with each read from standard input, a pipe, but perhaps the last; never for an input of less than two bytes
 	MomentLimit        // when the run has had its time; it is given as much again
+	MomentWrite        // with each write to standard output, a pipe
 	moments
 )
 
@@ -94,7 +95,7 @@ func (m Moment) String() string {
 	if m >= moments {
 		return ""
 	}
-	return [moments]string{"never", "read", "limit"}[m]
+	return [moments]string{"never", "read", "limit", "write"}[m]
 }
 
 // Interruption is a signal that the target gets.
@@ -150,7 +151,21 @@ func (s *Scenario) checkProcess() error {
 	if w.Interruption.Moment == MomentRead && s.Stdin != StdinPipe {
 		return errors.New("a signal is to come with a read, and standard input is no pipe")
 	}
+	if w.Interruption.Moment == MomentWrite && w.Stdout != OutputPipe {
+		return errors.New("a signal is to come with a write, and standard output is no pipe")
+	}
 	return nil
+}
+
+// interrupt makes a signal come, and the stream that brings it a pipe, where the moment asks for one.
+func (s *Scenario) interrupt(sig syscall.Signal, m Moment) {
+	s.World.Interruption = Interruption{sig, m}
+	switch m {
+	case MomentRead:
+		s.Stdin = StdinPipe
+	case MomentWrite:
+		s.World.Stdout = OutputPipe
+	}
 }
 
 // interruptible reports whether a read can bring a signal: of two parts of the input the

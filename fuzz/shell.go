@@ -170,6 +170,8 @@ func (s *Scenario) notes() []string {
 	switch w.Interruption.Moment {
 	case MomentRead:
 		add("%s when it reads", unix.SignalName(w.Interruption.Signal))
+	case MomentWrite:
+		add("%s when it writes", unix.SignalName(w.Interruption.Signal))
 	case MomentLimit:
 		add("%s when its time is up", unix.SignalName(w.Interruption.Signal))
 	}

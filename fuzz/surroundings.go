@@ -68,7 +68,11 @@ func surroundings(o *Options, base *Scenario, ways []Scenario, seed func() []byt
 		}
 		for _, sig := range []syscall.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGTERM, unix.SIGUSR1, unix.SIGWINCH, unix.SIGCHLD} {
 			for m := MomentRead; m < moments; m++ {
-				try(way, func(s *Scenario) { s.World.Interruption = Interruption{sig, m} })
+				try(way, func(s *Scenario) {
+					if s.World.Interruption = (Interruption{sig, m}); m == MomentWrite {
+						s.World.Stdout = OutputPipe
+					}
+				})
 			}
 		}
 	}

@@ -66,7 +66,10 @@ func worlds() map[string]Scenario {
 	for _, sig := range signals {
 		for m := MomentRead; m < moments; m++ {
 			i := Interruption{sig, m}
-			add("signal "+i.String(), func(s *Scenario) { s.Stdin, s.World.Interruption = StdinPipe, i })
+			add("signal "+i.String(), func(s *Scenario) {
+				s.Stdin = StdinPipe
+				s.interrupt(i.Signal, i.Moment)
+			})
 		}
 	}
 	for c := ClockHost + 1; c < clocks; c++ {
@@ -220,6 +223,7 @@ func TestAWorldThatCannotBeIsRefused(t *testing.T) {
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Limits: []Limit{{}}}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Interruption: Interruption{Moment: MomentRead}}},
 		{Argv: []string{"x"}, Stdin: StdinFile, Input: []byte("12"), World: World{Interruption: Interruption{unix.SIGHUP, MomentRead}}},
+		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Interruption: Interruption{unix.SIGHUP, MomentWrite}}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Faults: []Fault{{}}}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Faults: []Fault{{ID: sysno.ID{Arch: sysno.I386, NR: 3}, Errno: 1}}}},
 		{Argv: []string{"x"}, Stdin: StdinNull, Files: []File{{Name: "a", Kind: fileKinds}}},
@@ -251,6 +255,7 @@ func TestACommandSaysWhatTheWorldIs(t *testing.T) {
 			"env A=1 setpriv --reuid=65534 --regid=65534 --clear-groups prlimit --nofile=4 --fsize=0 x < /dev/null"},
 		{Scenario{Stdin: StdinPipe, Input: []byte("ab"), World: World{Interruption: Interruption{unix.SIGHUP, MomentRead}}}, "cat p.input | x # with SIGHUP when it reads"},
 		{Scenario{Stdin: StdinNull, World: World{Interruption: Interruption{unix.SIGTERM, MomentLimit}}}, "x < /dev/null # with SIGTERM when its time is up"},
+		{Scenario{Stdin: StdinNull, World: World{Stdout: OutputPipe, Interruption: Interruption{unix.SIGINT, MomentWrite}}}, "x < /dev/null | cat # with SIGINT when it writes"},
 		{Scenario{Stdin: StdinNull, World: World{Clock: Clock2038}}, "x < /dev/null # with the time of day 2038-01-19 03:14:08 UTC"},
 		{Scenario{Stdin: StdinNull, World: World{Clock: ClockBooted}}, "x < /dev/null # with a machine that is up for 1s"},
 		{Scenario{Argv: []string{"x", "@@"}, Stdin: StdinNull, World: World{Times: TimesFuture}}, "x p.input < /dev/null # with the files of 2300"},

@@ -132,6 +132,34 @@ func signalsCome(t *testing.T, c *cage.Options) {
 	}
 }
 
+func TestSignalsComeWithWrites(t *testing.T) {
+	for _, c := range []*cage.Options{{}, nil} {
+		e := shell(t, Options{Cage: c})
+		for _, tt := range []struct {
+			name, script string
+			signal       unix.Signal
+			want         string
+			ends         unix.Signal
+		}{
+			{"caught", `trap "trap : INT; echo caught" INT; echo one; echo two`, unix.SIGINT, "one\ncaught\ntwo\n", 0},
+			{"of default action", `echo one; echo two`, unix.SIGTERM, "one\n", unix.SIGTERM},
+			{"ignored", `trap "" HUP; echo one; echo two`, unix.SIGHUP, "one\ntwo\n", 0},
+			{"and nothing is written", `:`, unix.SIGTERM, "", 0},
+			{"and more is written than a pipe holds", `trap "" HUP; exec head -c 200000 /dev/zero`, unix.SIGHUP, strings.Repeat("\x00", 200000), 0},
+		} {
+			s := script(tt.script)
+			s.World.Stdout, s.World.Interruption = fuzz.OutputPipe, fuzz.Interruption{Signal: tt.signal, Moment: fuzz.MomentWrite}
+			if err := s.Check(); err != nil {
+				t.Fatal(err)
+			}
+			r := run(t, e, s)
+			if got := string(e.Output()); got != tt.want || r.Signal != int(tt.ends) || r.TimedOut {
+				t.Errorf("cage %v, %s: got %.40q, want %.40q; %+v", c != nil, tt.name, got, tt.want, r)
+			}
+		}
+	}
+}
+
 // A server that waits for ever ends as it does when it is told to.
 func TestASignalComesWhenTheTimeIsUp(t *testing.T) {
 	for _, c := range []*cage.Options{{}, nil} {

@@ -18,7 +18,7 @@ import (
 type streams struct {
 	of     [3]*os.File // what the target gets, nil for a closed one, and for a directory of its own
 	kept   *kept       // whose the output is, and what else is not in of; nil where it is all the run's own
-	alarm  *alarm      // nil where no signal comes with a read
+	alarm  *alarm      // nil where no signal comes with a read or a write
 	here   bool        // standard input is the target's working directory
 	ours   []*os.File  // what is ours and has to be open until the target has ended
 	output *os.File    // what the target has written
@@ -30,11 +30,22 @@ type streams struct {
 	mu      sync.Mutex     // of output, for them
 }
 
-// alarm is the signal that comes when something was read from the other end of a pipe.
-// The descriptor is open until the target has read it all.
+// alarm is the signal that comes when something was read from the other end of a pipe, or was
+// written there. The descriptor is open until the target has read it all, or has ended.
 type alarm struct {
 	fd     int
 	signal unix.Signal
+	flags  int // of the descriptor
+}
+
+// readAlarm is the signal that comes when the other end of r, which does not block, was written to.
+func readAlarm(r *os.File, signal unix.Signal) (*alarm, error) {
+	c, err := r.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	a := &alarm{signal: signal, flags: unix.O_NONBLOCK}
+	return a, c.Control(func(fd uintptr) { a.fd = int(fd) }) // r.Fd would make it block
 }
 
 // openStreams makes the streams of a scenario. On an error nothing is left open.
@@ -57,6 +68,9 @@ func openStreams(s *fuzz.Scenario) (_ *streams, err error) {
 		} else {
 			st.of[i+1], err = st.target(k)
 		}
+		if i == 0 && k == fuzz.OutputPipe && err == nil && s.World.Interruption.Moment == fuzz.MomentWrite {
+			st.alarm, err = readAlarm(st.read[0], s.World.Interruption.Signal)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("make output %d: %w", i+1, err)
 		}
@@ -78,7 +92,7 @@ func (st *streams) install(target *spawn.Script) {
 		target.Call("open the working directory", unix.SYS_OPENAT, ^uintptr(99), target.String("."), unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	}
 	if st.alarm != nil {
-		target.Signal(st.alarm.fd, st.alarm.signal, unix.O_WRONLY)
+		target.Signal(st.alarm.fd, st.alarm.signal, st.alarm.flags)
 	}
 	if st.slave != nil {
 		// The target leads a session, and this is its terminal: /dev/tty, job control,
@@ -148,7 +162,7 @@ func (st *streams) input(s *fuzz.Scenario) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		st.alarm = &alarm{int(w.Fd()), s.World.Interruption.Signal}
+		st.alarm = &alarm{int(w.Fd()), s.World.Interruption.Signal, unix.O_WRONLY}
 		go deliver(w, s.Input)
 		return r, nil
 	case fuzz.StdinTerminal:
