@@ -199,7 +199,7 @@ func (s *Scenario) settle() {
 	if s.World.Interruption.Moment == MomentRead && !s.interruptible() {
 		s.World.Interruption = Interruption{}
 	}
-	if s.World.Interruption.Moment == MomentWrite && s.World.Stdout != OutputPipe {
+	if s.World.Interruption.Moment == MomentWrite && !s.World.bringsSignals() {
 		s.World.Interruption = Interruption{}
 	}
 	s.settleSteps()

@@ -414,7 +414,12 @@ func (p *prober) flows(i int, words []string) {
 	try(last, func(s *Scenario) { s.Input, s.World.Stdout = p.much, OutputBroken }, words...)
 	for _, change := range []func(*Scenario){
 		func(s *Scenario) { s.World.Stdout = OutputBroken },
-		func(s *Scenario) { s.interrupt(syscall.SIGINT, MomentWrite) }, // what it does when it is interrupted, it does with the next line
+		func(s *Scenario) { // programs that colour or move about set a terminal right before they end
+			if p.o.Can.Terminal {
+				s.Stdin, s.World.Stdout, s.World.Stderr = StdinTerminal, OutputTerminal, OutputTerminal
+			}
+			s.interrupt(syscall.SIGINT, MomentWrite)
+		},
 	} {
 		if len(p.both) == 0 || len(t.Texts) > 0 {
 			break

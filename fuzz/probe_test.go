@@ -117,14 +117,14 @@ func TestEveryOptionIsTriedWhereMuchFlows(t *testing.T) {
 		}
 		how := ""
 		switch w := p.s.World; {
-		case w.Stdout == OutputTerminal && p.s.Stdin == StdinTerminal:
-			how = "at a terminal"
 		case w.Stdout == OutputBroken && slices.Contains(p.s.Argv, "@@") && len(p.s.Input) > pipe:
 			how = "a file, and nobody reads"
 		case w.Stdout == OutputBroken && slices.Contains(p.s.Argv, "c") && len(p.s.File("c").Data) > pipe && len(p.s.File("dir/a").Data) > pipe:
 			how = "two files, and nobody reads"
-		case w.Interruption.Moment == MomentWrite && w.Stdout == OutputPipe && len(p.s.File("c").Data) > pipe:
+		case w.Interruption.Moment == MomentWrite && w.Stdout == OutputTerminal && len(p.s.File("c").Data) > pipe:
 			how = "two files, and interrupted"
+		case w.Stdout == OutputTerminal && p.s.Stdin == StdinTerminal:
+			how = "at a terminal"
 		case w.Stdout == OutputNull && p.s.Stdin == StdinPipe && len(p.s.Input) > pipe && slices.Contains(p.s.Argv, "1"):
 			how = "a pipe, and the output goes nowhere"
 		case p.s.Stdin == StdinPipe && len(p.s.Input) > pipe:

@@ -86,7 +86,7 @@ const (
 	MomentNever Moment = iota
 	MomentRead         // with each read from standard input, a pipe, but perhaps the last; never for an input of less than two bytes
 	MomentLimit        // when the run has had its time; it is given as much again
-	MomentWrite        // with each write to standard output, a pipe
+	MomentWrite        // with each write to standard output, a pipe, or as if typed when the first came to a terminal
 	moments
 )
 
@@ -151,8 +151,8 @@ func (s *Scenario) checkProcess() error {
 	if w.Interruption.Moment == MomentRead && s.Stdin != StdinPipe {
 		return errors.New("a signal is to come with a read, and standard input is no pipe")
 	}
-	if w.Interruption.Moment == MomentWrite && w.Stdout != OutputPipe {
-		return errors.New("a signal is to come with a write, and standard output is no pipe")
+	if w.Interruption.Moment == MomentWrite && !w.bringsSignals() {
+		return errors.New("a signal is to come with a write, and standard output brings none")
 	}
 	return nil
 }
@@ -164,8 +164,17 @@ func (s *Scenario) interrupt(sig syscall.Signal, m Moment) {
 	case MomentRead:
 		s.Stdin = StdinPipe
 	case MomentWrite:
-		s.World.Stdout = OutputPipe
+		if !s.World.bringsSignals() {
+			s.World.Stdout = OutputPipe
+		}
 	}
+}
+
+// bringsSignals reports whether the signal can come with a write to standard output. At a terminal
+// only two can be typed that stop no process.
+func (w *World) bringsSignals() bool {
+	typed := w.Interruption.Signal == unix.SIGINT || w.Interruption.Signal == unix.SIGQUIT
+	return w.Stdout == OutputPipe || w.Stdout == OutputTerminal && typed
 }
 
 // interruptible reports whether a read can bring a signal: of two parts of the input the

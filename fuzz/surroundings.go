@@ -69,9 +69,9 @@ func surroundings(o *Options, base *Scenario, ways []Scenario, seed func() []byt
 		for _, sig := range []syscall.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGTERM, unix.SIGUSR1, unix.SIGWINCH, unix.SIGCHLD} {
 			for m := MomentRead; m < moments; m++ {
 				try(way, func(s *Scenario) {
-					if s.World.Interruption = (Interruption{sig, m}); m == MomentWrite {
-						s.World.Stdout = OutputPipe
-					}
+					stdin := s.Stdin // what the user gave is kept
+					s.interrupt(sig, m)
+					s.Stdin = stdin
 				})
 			}
 		}

@@ -160,6 +160,31 @@ func TestSignalsComeWithWrites(t *testing.T) {
 	}
 }
 
+// The terminal holds less than is written, so the signal comes before all is.
+func TestASignalIsTypedWhenMuchIsWrittenToATerminal(t *testing.T) {
+	for _, c := range []*cage.Options{{}, nil} {
+		e := shell(t, Options{Cage: c})
+		for _, tt := range []struct {
+			script string
+			r      fuzz.Result
+		}{
+			{`head -c 1000000 /dev/zero; echo`, fuzz.Result{Signal: int(unix.SIGINT)}},
+			{`trap "exit 7" INT; head -c 1000000 /dev/zero; sleep 60`, fuzz.Result{ExitCode: 7}},
+			{`exec sleep 0`, fuzz.Result{}},
+		} {
+			s := script(tt.script)
+			s.World.Stdout, s.World.Interruption = fuzz.OutputTerminal, fuzz.Interruption{Signal: unix.SIGINT, Moment: fuzz.MomentWrite}
+			if err := s.Check(); err != nil {
+				t.Fatal(err)
+			}
+			r := run(t, e, s)
+			if r.ExitCode != tt.r.ExitCode || r.Signal != tt.r.Signal || r.TimedOut {
+				t.Errorf("cage %v, %s: %+v, want %+v", c != nil, tt.script, r, tt.r)
+			}
+		}
+	}
+}
+
 // A server that waits for ever ends as it does when it is told to.
 func TestASignalComesWhenTheTimeIsUp(t *testing.T) {
 	for _, c := range []*cage.Options{{}, nil} {

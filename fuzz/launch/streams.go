@@ -24,6 +24,7 @@ type streams struct {
 	output *os.File    // what the target has written
 	slave  *os.File    // the terminal, which all streams that are one share
 	master *os.File    // its other end, which whoever follows it closes
+	typed  unix.Signal // comes from there when something was written, 0 for none
 
 	readers sync.WaitGroup // of what the target writes to pipes and terminals
 	read    []*os.File     // what they read from
@@ -58,6 +59,9 @@ func openStreams(s *fuzz.Scenario) (_ *streams, err error) {
 	}()
 	if st.output, err = memfile("output", nil); err != nil {
 		return nil, err
+	}
+	if i := s.World.Interruption; i.Moment == fuzz.MomentWrite && s.World.Stdout == fuzz.OutputTerminal {
+		st.typed = i.Signal
 	}
 	if st.of[0], err = st.input(s); err != nil {
 		return nil, fmt.Errorf("make standard input: %w", err)
@@ -221,6 +225,9 @@ func (st *streams) follow(r *os.File, output bool) {
 		buf := make([]byte, 64<<10)
 		for taken := 0; ; {
 			n, err := r.Read(buf)
+			if r == st.master && n > 0 && taken == 0 && st.typed != 0 {
+				typeSignal(r, st.typed) // before more is read, so that who writes much has not ended
+			}
 			if taken += n; output && taken <= outputSize+len(buf) {
 				st.mu.Lock()
 				_, _ = st.output.Write(buf[:n]) // memory that is short makes the output short
@@ -231,6 +238,14 @@ func (st *streams) follow(r *os.File, output bool) {
 			}
 		}
 	})
+}
+
+// typeSignal does what a key does that is one for a signal.
+func typeSignal(master *os.File, signal unix.Signal) {
+	c, err := master.SyscallConn()
+	if err == nil {
+		_ = c.Control(func(fd uintptr) { _ = unix.IoctlSetInt(int(fd), unix.TIOCSIG, int(signal)) })
+	}
 }
 
 // fullPipe is a pipe of one page that takes nothing more and says so.
