@@ -155,7 +155,7 @@ func (s *session) commands(t *mutate.Table, ask func(words ...string) ([]byte, e
 		words := strings.Fields(todo[asked])
 		page := manPage(s.text + "-" + strings.Join(words, "-"))
 		questions := [][]string{append(slices.Clone(words), "--help"), append([]string{"help"}, words...)} // some know it in this form alone
-		if len(page) > 0 { // those that have one mostly show it, which takes long
+		if len(page) > 0 {                                                                                 // those that have one mostly show it, which takes long
 			questions = append([][]string{append(slices.Clone(words), "-h")}, questions...)
 		}
 		var text []byte
