@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,7 +16,6 @@ import (
 	"github.com/tjfuzz/tjfuzz/synth"
 	"github.com/tjfuzz/tjfuzz/synth/format"
 	"github.com/tjfuzz/tjfuzz/trace"
-	"github.com/tjfuzz/tjfuzz/trace/static"
 )
 
 // policyFlags are the choices in turning evidence into a policy.
@@ -44,7 +42,7 @@ func (p *policyFlags) add(c *cobra.Command) {
 	f.StringVar(&p.args, "args", "off", "hold calls to the enums and flags that were seen: `mode` off, safe (refuse what is dangerous and was not seen) or strict (refuse all that was not seen)")
 	f.BoolVar(&p.portable, "portable", false, "also allow what other C libraries and kernels call for the same, and needs no more trust")
 	f.StringVar(&p.groups, "groups", "exact", "whether calls that were not seen may complete groups: `choice` exact, tolerant or tolerant:N, for at most N (8) calls, none of them dangerous")
-	f.StringVar(&p.unobserved, "unobserved", "", "what happens to calls that the program can reach by its code and no run showed: `choice` deny, log, notify or allow; what it cannot reach is then killed, if the analysis is complete")
+	f.StringVar(&p.unobserved, "unobserved", "", "what happens to calls that the program can reach by its code and no run showed: `choice` deny, log, notify or allow; what it cannot reach is then killed, if the analysis is complete and --args refuses no values that it can reach")
 	f.StringVar(&p.reachable, "reachable", "", "the `file` that analyze --json has written, for --unobserved (default: analyze the program now)")
 	f.StringVar(&p.listener, "listener", "", "with --unobserved notify: the `socket` of the supervisor")
 	f.BoolVar(&p.allowIncomplete, "allow-incomplete", false, "generate a profile although the recorder missed something")
@@ -108,7 +106,7 @@ func (p *policyFlags) reach(ctx context.Context, v voice, t *trace.Trace, o *syn
 	if p.reachable != "" {
 		o.Reach, err = loadReach(p.reachable)
 	} else {
-		o.Reach, err = reachOf(ctx, t.Target.Path, static.Options{LibraryPath: os.Getenv("LD_LIBRARY_PATH"), Mapped: mapped(t)}, true)
+		o.Reach, err = reachOf(ctx, t.Target.Path, reachOptions(t), true)
 	}
 	if err != nil {
 		return hinted(fmt.Errorf("what the program can reach is not known: %w", err), "leave out --unobserved, or give --reachable FILE")
@@ -230,6 +228,7 @@ wrote stays: comments, "include" and "manual". enforce and verify take either.`,
 				return err
 			}
 			warnings(voiceOf(c, false), policy)
+			spared(voiceOf(c, false), policy, o)
 			if o.Args != synth.ArgsOff {
 				voiceOf(c, false).say("%s", conditioned(policy))
 			}
@@ -284,6 +283,13 @@ func generate(t *trace.Trace, o synth.Options) (*synth.Policy, error) {
 func conditioned(p *synth.Policy) string {
 	n, of := p.Conditioned()
 	return fmt.Sprintf("arguments are looked at in %d of the %d calls that have enums or flags", n, of)
+}
+
+// spared tells that what the program cannot reach is not killed, although the analysis is complete.
+func spared(v voice, p *synth.Policy, o synth.Options) {
+	if o.Reach != nil && o.Reach.Complete() && p.Default.Action != synth.KillProcess {
+		v.warn("--args %v refuses values that the program can reach, so what no rule allows is not killed but gets %v", o.Args, p.Default)
+	}
 }
 
 // warnings says what a profile cannot express or what others may not understand.

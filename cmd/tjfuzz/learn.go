@@ -294,7 +294,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 			return fmt.Errorf("write the profile: %w", err)
 		}
 	}
-	r := learned{outcome, evidence, policy, check, o.output, state.Dir(), changed}
+	r := learned{outcome, evidence, policy, check, o.output, state.Dir(), changed, recommended(ctx, evidence, policyOptions.Reach, outcome.Stats.Chance)}
 	if err := (output{path: filepath.Join(state.Dir(), summaryName)}).write(r.summary().encode); err != nil {
 		return fmt.Errorf("write the summary: %w", err)
 	}
@@ -304,6 +304,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 		return fmt.Errorf("write the evidence: %w", err)
 	}
 	warnings(v, policy)
+	spared(v, policy, policyOptions)
 	if o.asJSON {
 		if err := r.summary().encode(c.OutOrStdout()); err != nil {
 			return err

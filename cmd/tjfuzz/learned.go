@@ -67,6 +67,8 @@ type learned struct {
 	profile  string
 	state    string
 	written  bool // false where the profile that was there says the same
+
+	recommended *synth.Recommendation // nil where the program could not be analyzed
 }
 
 func (r *learned) text(v voice, program string) {
@@ -109,6 +111,11 @@ func (r *learned) text(v voice, program string) {
 	}
 	v.say("found by deliberate runs: %s", r.deliberate())
 	v.say("found by random runs, and the chance that one more shows another (95 %%): %s", r.varied())
+	if r.recommended != nil {
+		for line := range strings.Lines(r.recommended.String()) {
+			v.say("%s", strings.TrimSuffix(line, "\n"))
+		}
+	}
 	v.say("proof: %d scenarios replayed under the policy, %d violations", r.check.Replays, len(r.check.Violations))
 	if r.written {
 		v.say("wrote %s; evidence is in %s", r.profile, r.state)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/internal/atomicfile"
 	"github.com/tjfuzz/tjfuzz/internal/image"
+	"github.com/tjfuzz/tjfuzz/synth"
 	"github.com/tjfuzz/tjfuzz/trace"
 	"github.com/tjfuzz/tjfuzz/trace/static"
 )
@@ -126,6 +127,24 @@ func toCache(path string, r *trace.Reach) {
 		return
 	}
 	_ = atomicfile.Write(path, b.Bytes()) // the next one will have to look again
+}
+
+// recommended weighs what the runs left of what the program can reach, nil where that is not
+// known. The program is analyzed for that if it was not; it is no reason to fail.
+func recommended(ctx context.Context, t *trace.Trace, r *trace.Reach, chance float64) *synth.Recommendation {
+	if r == nil {
+		var err error
+		if r, err = reachOf(ctx, t.Target.Path, reachOptions(t), true); err != nil {
+			return nil
+		}
+	}
+	x := synth.Recommend(t, r, chance)
+	return &x
+}
+
+// reachOptions are those by which the program is analyzed that a trace is of.
+func reachOptions(t *trace.Trace) static.Options {
+	return static.Options{LibraryPath: os.Getenv("LD_LIBRARY_PATH"), Mapped: mapped(t)}
 }
 
 // reachName is the name in a state directory of what the program can reach.

@@ -32,6 +32,18 @@ type sessionSummary struct {
 	Found      []summaryFound   `json:"found"`
 	Varied     []summaryVaried  `json:"varied"`
 	Failures   []summaryFailure `json:"failures"`
+
+	// Recommended is for --unobserved; nil where the program could not be analyzed.
+	Recommended *summaryRecommended `json:"recommended,omitempty"`
+}
+
+type summaryRecommended struct {
+	Unobserved string   `json:"unobserved"`
+	Why        string   `json:"why"`
+	Reached    int      `json:"reachable"`
+	Unseen     int      `json:"unseen"`
+	Dangerous  []string `json:"dangerous,omitempty"`
+	Complete   bool     `json:"complete"`
 }
 
 type summaryGroup struct {
@@ -69,6 +81,9 @@ func (r *learned) summary() sessionSummary {
 		Seconds: st.Elapsed.Seconds(), Syscalls: len(r.evidence.Observations), Chance: st.Chance,
 		Crashes: len(r.outcome.Crashes), Hangs: len(r.outcome.Hangs), Replays: r.check.Replays, Violations: len(r.check.Violations),
 		Groups: []summaryGroup{}, Found: []summaryFound{}, Varied: []summaryVaried{}, Failures: []summaryFailure{}}
+	if x := r.recommended; x != nil {
+		s.Recommended = &summaryRecommended{x.Unobserved, x.Why, x.Reached, len(x.Unseen), x.Dangerous, x.Complete}
+	}
 	for _, f := range r.outcome.Found {
 		s.Found = append(s.Found, summaryFound{f.ID.String(), f.Run, f.At.Seconds(), f.Phase.String(), f.Varied})
 	}
