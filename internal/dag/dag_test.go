@@ -101,6 +101,7 @@ var table = []row{
 		pkg: "benchmarks/recall",
 		own: []string{"benchmarks/harness", "benchmarks/learning", "enforce/filter", "internal/sysno", "synth", "synth/format", "trace", "trace/rawtp"},
 	},
+	{pkg: "benchmarks/seeds", own: []string{"benchmarks/harness", "benchmarks/learning"}},
 	{pkg: "benchmarks/runtimes", own: []string{"benchmarks/harness", "synth"}},
 	{pkg: "benchmarks/static", own: []string{"benchmarks/harness", "benchmarks/learning", "trace", "trace/static"}},
 	{pkg: "benchmarks/speed", own: []string{"benchmarks/harness", "fuzz", "fuzz/cage", "fuzz/launch", "fuzz/launch/coverage", "internal/spawn", "trace", "trace/rawtp"}},
