@@ -59,6 +59,13 @@ func readCampaign(c *cobra.Command, path string, given []string) (*campaign.Camp
 			return nil, nil, hinted(fmt.Errorf("%s: line %d: %w", path, s.Line, err), "'tjfuzz learn --help' has what --%s may be", s.Name)
 		}
 	}
+	if !c.Flags().Changed("workload") {
+		for _, w := range from.Workload {
+			if err := c.Flags().Set("workload", w); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
 	if len(given) > 0 {
 		from.Commands = nil
 		return from, given, nil

@@ -42,7 +42,8 @@ type learnOptions struct {
 	instance   string
 	quiet      bool
 	asJSON     bool
-	file       string // a scenario file
+	workloads  []string // commands
+	file       string   // a scenario file
 	campaign   *campaign.Campaign
 }
 
@@ -73,6 +74,9 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
 
   # in CI: exit with 4 if the program needs another policy now, and say why
   tjfuzz learn --update jq.seccomp.json --summary changes.md --duration 60s -- jq .
+
+  # what its own tests show, too
+  tjfuzz learn --workload 'make test' -- ./target
 
   # what a file says, as in CI; 'tjfuzz init' writes one
   tjfuzz learn -c tjfuzz.yaml
@@ -116,6 +120,7 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
 	f.StringVar(&o.instance, "instance", "", "the `name` of this session in the directory of --sync (default: host and process)")
 	f.BoolVar(&o.quiet, "quiet", false, "show errors and warnings only")
 	f.BoolVar(&o.asJSON, "json", false, "write the result as JSON to standard output")
+	f.StringArrayVar(&o.workloads, "workload", nil, "first run this shell `command`, such as a test suite, outside of the cage, and record the program wherever it starts it")
 	f.StringVarP(&o.file, "file", "c", "", "learn what this scenario `file` says, see docs/scenario.md; flags and a PROGRAM win over it")
 	return c
 }
@@ -184,6 +189,10 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	}
 	for _, s := range skipped {
 		v.warn("%s", s)
+	}
+	shown, err := s.workloads(ctx, v, target, o.workloads, policyOptions.Args != synth.ArgsOff)
+	if err != nil {
+		return err
 	}
 	rec, err := s.runs.backend.open(recording{slots: o.jobs, notice: true, details: details{program: s.path, sites: true, args: policyOptions.Args != synth.ArgsOff}})
 	if err != nil {
@@ -272,6 +281,9 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	forgetDetails(evidence, outcome.Before)
 	if err := rec.Close(); err != nil {
 		return fmt.Errorf("close the recorder: %w", err)
+	}
+	if evidence, err = united(evidence, shown); err != nil {
+		return err
 	}
 	if err := o.policyFlags.reach(ctx, v, evidence, &policyOptions); err != nil {
 		return err

@@ -29,6 +29,7 @@ func compiled(t *testing.T) string {
 		"fallback": nil,
 		"unseen":   {"-static"},
 		"clock":    nil,
+		"secret":   nil,
 		"exact":    {"-nostdlib", "-static"},
 	} {
 		program := testenv.Compile(t, filepath.Join("testdata", name+".c"), flags...)

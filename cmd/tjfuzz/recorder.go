@@ -80,6 +80,7 @@ type watcher interface {
 type recording struct {
 	slots  int
 	policy *synth.Policy // programs are to run under it
+	only   bool          // a program that comes from another than the one whose startup is told apart is not recorded
 	notice bool          // what is new of a call beside its number is told, where that is cheap
 	details
 }
@@ -210,7 +211,7 @@ type byEBPF struct {
 func openEBPF(what recording, code []byte) (recorder, error) {
 	rec, err := rawtp.Open(rawtp.Options{
 		Slots: what.slots, Denials: true,
-		Returns: what.results || what.notice, Args: what.args || what.notice, Sites: what.sites, Crashes: what.notice, Entry: what.entry(),
+		Returns: what.results || what.notice, Args: what.args || what.notice, Sites: what.sites, Crashes: what.notice, Entry: what.entry(), OnlyEntry: what.only,
 	})
 	if err != nil {
 		return nil, err

@@ -32,6 +32,7 @@ type Campaign struct {
 	Commands    []Words   `yaml:"commands"`    // arguments behind the program; empty stands for none
 	Files       Files     `yaml:"files"`       // in the directory that each run starts in
 	Environment Variables `yaml:"environment"` // changes of tjfuzz's own
+	Workload    []string  `yaml:"workload"`    // shell commands that start the program
 	Output      string    `yaml:"output"`
 	State       string    `yaml:"state"`
 	Inputs      Settings  `yaml:"inputs"`

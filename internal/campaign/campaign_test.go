@@ -34,11 +34,12 @@ func TestAFileSaysAllOfACampaign(t *testing.T) {
 			{Name: "empty", Line: 13},
 		},
 		Environment: Variables{"LANG=C", "EMPTY=", "HOME", "N=1"},
+		Workload:    []string{"make test"},
 		Output:      "tool.seccomp.json",
 		State:       "state",
-		Inputs:      Settings{{"seeds", "samples", 22}},
-		Budget:      Settings{{"duration", "90s", 24}, {"execs", "5000", 25}},
-		Policy:      Settings{{"default", "kill", 27}, {"args", "safe", 28}},
+		Inputs:      Settings{{"seeds", "samples", 23}},
+		Budget:      Settings{{"duration", "90s", 25}, {"execs", "5000", 26}},
+		Policy:      Settings{{"default", "kill", 28}, {"args", "safe", 29}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("want (-), got (+):\n%s", diff)

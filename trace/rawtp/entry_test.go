@@ -349,3 +349,38 @@ func TestAnEventIsOfTheFirstSightingInEitherPart(t *testing.T) {
 		t.Errorf("%d in the session, %d in the slot: want the same", got, want)
 	}
 }
+
+// A test suite starts many programs, of which one is to be recorded, wherever it is started
+// and whatever it starts itself.
+func TestOnlyTheProgramOfTheEntryIsRecorded(t *testing.T) {
+	program, other := victim(t), trivial(t)
+	alone := openPhases(t, entryOf(t, program))
+	s := launcher(t, alone, 0)
+	s.Begin()
+	run(t, program, "vfork")
+	run(t, program, "fork")
+	want := names(s.Seen())
+	if err := s.Release(); err != nil {
+		t.Fatal(err)
+	}
+
+	r := mustOpen(t, Options{Slots: 1, Entry: entryOf(t, program), OnlyEntry: true})
+	s = launcher(t, r, 0)
+	s.Begin()
+	run(t, "/bin/sh", "-c", `set -e; "$1"; (cd / && env sh -c '"$1" vfork && "$1" fork; exit $?' sh "$0"); ls / >/dev/null; exec "$1"`, program, other)
+	if got := names(s.Seen()); !slices.Equal(got, want) {
+		t.Errorf("in a tree of processes: got %v, want what the program does alone: %v", got, want)
+	}
+	s.Begin()
+	run(t, "/bin/sh", "-c", `"$0"; ls / >/dev/null`, other)
+	if got := s.Seen(); len(got) > 0 {
+		t.Errorf("the program was not started: got %v, want nothing", got)
+	}
+	if got := r.Lost(); !got.Complete() {
+		t.Errorf("lost %+v, want nothing", got)
+	}
+	if r, err := Open(Options{OnlyEntry: true}); err == nil {
+		_ = r.Close()
+		t.Error("without an entry: got no error")
+	}
+}

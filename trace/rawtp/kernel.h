@@ -59,6 +59,7 @@ struct bpf_iter__task {
 };
 
 #define ENOENT 2
+#define EBUSY 16
 #define EEXIST 17
 /* include/linux/errno.h: these never reach user space. */
 #define ERESTARTSYS 512

@@ -45,10 +45,17 @@ int sched_process_exec_phases(struct bpf_raw_tracepoint_args *ctx)
 	struct session *all = session();
 	struct mm_struct *mm = task->mm;
 	__u64 inode = 0;
+	long err;
 
 	if (!mark || mark->state == LAUNCHER || !all || !mm)
 		return 0;
-	bpf_find_vma(task, mm->start_code, inode_behind, &inode, 0);
+	err = bpf_find_vma(task, mm->start_code, inode_behind, &inode, 0);
+	/* Those on the way to the file stay PENDING. One that may have been it is missed. */
+	if (mark->state == PENDING && all->only && (!inode || inode != all->entry)) {
+		if (err == -EBUSY)
+			add(&all->unfollowed);
+		return 0;
+	}
 	mark->kind = inode && inode == all->entry ? STARTUP : MAIN;
 	arm(mark);
 	return 0;

@@ -89,6 +89,11 @@ type Options struct {
 	// perf_event_open(2); where that is missing, see NoPhases, nothing is told apart.
 	// The program has a breakpoint at its entry point then, which it can see.
 	Entry *Entry
+
+	// OnlyEntry makes the processes that a launcher starts recorded only from where they, or
+	// those that they come from, execute the program of Entry: a test suite starts many
+	// others. Where phases cannot be told apart, Open fails.
+	OnlyEntry bool
 }
 
 // bounds are the sizes of the kernel's tables. A test makes them small.
@@ -220,6 +225,12 @@ func open(o Options, b bounds) (_ *Recorder, err error) {
 	}
 	if r.noPhases == nil {
 		r.noPhases = r.watchEntry(o.Entry)
+	}
+	if o.OnlyEntry {
+		if r.noPhases != nil {
+			return nil, fmt.Errorf("tell the program from others: %w", r.noPhases)
+		}
+		r.session.Only = 1
 	}
 	if err := r.attach(); err != nil {
 		return nil, fmt.Errorf("attach recorder: %w", err)

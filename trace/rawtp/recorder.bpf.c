@@ -91,6 +91,7 @@ struct session {
 	__u64 denials_dropped;
 	__u64 details_lost;
 	__u64 entry; /* the inode of the file whose startup is told apart */
+	__u64 only;  /* whether a launcher's processes are recorded from the execve of that file on */
 	__u64 joins; /* whether marks may be JOINED */
 	__u64 watches; /* whether there are calls that are told of each time, see struct shapes */
 	__u64 places;  /* whether it is kept where refused and watched calls are made */

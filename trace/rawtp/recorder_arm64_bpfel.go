@@ -154,6 +154,7 @@ type recorderSession struct {
 	DenialsDropped uint64
 	DetailsLost    uint64
 	Entry          uint64
+	Only           uint64
 	Joins          uint64
 	Watches        uint64
 	Places         uint64
