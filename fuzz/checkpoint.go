@@ -70,6 +70,7 @@ type (
 		Crashes  []savedFailure   `json:"crashes,omitempty"`
 		Hangs    []savedFailure   `json:"hangs,omitempty"`
 		Corpus   savedExperiences `json:"corpus"`
+		Called   bool             `json:"called,omitempty"` // corpus.called
 	}
 	savedID struct {
 		Arch string `json:"arch"`
@@ -148,7 +149,7 @@ func (c *coordinator) known() *checkpoint {
 	k := &checkpoint{
 		Version: checkpointVersion, Evidence: word(c.o.Evidence), Sessions: c.before.sessions + 1,
 		Digest: c.asked.digest, Refused: toWords(c.agenda.all()), Stats: c.stats, Lost: c.before.lost,
-		Crashes: saveFailures(c.crashes), Hangs: saveFailures(c.hangs), Corpus: c.corpus.save(),
+		Crashes: saveFailures(c.crashes), Hangs: saveFailures(c.hangs), Corpus: c.corpus.save(), Called: c.corpus.called,
 		Syscalls: []savedRecord{},
 	}
 	if k.Beyond = c.done(); len(k.Beyond) > 0 && k.Beyond[0][0] == 1 {
@@ -299,6 +300,10 @@ func (c *coordinator) goOn(k *checkpoint, stored []Stored) error {
 	same := complete && k.Digest == c.asked.digest
 	if complete {
 		c.stats, c.before.lost, c.before.elapsed = k.Stats, k.Lost, max(k.Stats.Elapsed, 0)
+	}
+	if k.Called && c.o.varies(dimPeers) {
+		c.corpus.called = true
+		c.corpus.budget.share()
 	}
 	if same {
 		c.before.done, c.before.refused = append(turns{{1, k.Done}}, k.Beyond...), fromWords(k.Refused)

@@ -37,6 +37,7 @@ type scenarioFile struct {
 	Signal    string   `json:"signal,omitempty"`
 	Clock     string   `json:"clock,omitempty"`
 	Times     string   `json:"times,omitempty"`
+	Peers     string   `json:"peers,omitempty"`
 
 	Before []stepFile `json:"before,omitempty"`
 }
@@ -194,6 +195,9 @@ func (f *scenarioFile) encodeWorld(s *Scenario) {
 	if w := &s.World; w.Times != TimesMade {
 		f.Times = w.Times.String()
 	}
+	if w := &s.World; w.Peers != (Peers{}) {
+		f.Peers = w.Peers.String()
+	}
 }
 
 // decodeWorld is the strict inverse: what is as usual is not said, so that equal
@@ -222,6 +226,11 @@ func (f *scenarioFile) decodeWorld(s *Scenario) (err error) {
 	}
 	if f.Signal != "" {
 		if s.World.Interruption, err = parseInterruption(f.Signal); err != nil {
+			return err
+		}
+	}
+	if f.Peers != "" {
+		if s.World.Peers, err = parsePeers(f.Peers); err != nil {
 			return err
 		}
 	}

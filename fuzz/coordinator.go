@@ -64,6 +64,7 @@ type coordinator struct {
 	books   map[sysno.ID]*record
 	crashes map[string]*Failure
 	hangs   map[string]*Failure
+	talks   map[string]uint64 // of peers with the target, by protocol
 
 	exchanged time.Time  // when something was shared
 	inbox     []Scenario // of others
@@ -76,7 +77,7 @@ func newCoordinator(o *Options) *coordinator {
 	books := make(map[sysno.ID]*record)
 	return &coordinator{
 		o: o, start: o.Now(), corpus: newCorpus(o, books), books: books, sources: newFair(worthwhile[:]), flying: make(map[int]bool), news: make(chan struct{}, 1),
-		crashes: make(map[string]*Failure), hangs: make(map[string]*Failure),
+		crashes: make(map[string]*Failure), hangs: make(map[string]*Failure), talks: make(map[string]uint64),
 	}
 }
 
@@ -148,7 +149,11 @@ var worthwhile = [sources]float64{fromPlan: 2, fromDraw: 1, fromSweep: 1}
 // tried where runs have left something. It needs c.mu.
 func (c *coordinator) source() source {
 	if c.agenda.early() {
-		return fromPlan
+		if !c.corpus.called || len(c.sweep) == 0 {
+			return fromPlan
+		}
+		// Who calls somebody does little as long as nobody answers.
+		return source(c.sources.pick(func(i int) bool { return source(i) != fromDraw }))
 	}
 	planned := !c.agenda.over()
 	return source(c.sources.pick(func(i int) bool {
@@ -169,6 +174,9 @@ func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 		next := c.agenda.take()
 		if next.turn > 0 {
 			c.flying[next.turn] = true
+		}
+		if next.phase == PhaseSeeds || next.phase == PhaseOptions {
+			next.s = c.corpus.accompanied(next.s)
 		}
 		c.mu.Unlock()
 		j := job{s: next.s, phase: next.phase, turn: next.turn, rank: next.rank, trial: next.trial}
@@ -244,6 +252,12 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	if found := c.corpus.remember(&j.s, r); found != nil {
 		c.sweep = append(c.sweep, c.corpus.sweep(found)...)
 		c.quiet[dimHistory] = 0 // draws that go back to it are not like those before
+	}
+	if r.Called || len(r.Talks) > 0 {
+		c.sweep = append(c.sweep, c.corpus.answer(&j.s)...)
+	}
+	for protocol, n := range r.Talks {
+		c.talks[protocol] += n
 	}
 	if j.phase != PhaseReplay {
 		c.corpus.credit(j, gain)
@@ -377,7 +391,7 @@ func (c *coordinator) ids() []sysno.ID {
 
 // outcome is called when no worker is left.
 func (c *coordinator) outcome(err error) *Outcome {
-	out := &Outcome{Stats: c.snapshot(), Stop: c.stop, Found: c.firsts(), Varied: c.varied(), Crashes: failures(c.crashes), Hangs: failures(c.hangs)}
+	out := &Outcome{Stats: c.snapshot(), Stop: c.stop, Found: c.firsts(), Varied: c.varied(), Crashes: failures(c.crashes), Hangs: failures(c.hangs), Talks: c.talks}
 	if err != nil {
 		out.Stop = StopNone
 	}

@@ -78,6 +78,8 @@ type corpus struct {
 	stale   int       // draws that weights have served
 
 	budget budget
+	called bool            // some run has called somebody over the network, so that peers are worth drawing
+	calls  map[string]bool // command lines that have
 
 	leavings []*leaving
 	byTree   map[uint64]*leaving // by the Key of a SignalTree
@@ -96,8 +98,9 @@ func newCorpus(o *Options, books map[sysno.ID]*record) *corpus {
 		o: o, books: books, known: make(map[string]*entry), owners: make(map[Signal]*entry),
 		sets: make(map[uint64]bool), alone: make(map[sysno.ID]int), pairs: make(map[[2]sysno.ID]int),
 		suspects: make(map[string]*suspect), banned: make(map[string]bool), byTree: make(map[uint64]*leaving),
-		budget: newBudget(o.varies),
+		calls: make(map[string]bool),
 	}
+	c.budget = newBudget(c.varies)
 	for _, base := range o.Bases {
 		c.starts = append(c.starts, templates(base, o.Fixed)...)
 	}

@@ -20,13 +20,14 @@ const (
 	dimFaults
 	dimProcess
 	dimHistory
+	dimPeers
 	dimensions
 )
 
 // dimensionNames are what users call the dimensions.
 var dimensionNames = [dimensions]string{
 	dimBytes: "bytes", dimArgv: "argv", dimEnv: "env", dimStreams: "streams", dimFiles: "files",
-	dimFaults: "faults", dimProcess: "process", dimHistory: "history",
+	dimFaults: "faults", dimProcess: "process", dimHistory: "history", dimPeers: "peers",
 }
 
 // Dimensions are the parts of a scenario that mutation changes, by name.
@@ -34,7 +35,7 @@ func Dimensions() []string { return dimensionNames[:] }
 
 // varies reports whether Only permits, and the executor is able, to change the dimension.
 func (o *Options) varies(d dimension) bool {
-	if d == dimFaults && !o.Can.Faults {
+	if d == dimFaults && !o.Can.Faults || d == dimPeers && !o.Can.Peers {
 		return false
 	}
 	return len(o.Only) == 0 || slices.Contains(o.Only, dimensionNames[d])
@@ -43,6 +44,9 @@ func (o *Options) varies(d dimension) bool {
 func (o *Options) checkOnly() error {
 	if slices.Equal(o.Only, []string{dimensionNames[dimFaults]}) && !o.Can.Faults {
 		return errors.New("no syscall can be made to fail here")
+	}
+	if slices.Equal(o.Only, []string{dimensionNames[dimPeers]}) && !o.Can.Peers {
+		return errors.New("there can be nobody to talk to here")
 	}
 	for _, name := range o.Only {
 		if !slices.Contains(Dimensions(), name) {
@@ -69,7 +73,7 @@ func newBudget(varies func(dimension) bool) budget {
 // expected is what to expect of each dimension before anything is known, and what none falls far
 // below: arguments show most, as far as that was measured for programs, bytes less.
 var expected = [dimensions]float64{
-	dimBytes: 2, dimArgv: 6, dimEnv: 1, dimStreams: 1, dimFiles: 1, dimFaults: 1, dimProcess: 1, dimHistory: 1.5,
+	dimBytes: 2, dimArgv: 6, dimEnv: 1, dimStreams: 1, dimFiles: 1, dimFaults: 1, dimProcess: 1, dimHistory: 1.5, dimPeers: 2,
 }
 
 // share recomputes the shares of the dimensions from what they have gained for

@@ -67,6 +67,9 @@ func (d *draft) mutate(r *rand.Rand, o *Options, p *plugin) Scenario {
 	if d.dims[dimProcess] {
 		drawProcess(r, &s, o.Can)
 	}
+	if d.dims[dimPeers] {
+		drawPeers(r, &s)
+	}
 	if d.dims[dimFaults] {
 		drawFaults(r, &s, d.faults)
 	} else if (len(s.World.Faults) > 0 || s.World.Kernel != KernelHost) && r.IntN(2) == 0 {

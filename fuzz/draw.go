@@ -15,6 +15,7 @@ type Abilities struct {
 	User      bool // be another user
 	Uptime    bool // let the machine have been up for another time
 	TimeOfDay bool // let the program see another time of day
+	Peers     bool // let somebody answer on the network
 }
 
 // Allow reports whether a scenario can be carried out. One that another session has
@@ -29,7 +30,7 @@ func (a Abilities) Allow(s *Scenario) bool {
 	if _, shifted := w.Clock.TimeOfDay(); shifted && !a.TimeOfDay {
 		return false
 	}
-	return (a.Terminal || !terminal) && (a.Faults || !faults) && (a.User || w.User == UserSame)
+	return (a.Terminal || !terminal) && (a.Faults || !faults) && (a.User || w.User == UserSame) && (a.Peers || w.Peers == Peers{})
 }
 
 // stdins are the kinds of standard input to draw from, the most usual more often.

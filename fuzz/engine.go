@@ -150,6 +150,7 @@ type Outcome struct {
 	LostBefore   trace.Lost          // by the sessions that this one went on from
 	Before       []sysno.ID          // sorted: what runs of these have shown, which the recorder of this one has not seen
 	Unshared     error               // why the last exchange on Options.Share failed, nil when it did not
+	Talks        map[string]uint64   // what peers were asked by the target, by protocol; of this session
 	Unstable     []sysno.ID          // sorted: witness not confirmed by 3 of 5 replays
 	Witnesses    []Stored            // sorted by ID, without duplicates
 	Crashes      []Failure           // sorted by ID

@@ -53,7 +53,7 @@ type Varied struct {
 func (c *coordinator) varied() []Varied {
 	var out []Varied
 	for d, name := range dimensionNames {
-		if !c.o.varies(dimension(d)) {
+		if !c.corpus.varies(dimension(d)) {
 			continue
 		}
 		v := Varied{Dimension: name, Draws: c.drawn[d]}

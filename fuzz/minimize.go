@@ -76,12 +76,36 @@ func (m *minimizer) world() {
 	usual(w.Interruption != (Interruption{}), func(s *Scenario) { s.World.Interruption = Interruption{} })
 	usual(w.Clock != ClockHost, func(s *Scenario) { s.World.Clock = ClockHost })
 	usual(w.Times != TimesMade, func(s *Scenario) { s.World.Times = TimesMade })
+	m.peers()
 	usual(w.Kernel != KernelHost, func(s *Scenario) { s.World.Kernel = KernelHost })
 	for i := range m.best.Files {
 		usual(m.best.Files[i].Kind != FileRegular, func(s *Scenario) {
 			s.Files = slices.Clone(s.Files)
 			s.Files[i].Kind = FileRegular
 		})
+	}
+}
+
+// peers tries none, then proper ones, then what is usual in one thing after the other.
+func (m *minimizer) peers() {
+	if m.best.World.Peers == (Peers{}) || m.try(func(s *Scenario) { s.World.Peers = Peers{} }) {
+		return
+	}
+	proper := Peers{Conduct: ConductProper}
+	if m.best.World.Peers == proper || m.try(func(s *Scenario) { s.World.Peers = proper }) {
+		return
+	}
+	if p := m.best.World.Peers; p.Conduct != ConductProper {
+		m.try(func(s *Scenario) { s.World.Peers.Conduct = ConductProper })
+	}
+	if p := m.best.World.Peers; p.Names != NamesFound {
+		m.try(func(s *Scenario) { s.World.Peers.Names = NamesFound })
+	}
+	if p := m.best.World.Peers; p.Trust != TrustGood {
+		m.try(func(s *Scenario) { s.World.Peers.Trust = TrustGood })
+	}
+	if p := m.best.World.Peers; p.Reply != ReplyDone {
+		m.try(func(s *Scenario) { s.World.Peers.Reply = ReplyDone })
 	}
 }
 

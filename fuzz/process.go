@@ -182,10 +182,10 @@ func (w *World) bringsSignals() bool {
 func (s *Scenario) interruptible() bool { return s.Stdin == StdinPipe && len(s.Input) > 1 }
 
 // delays reports whether the target may wait for ever by no fault of its own: the kernel, which it asks to wake
-// it at a time of day, has another one.
+// it at a time of day, has another one, or a peer keeps it waiting.
 func (s *Scenario) delays() bool {
 	_, shifted := s.World.Clock.TimeOfDay()
-	return shifted
+	return shifted || s.World.Peers.stalls()
 }
 
 // provokes reports whether a signal that ends the target is what the scenario brings
@@ -194,6 +194,9 @@ func (s *Scenario) delays() bool {
 func (s *Scenario) provokes(signal int) bool {
 	w := &s.World
 	sig := syscall.Signal(signal)
+	if sig == unix.SIGPIPE && w.Peers != (Peers{}) { // who hangs up
+		return true
+	}
 	if sig == w.Interruption.Signal && sig != 0 || sig == unix.SIGPIPE && (w.Stdout == OutputBroken || w.Stderr == OutputBroken) {
 		return true
 	}

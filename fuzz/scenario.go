@@ -22,7 +22,7 @@ type Scenario struct {
 	Argv  []string // Argv[0] is the program; "@@" inside an argument stands for the path of Input
 	Env   []string // "KEY=VALUE" sets, "KEY" unsets, on top of the executor's base environment
 	Stdin StdinKind
-	Input []byte // the bytes of the @@ file and of standard input, where that carries any
+	Input []byte // the bytes of the @@ file, of standard input, where that carries any, and of what peers say
 	Files []File // further files in the working directory
 	World World  // what else is varied
 
@@ -59,15 +59,17 @@ type File struct {
 
 // Result is what one run showed.
 type Result struct {
-	Seen     []sysno.ID // sorted, without duplicates
-	Signals  []Signal   // sorted, without duplicates; an executor may leave out those that it has reported before
-	Words    [][]byte   // what the target compares its input with, as far as this run was the first to show it; evidence of nothing
-	ExitCode int        // valid when Signal is 0 and TimedOut is false
-	Signal   int        // the signal that ended the target, 0 for none
-	Place    Place      // where it was then, or waited when the time was up
-	TimedOut bool       // the run was ended by the time limit
-	Left     bool       // the target ended, but processes that it had started had to be killed
-	Faulted  bool       // something was made to fail that would not have failed: what was seen is of an error path
+	Seen     []sysno.ID        // sorted, without duplicates
+	Signals  []Signal          // sorted, without duplicates; an executor may leave out those that it has reported before
+	Words    [][]byte          // what the target compares its input with, as far as this run was the first to show it; evidence of nothing
+	ExitCode int               // valid when Signal is 0 and TimedOut is false
+	Signal   int               // the signal that ended the target, 0 for none
+	Place    Place             // where it was then, or waited when the time was up
+	TimedOut bool              // the run was ended by the time limit
+	Left     bool              // the target ended, but processes that it had started had to be killed
+	Called   bool              // it tried to reach somebody over the network, where nobody is
+	Talks    map[string]uint64 // what peers have been asked, by protocol
+	Faulted  bool              // something was made to fail that would not have failed: what was seen is of an error path
 	Duration time.Duration
 }
 
@@ -195,7 +197,7 @@ func checkWords(argv, env []string) error {
 
 // usesInput reports whether the target can see Input at all.
 func (s *Scenario) usesInput() bool {
-	return s.Stdin.carries() || s.usesFile() && (s.World.Input.holds() || s.World.Input == FileFIFO)
+	return s.Stdin.carries() || s.World.Peers.answers() || s.usesFile() && (s.World.Input.holds() || s.World.Input == FileFIFO)
 }
 
 // usesFile reports whether an argument names the file that holds Input.

@@ -184,6 +184,9 @@ func (s *Scenario) notes() []string {
 	if w.Times != TimesMade {
 		add("%s", w.Times.note())
 	}
+	if w.Peers != (Peers{}) {
+		add("peers: %v", w.Peers)
+	}
 	if w.Kernel != KernelHost {
 		add("the syscalls of Linux %v only", w.Kernel)
 	}

@@ -18,6 +18,7 @@ type World struct {
 	Interruption   Interruption
 	Clock          Clock
 	Times          FileTimes
+	Peers          Peers
 }
 
 // OutputKind says what standard output or standard error is. The zero value is the usual.
@@ -160,6 +161,9 @@ func (s *Scenario) world() []string {
 	if w.Times != TimesMade {
 		add("times", w.Times.String())
 	}
+	if w.Peers != (Peers{}) {
+		add("peers", w.Peers.String())
+	}
 	return out
 }
 
@@ -192,7 +196,7 @@ func (s *Scenario) checkWorld() error {
 	if w.Times != TimesMade && !s.dates() {
 		return errors.New("times of files, and there are none, or they have those of earlier runs")
 	}
-	return errors.Join(checkFaults(w.Faults), s.checkProcess())
+	return errors.Join(checkFaults(w.Faults), s.checkProcess(), s.checkPeers())
 }
 
 // plainFiles returns copies of the files that have no kind but the usual.

@@ -20,7 +20,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // all is an executor's abilities where it can do everything.
-var all = Abilities{Terminal: true, Faults: true, User: true, Uptime: true, TimeOfDay: true}
+var all = Abilities{Terminal: true, Faults: true, User: true, Uptime: true, TimeOfDay: true, Peers: true}
 
 // worlds are scenarios that vary everything that can be varied, a name each.
 func worlds() map[string]Scenario {
@@ -78,6 +78,12 @@ func worlds() map[string]Scenario {
 	for k := TimesMade + 1; k < fileTimes; k++ {
 		add("times "+k.String(), func(s *Scenario) { s.World.Times = k })
 	}
+	for _, p := range tellingPeers() {
+		add("peers "+p.String(), func(s *Scenario) { s.World.Peers = p })
+	}
+	add("peers in all ways", func(s *Scenario) {
+		s.World.Peers = Peers{ConductCut, NamesMany, TrustExpired, ReplyLogin}
+	})
 	add("two faults", func(s *Scenario) { s.World.Faults = []Fault{fault("read:EIO"), fault("openat:EMFILE")} })
 	return out
 }
@@ -195,6 +201,9 @@ func TestAWorldThatCannotBeIsRefused(t *testing.T) {
 		{`"stdin":"null","signal":"SIGHUP@never"`, `"SIGHUP@never" is no interruption`},
 		{`"stdin":"null","clock":"host"`, `clock: "host" is the usual, which is not said`},
 		{`"stdin":"null","clock":"1999"`, `clock: "1999" is unknown`},
+		{`"stdin":"null","peers":"none"`, `"none" are no peers; some are as in proper+no-name+moved`},
+		{`"stdin":"null","peers":"proper+found"`, `"proper+found" are no peers`},
+		{`"stdin":"null","peers":"proper+moved+no-name"`, `"proper+moved+no-name" are no peers`},
 		{`"stdin":"null","times":"made"`, `times of files: "made" is the usual, which is not said`},
 		{`"stdin":"null","kernel":"host"`, `"host" is the usual, which is not said`},
 		{`"stdin":"null","kernel":"5.5"`, `kernel: "5.5" is unknown`},
@@ -220,6 +229,8 @@ func TestAWorldThatCannotBeIsRefused(t *testing.T) {
 		{Argv: []string{"x", "@@"}, Stdin: StdinNull, World: World{Times: fileTimes}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Times: TimesEpoch}},
 		{Argv: []string{"x"}, Stdin: StdinNull, Files: []File{{Name: "a"}}, Before: []Step{{Argv: []string{"x"}}}, World: World{Times: TimesEpoch}},
+		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Peers: Peers{Conduct: conducts}}},
+		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Peers: Peers{Reply: ReplyMoved}}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Limits: []Limit{{}}}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Interruption: Interruption{Moment: MomentRead}}},
 		{Argv: []string{"x"}, Stdin: StdinFile, Input: []byte("12"), World: World{Interruption: Interruption{unix.SIGHUP, MomentRead}}},
@@ -259,6 +270,7 @@ func TestACommandSaysWhatTheWorldIs(t *testing.T) {
 		{Scenario{Stdin: StdinNull, World: World{Clock: Clock2038}}, "x < /dev/null # with the time of day 2038-01-19 03:14:08 UTC"},
 		{Scenario{Stdin: StdinNull, World: World{Clock: ClockBooted}}, "x < /dev/null # with a machine that is up for 1s"},
 		{Scenario{Argv: []string{"x", "@@"}, Stdin: StdinNull, World: World{Times: TimesFuture}}, "x p.input < /dev/null # with the files of 2300"},
+		{Scenario{Stdin: StdinNull, World: World{Peers: Peers{Conduct: ConductProper, Reply: ReplyMoved}}}, "x < /dev/null # with peers: proper+moved"},
 		{Scenario{Stdin: StdinNull, Files: []File{{Name: "a\nb", Kind: FileFIFO}}}, `(cd p.files && x < /dev/null) # with "a\nb" a FIFO`},
 	} {
 		if tt.s.Argv == nil {
@@ -492,6 +504,7 @@ func TestAProvokedEndIsNoCrash(t *testing.T) {
 		{World{Stderr: OutputBroken}, 13, 0},
 		{World{Stdout: OutputBroken}, 11, 1},
 		{World{}, 13, 1},
+		{World{Peers: Peers{Conduct: ConductReset}}, 13, 0},
 		{World{Interruption: Interruption{unix.SIGHUP, MomentLimit}}, 1, 0},
 		{World{Interruption: Interruption{unix.SIGHUP, MomentLimit}}, 2, 1},
 		{World{Limits: []Limit{{ResourceFile, 0}}}, int(unix.SIGXFSZ), 0},

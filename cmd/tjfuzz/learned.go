@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -116,6 +118,9 @@ func (r *learned) text(v voice, program string) {
 			v.say("%s", strings.TrimSuffix(line, "\n"))
 		}
 	}
+	if talks := r.talks(); talks != "" {
+		v.say("nobody outside was called; in the cage it talked to peers in %s", talks)
+	}
 	v.say("proof: %d scenarios replayed under the policy, %d violations", r.check.Replays, len(r.check.Violations))
 	if r.written {
 		v.say("wrote %s; evidence is in %s", r.profile, r.state)
@@ -174,6 +179,15 @@ func (r *learned) tiers() string {
 		if n := r.count(t); n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %v", n, t))
 		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// talks says how often the target talked to peers, by protocol.
+func (r *learned) talks() string {
+	var parts []string
+	for _, protocol := range slices.Sorted(maps.Keys(r.outcome.Talks)) {
+		parts = append(parts, fmt.Sprintf("%s ×%d", protocol, r.outcome.Talks[protocol]))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -92,6 +92,12 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	if err := s.commands(&found.Table, ask); err != nil {
 		return mine.Found{}, nil, err
 	}
+	if s.can.Peers {
+		// A few come before what the texts show, so that each option is tried with one.
+		callees := mine.Callees(help, &found.Table)
+		few := min(3, len(callees))
+		found.Table.Examples = slices.Concat(callees[:few], found.Table.Examples, callees[few:])
+	}
 	seeds, formats, err := s.accepted(try, seeds)
 	if s.runs.timeout == 0 {
 		s.runs.timeout = limit(slowest)

@@ -15,23 +15,24 @@ const summaryName = "session.json"
 // sessionSummary is what machines read of a session of learn: learn --json prints it, and it
 // stays in the state directory for report.
 type sessionSummary struct {
-	Profile    string           `json:"profile"`
-	State      string           `json:"state"`
-	Stop       string           `json:"stop"`
-	Runs       uint64           `json:"runs"`
-	CleanRuns  uint64           `json:"clean_runs"`
-	Seconds    float64          `json:"seconds"`
-	Syscalls   int              `json:"syscalls_observed"`
-	Allowed    int              `json:"syscalls_allowed"`
-	Chance     float64          `json:"chance_of_another"`
-	Crashes    int              `json:"crashes"`
-	Hangs      int              `json:"hangs"`
-	Replays    int              `json:"replays"`
-	Violations int              `json:"violations"`
-	Groups     []summaryGroup   `json:"groups"`
-	Found      []summaryFound   `json:"found"`
-	Varied     []summaryVaried  `json:"varied"`
-	Failures   []summaryFailure `json:"failures"`
+	Profile    string            `json:"profile"`
+	State      string            `json:"state"`
+	Stop       string            `json:"stop"`
+	Runs       uint64            `json:"runs"`
+	CleanRuns  uint64            `json:"clean_runs"`
+	Seconds    float64           `json:"seconds"`
+	Syscalls   int               `json:"syscalls_observed"`
+	Allowed    int               `json:"syscalls_allowed"`
+	Chance     float64           `json:"chance_of_another"`
+	Crashes    int               `json:"crashes"`
+	Hangs      int               `json:"hangs"`
+	Replays    int               `json:"replays"`
+	Violations int               `json:"violations"`
+	Groups     []summaryGroup    `json:"groups"`
+	Found      []summaryFound    `json:"found"`
+	Varied     []summaryVaried   `json:"varied"`
+	Talks      map[string]uint64 `json:"talks_with_peers,omitempty"` // by protocol
+	Failures   []summaryFailure  `json:"failures"`
 
 	// Recommended is for --unobserved; nil where the program could not be analyzed.
 	Recommended *summaryRecommended `json:"recommended,omitempty"`
@@ -80,7 +81,7 @@ func (r *learned) summary() sessionSummary {
 	s := sessionSummary{Profile: r.profile, State: r.state, Stop: r.outcome.Stop.String(), Runs: st.Runs, CleanRuns: st.CleanRuns,
 		Seconds: st.Elapsed.Seconds(), Syscalls: len(r.evidence.Observations), Chance: st.Chance,
 		Crashes: len(r.outcome.Crashes), Hangs: len(r.outcome.Hangs), Replays: r.check.Replays, Violations: len(r.check.Violations),
-		Groups: []summaryGroup{}, Found: []summaryFound{}, Varied: []summaryVaried{}, Failures: []summaryFailure{}}
+		Groups: []summaryGroup{}, Found: []summaryFound{}, Varied: []summaryVaried{}, Failures: []summaryFailure{}, Talks: r.outcome.Talks}
 	if x := r.recommended; x != nil {
 		s.Recommended = &summaryRecommended{x.Unobserved, x.Why, x.Reached, len(x.Unseen), x.Dangerous, x.Complete}
 	}

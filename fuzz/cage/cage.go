@@ -77,7 +77,9 @@ type Cage struct {
 	points    []mount  // of the host, all, sorted
 	ordinary  bool     // made in a user namespace, see Admission
 	group     *group
-	used      bool // the thread's network and ipc namespaces may hold something
+	used      bool     // the thread's network and ipc namespaces may hold something
+	bundles   []string // of the host, what Trust adds to
+	proc      int      // the host's /proc
 }
 
 // ErrRights says that the process may not make namespaces or mounts.
@@ -101,7 +103,7 @@ func New(o Options) (*Cage, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cage{limits: o.Limits, dir: o.Dir, hide: o.Hide, points: mounts, expose: slices.DeleteFunc(slices.Clone(o.Expose), func(p string) bool { return !hidden(p) })}
+	c := &Cage{limits: o.Limits, dir: o.Dir, hide: o.Hide, points: mounts, bundles: findBundles(), proc: -1, expose: slices.DeleteFunc(slices.Clone(o.Expose), func(p string) bool { return !hidden(p) })}
 	if c.ordinary, err = inUserNamespace(); err != nil {
 		return nil, err
 	}
@@ -136,7 +138,10 @@ func New(o Options) (*Cage, error) {
 	} else if c.group, err = newGroup(o.Limits); err != nil {
 		return nil, err
 	}
-	if err := c.enter(); err != nil {
+	if c.proc, err = unix.Open("/proc", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
+		err = c.enter()
+	}
+	if err != nil {
 		return nil, errors.Join(err, c.Leave(), c.Remove())
 	}
 	return c, nil
@@ -156,7 +161,13 @@ func (c *Cage) CPUTime() func() time.Duration {
 
 // Leave takes the calling thread out of the cage's cgroup; there will be no
 // further world.
-func (c *Cage) Leave() error { return c.group.leave() }
+func (c *Cage) Leave() error {
+	if c.proc >= 0 {
+		unix.Close(c.proc)
+		c.proc = -1
+	}
+	return c.group.leave()
+}
 
 // Remove removes what the cage left on the host, its cgroup. It is called last,
 // on a thread of the host.
@@ -168,6 +179,7 @@ type World struct {
 	changes int // tells of changes in it, for a lasting world, else -1
 	events  []byte
 	cage    *Cage
+	covers  []cover
 }
 
 // NewWorld makes the world of one run with an empty working directory.
@@ -438,6 +450,9 @@ func (w *World) build(s *spawn.Script) {
 	}
 	if w.cage.dir != "" {
 		w.cage.overlay(s, start, root+w.cage.dir, "here", "there")
+	}
+	for _, c := range w.covers {
+		s.Mount(world+"/"+c.file, root+c.path, "", unix.MS_BIND, "")
 	}
 	s.Chdir(world)
 	s.Call("pivot_root", unix.SYS_PIVOT_ROOT, s.String("."), s.String("."))

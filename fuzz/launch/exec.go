@@ -21,6 +21,8 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/clock"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/coverage"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch/network"
+	"github.com/tjfuzz/tjfuzz/fuzz/peer"
 	"github.com/tjfuzz/tjfuzz/internal/claim"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
@@ -72,6 +74,8 @@ type Exec struct {
 	claim     *claim.Claim
 	trees     map[[sha256.Size]byte]tree // what steps have left
 	watch     Watcher                    // nil: nothing is recorded
+	catcher   *network.Catcher           // nil: no scenario has had peers yet
+	authority *peer.Authority            // whom the target trusts then
 	copies    *servers                   // nil: all runs are by execve
 	warn      []string
 	can       fuzz.Abilities
@@ -217,7 +221,7 @@ func (e *Exec) serve(ready chan<- error) {
 				return err
 			}
 		}
-		e.can.Terminal, e.can.Faults = canHaveTerminals(), canFault()
+		e.can.Terminal, e.can.Faults, e.can.Peers = canHaveTerminals(), canFault(), e.canInvite()
 		if err := e.lookAtClocks(); err != nil {
 			return err
 		}
@@ -241,6 +245,9 @@ func (e *Exec) serve(ready chan<- error) {
 	if e.watch != nil {
 		_ = e.watch.Release()
 	}
+	if e.catcher != nil {
+		_ = e.catcher.Close()
+	}
 	if e.cage != nil {
 		_ = e.cage.Leave()
 	}
@@ -256,6 +263,7 @@ type stage struct {
 	fifo    *fifo  // nil where the input is none
 	faults  []byte // a filter, nil where nothing is made to fail
 	bell    *bell  // nil where no signal comes when the time is up
+	peers   *peers // nil where nobody is on the network
 	shape   uint64 // of the tree that the run finds, where that is asked for
 }
 
@@ -281,6 +289,11 @@ func (e *Exec) stage(s *fuzz.Scenario, in place, has *kept) (_ *stage, err error
 	}
 	if st.faults, err = faultFilter(s); err != nil {
 		return nil, err
+	}
+	if s.World.Peers != (fuzz.Peers{}) {
+		if st.peers, err = e.invite(st.place, s); err != nil {
+			return nil, err
+		}
 	}
 	if s.World.Interruption.Moment == fuzz.MomentLimit {
 		if st.bell, err = newBell(); err != nil {
@@ -343,6 +356,9 @@ func (st *stage) close() {
 	}
 	if st.bell != nil {
 		st.bell.close()
+	}
+	if st.peers != nil {
+		_ = st.peers.leave()
 	}
 	if st.place != nil && !st.lasts {
 		st.place.Close()
@@ -457,6 +473,13 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 		r.Place = placeOf(watch, r.Signal)
 	default:
 		r.ExitCode = end.ExitStatus()
+	}
+	if st.peers != nil {
+		r.Talks = st.peers.Talks()
+	} else if e.cage != nil && !st.lasts && watch != nil && slices.ContainsFunc(r.Seen, calling) {
+		if r.Called, err = e.cage.Called(); err != nil {
+			return nil, err
+		}
 	}
 	if e.cage != nil && !st.lasts && (watch == nil || slices.ContainsFunc(r.Seen, Leaves)) {
 		e.cage.Used()

@@ -80,7 +80,9 @@ var table = []row{
 	{pkg: "fuzz/launch/aflserver", own: []string{"internal/spawn"}},
 	{pkg: "fuzz/launch/clock", own: []string{"internal/spawn"}},
 	{pkg: "fuzz/launch/coverage", own: []string{"internal/image"}},
-	{pkg: "fuzz/launch", own: []string{"fuzz", "fuzz/cage", "fuzz/launch/aflserver", "fuzz/launch/clock", "fuzz/launch/coverage", "fuzz/launch/forkserver", "internal/claim", "internal/image", "internal/spawn", "internal/sysno"}},
+	{pkg: "fuzz/launch/network", foreign: []string{ebpf}},
+	{pkg: "fuzz/peer", own: []string{"fuzz"}},
+	{pkg: "fuzz/launch", own: []string{"fuzz", "fuzz/cage", "fuzz/launch/aflserver", "fuzz/launch/clock", "fuzz/launch/coverage", "fuzz/launch/forkserver", "fuzz/launch/network", "fuzz/peer", "internal/claim", "internal/image", "internal/spawn", "internal/sysno"}},
 
 	{pkg: "enforce/filter", own: []string{"synth", "internal/sysno"}, foreign: []string{libseccomp, cgo}},
 	{pkg: "enforce/audit", own: []string{"internal/sysno"}},
@@ -113,7 +115,7 @@ var table = []row{
 // decide things, and run in any test, on any machine.
 var pure = []string{
 	"internal/nearest", "internal/campaign", "internal/sysno", "internal/image", "trace", "trace/foreign", "trace/static", "synth", "synth/document", "synth/format", "synth/report",
-	"corpora", "fuzz", "fuzz/mine", "fuzz/mutate",
+	"corpora", "fuzz", "fuzz/mine", "fuzz/mutate", "fuzz/peer",
 }
 
 func TestTableNamesOnlyRowsAbove(t *testing.T) {

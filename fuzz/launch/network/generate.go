@@ -1,0 +1,3 @@
+package network
+
+//go:generate sh generate.sh

@@ -1,0 +1,235 @@
+package launch
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/cage"
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
+	"github.com/tjfuzz/tjfuzz/trace/rawtp"
+)
+
+// newClient runs and records clients in a cage. A client that waits in vain is a failure, so the
+// time limit is longer than any machine needs.
+func newClient(t *testing.T, program string) *Exec {
+	t.Helper()
+	testenv.Require(t, testenv.BPF, testenv.Cage)
+	r, err := rawtp.Open(rawtp.Options{Slots: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	e, err := New(Options{
+		Program: testenv.Program(t, program), Env: os.Environ(), Timeout: time.Minute, Grace: 10 * time.Second, Cage: &cage.Options{},
+		Watch: func() (Watcher, error) {
+			s, err := r.Launcher(0)
+			return recorded{s}, err
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if !e.Can().Peers {
+		t.Fatal("there can be no peers")
+	}
+	return e
+}
+
+func TestClientsAreAnswered(t *testing.T) {
+	proper := fuzz.Peers{Conduct: fuzz.ConductProper}
+	reply := func(r fuzz.Reply) fuzz.Peers { return fuzz.Peers{Conduct: fuzz.ConductProper, Reply: r} }
+	names := func(n fuzz.Names) fuzz.Peers { return fuzz.Peers{Conduct: fuzz.ConductProper, Names: n} }
+	clients := map[string]*Exec{}
+	for _, c := range []struct {
+		argv  string
+		peers fuzz.Peers
+		want  string // in what it writes
+		code  int
+		talks string
+	}{
+		{"curl -sS http://name.example/", proper, "<h1>Example</h1>", 0, "http"},
+		{"curl -sS -4 http://127.0.0.1:81/", proper, "<h1>Example</h1>", 0, "http"},
+		{"curl -sS -g http://[2001:db8::1]:8080/", proper, "<h1>Example</h1>", 0, "http"},
+		{"curl -sS https://name.example/", proper, "<h1>Example</h1>", 0, "http2"},
+		{"curl -sS ftp://name.example/file", proper, "<h1>Example</h1>", 0, "ftp"},
+		{"curl -sS -T /etc/hostname ftp://name.example/file", proper, "", 0, "ftp-data"},
+		{"curl -sSL http://name.example/", reply(fuzz.ReplyMoved), "<h1>Example</h1>", 0, "http"},
+		{"curl -sS -u a:b --digest http://name.example/", reply(fuzz.ReplyLogin), "<h1>Example</h1>", 0, "http"},
+		{"curl -sS --compressed http://name.example/", reply(fuzz.ReplyPacked), "<h1>Example</h1>", 0, "http"},
+		{"curl -sS http://name.example/", reply(fuzz.ReplyChunked), "<h1>Example</h1>", 0, "http"},
+		{"curl -sS http://name.example/", reply(fuzz.ReplyShort), "transfer closed", 18, "http"},
+		{"curl -sSf http://name.example/", reply(fuzz.ReplyMissing), "404", 22, "http"},
+		{"curl -sS http://name.example/", fuzz.Peers{Conduct: fuzz.ConductReset}, "reset", 56, "http"},
+		{"curl -sS http://name.example/", fuzz.Peers{Conduct: fuzz.ConductRefusing}, "connect", 7, "dns"},
+		{"curl -sS http://name.example/", fuzz.Peers{Conduct: fuzz.ConductClosing}, "", 52, "closed"},
+		{"curl -sS http://name.example/", fuzz.Peers{Conduct: fuzz.ConductGarbage}, "", 1, "http"},
+		{"curl -sS http://name.example/", fuzz.Peers{Conduct: fuzz.ConductSlow}, "<h1>Example</h1>", 0, "http"},
+		{"curl -sS https://name.example/", fuzz.Peers{Conduct: fuzz.ConductProper, Trust: fuzz.TrustStranger}, "self-signed certificate", 60, "tls"},
+		{"curl -sS https://name.example/", fuzz.Peers{Conduct: fuzz.ConductProper, Trust: fuzz.TrustExpired}, "expired", 60, "tls"},
+		{"curl -sS https://name.example/", fuzz.Peers{Conduct: fuzz.ConductProper, Trust: fuzz.TrustOther}, "subject name", 60, "tls"},
+		{"curl -sS https://name.example/", fuzz.Peers{Conduct: fuzz.ConductProper, Trust: fuzz.TrustNone}, "SSL", 35, "unknown"},
+		{"curl -sS http://name.example/", names(fuzz.NamesMissing), "not resolve", 6, "dns"},
+		{"curl -sS http://name.example/", names(fuzz.NamesFailing), "not resolve", 6, "dns"},
+		{"curl -sS http://name.example/", names(fuzz.NamesTruncated), "<h1>Example</h1>", 0, "dns"},
+		{"curl -sS http://name.example/", names(fuzz.NamesSix), "<h1>Example</h1>", 0, "http"},
+		{"curl -sS http://name.example/", names(fuzz.NamesAlias), "<h1>Example</h1>", 0, "http"},
+		{"curl -sS --mail-from a@b.example --mail-rcpt c@d.example -T /etc/hostname smtp://name.example", proper, "", 0, "smtp"},
+		{"curl -sS -u a:b pop3://name.example/1", proper, "hello", 0, "pop3"},
+		{"curl -sS -u a:b imaps://name.example/INBOX;MAILINDEX=1", proper, "Subject: one", 0, "imap"},
+		{"wget -q -O - https://name.example/x", proper, "<h1>Example</h1>", 0, "http"},
+		{"git ls-remote https://name.example/x.git", proper, "refs/heads/main", 0, "http2"},
+		{"git clone -q git://name.example/x.git y", proper, "", 0, "git"},
+		{"git clone -q http://name.example/x.git y", proper, "", 0, "http"},
+		{"ssh user@name.example cat", proper, "<h1>Example</h1>", 0, "ssh"},
+		{"ssh -p 2222 -o BatchMode=yes name.example cat", fuzz.Peers{Conduct: fuzz.ConductProper, Trust: fuzz.TrustStranger}, "Host key verification failed", 255, "ssh"},
+		{"git ls-remote ssh://user@name.example/x.git", proper, "refs/heads/main", 0, "ssh"},
+		{"dig +short name.example MX", proper, "host.example.com.", 0, "dns"},
+		{"dig +tcp +short name.example AAAA", proper, "2001:db8::7", 0, "dns"},
+	} {
+		argv := strings.Fields(c.argv)
+		if clients[argv[0]] == nil {
+			clients[argv[0]] = newClient(t, argv[0])
+		}
+		t.Run(c.argv+" "+c.peers.String(), func(t *testing.T) {
+			e := clients[argv[0]]
+			r, err := e.Run(context.Background(), &fuzz.Scenario{Argv: argv, Stdin: fuzz.StdinNull, World: fuzz.World{Peers: c.peers}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out := string(e.Output()); !strings.Contains(out, c.want) || r.ExitCode != c.code || r.Talks[c.talks] == 0 {
+				t.Errorf("exit %d, %v, conversations %v, output %q; want exit %d, one of %s, and %q", r.ExitCode, r, r.Talks, out, c.code, c.talks, c.want)
+			}
+		})
+	}
+}
+
+// with runs a Python program that meets proper peers and returns what it writes.
+func with(t *testing.T, program string) string {
+	t.Helper()
+	e := newClient(t, "python3")
+	s := fuzz.Scenario{Argv: []string{"python3", "-c", program}, Stdin: fuzz.StdinNull, World: fuzz.World{Peers: fuzz.Peers{Conduct: fuzz.ConductProper}}}
+	r, err := e.Run(context.Background(), &s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.ExitCode != 0 || r.TimedOut {
+		t.Fatalf("%+v\n%s", r, e.Output())
+	}
+	return string(e.Output())
+}
+
+func TestNoPacketLeavesTheCage(t *testing.T) {
+	// Whoever listens here must not be called, whichever of the host's addresses is.
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	came := make(chan string, 1)
+	go func() {
+		if c, err := l.Accept(); err == nil {
+			came <- c.RemoteAddr().String()
+			c.Close()
+		}
+	}()
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hosts []string
+	for _, a := range addresses {
+		if ip := a.(*net.IPNet).IP; !ip.IsLinkLocalUnicast() {
+			hosts = append(hosts, ip.String())
+		}
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	out := with(t, fmt.Sprintf(`
+import os, socket
+print("devices", os.listdir("/sys/class/net"))
+for host in %q.split():
+    s = socket.create_connection((host, %d))
+    s.sendall(b"hello\n")
+    print("heard", s.recv(100))
+`, strings.Join(hosts, " "), port))
+	if !strings.Contains(out, "devices ['lo']") || strings.Count(out, `heard b'hello\n'`) != len(hosts) {
+		t.Errorf("the target has other devices than lo, or one of %q was not answered by the peers: %s", hosts, out)
+	}
+	select {
+	case who := <-came:
+		t.Errorf("the host was called by %s", who)
+	default:
+	}
+}
+
+func TestWhereTheTargetItselfListensItIsNotAnsweredByPeers(t *testing.T) {
+	out := with(t, `
+import socket, threading
+def own(host, family):
+    l = socket.socket(family, socket.SOCK_STREAM)
+    l.bind((host, 0))
+    l.listen()
+    def serve():
+        c, _ = l.accept()
+        c.sendall(b"own")
+        c.close()
+    t = threading.Thread(target=serve)
+    t.start()
+    s = socket.create_connection(l.getsockname()[:2])
+    print(s.recv(100))
+    t.join()
+    l.close()
+own("127.0.0.1", socket.AF_INET)
+own("::1", socket.AF_INET6)
+l = socket.create_server(("127.0.0.1", 0))
+port = l.getsockname()[1]
+l.close()
+s = socket.create_connection(("127.0.0.1", port))
+s.sendall(b"peer\n")
+print(s.recv(100))
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.bind(("127.0.0.1", 0))
+v = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+v.sendto(b"datagram", u.getsockname())
+print(u.recv(100))
+v.sendto(b"far", ("198.51.100.1", 9))
+print(v.recvfrom(100))
+`)
+	want := "b'own'\nb'own'\nb'peer\\n'\nb'datagram'\n(b'far', ('198.51.100.1', 9))\n"
+	if out != want {
+		t.Errorf("got %s, want %s", out, want)
+	}
+}
+
+func TestACallIsToldOfWhereNobodyAnswers(t *testing.T) {
+	e := newClient(t, "python3")
+	for _, c := range []struct {
+		program string
+		want    bool
+	}{
+		{"import socket; s = socket.socket(); s.connect_ex(('192.0.2.1', 80))", true},
+		{"import socket; s = socket.socket(); s.connect_ex(('127.0.0.1', 80))", true},
+		{"import socket; s = socket.socket(socket.AF_INET6); s.connect_ex(('2001:db8::1', 80))", true},
+		{"import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect_ex(('192.0.2.1', 53))", true},
+		{"import socket; s = socket.socket(socket.AF_UNIX); s.connect_ex('/run/nobody')", false},
+		{"import socket; s = socket.create_server(('127.0.0.1', 0))", false},
+	} {
+		r, err := e.Run(context.Background(), &fuzz.Scenario{Argv: []string{"python3", "-c", c.program}, Stdin: fuzz.StdinNull})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Called != c.want {
+			t.Errorf("%s: called %v, want %v", c.program, r.Called, c.want)
+		}
+	}
+}
