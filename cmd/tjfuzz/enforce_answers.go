@@ -67,11 +67,11 @@ func readAnswers(path string) (*notify.Rules, error) {
 func (a *answerFlags) agent(v voice) (*notify.Agent, error) {
 	agent := &notify.Agent{Rules: a.rules}
 	if a.rules.Asks() {
-		tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+		tty, err := notify.OpenTerminal()
 		if err != nil {
 			return nil, hinted(fmt.Errorf("there is no terminal to ask at: %w", err), "give rules that ask nobody with --answers")
 		}
-		agent.Ask = notify.NewTerminal(tty, tty).Ask
+		agent.Ask = tty.Ask
 	}
 	if a.rules.Trusting() {
 		v.warn("where calls go on because of a path or an address, the program can change that before the kernel reads it: no protection against a program that means harm")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"github.com/tjfuzz/tjfuzz/enforce"
 	"github.com/tjfuzz/tjfuzz/enforce/audit"
@@ -484,7 +482,7 @@ func (a *account) suggest(c *cobra.Command, program string) error {
 		a.v.say("  %s", l)
 	}
 	if !a.flags.yes {
-		agreed, asked := confirm(a.v.w, "tjfuzz: change "+a.flags.update+"? [y/N] ")
+		agreed, asked := confirm(c.Context(), "tjfuzz: change "+a.flags.update+"? [y/N] ")
 		switch {
 		case !asked:
 			a.v.hint("nothing was changed; --yes changes it without a question")
@@ -501,16 +499,18 @@ func (a *account) suggest(c *cobra.Command, program string) error {
 	return nil
 }
 
-// confirm asks a person on the terminal. asked is false where there is none.
-func confirm(w io.Writer, question string) (agreed, asked bool) {
-	tty, err := os.Open("/dev/tty")
-	if err != nil || !term.IsTerminal(int(tty.Fd())) {
+// confirm asks a person at the terminal. asked is false where there is none.
+func confirm(ctx context.Context, question string) (agreed, asked bool) {
+	tty, err := notify.OpenTerminal()
+	if err != nil {
 		return false, false
 	}
 	defer tty.Close()
-	fmt.Fprint(w, question)
-	line, err := bufio.NewReader(tty).ReadString('\n')
-	return err == nil && strings.EqualFold(strings.TrimSpace(line), "y"), true
+	err = tty.Line(ctx, question, func(line string) bool {
+		agreed = strings.EqualFold(line, "y") || strings.EqualFold(line, "yes")
+		return true
+	})
+	return err == nil && agreed, true
 }
 
 // update adds rules to the policy at path, which may not be there yet. What a person wrote
