@@ -80,7 +80,7 @@ func TestAuditRecordsShowWhatEachActionDid(t *testing.T) {
 // 260,000, which the kernel writes to its audit queue as fast as four threads make them.
 func TestEachOfManyAuditRecordsIsCounted(t *testing.T) {
 	auditable(t)
-	victim := testenv.Compile(t, "testdata/denials.c", "-pthread")
+	victim := testenv.Compile(t, "testdata/many.c", "-pthread")
 	each := 200
 	if os.Getenv("TJFUZZ_LONG") != "" {
 		each = 20000
