@@ -18,6 +18,7 @@ type Step struct {
 	Argv  []string // as in Scenario, but that no word stands for the input
 	Env   []string // as in Scenario
 	Stdin string   // the name of the file, of Scenario.Files, that standard input is; "" is /dev/null
+	Acts  []Act    // as in Scenario
 }
 
 // The bounds of what comes before a run.
@@ -34,7 +35,7 @@ func (s *Scenario) past() (before []Step, files []File, ok bool) {
 	if len(s.Before) == maxSteps || s.Stdin > StdinPipe || len((&Scenario{World: w}).world()) > 0 {
 		return nil, nil, false
 	}
-	step := Step{Argv: slices.Clone(s.Argv), Env: s.Env}
+	step := Step{Argv: slices.Clone(s.Argv), Env: s.Env, Acts: s.Acts}
 	files = slices.Clone(s.Files)
 	if s.usesInput() {
 		name := s.spareName()
@@ -80,6 +81,9 @@ func (s *Scenario) checkSteps() error {
 		if err := checkWords(step.Argv, step.Env); err != nil {
 			return fmt.Errorf("a step: %w", err)
 		}
+		if err := checkActs(step.Acts); err != nil {
+			return fmt.Errorf("a step: %w", err)
+		}
 		if step.Stdin != "" && s.File(step.Stdin) == nil {
 			return fmt.Errorf("no file has the name of a step's standard input, %q", step.Stdin)
 		}
@@ -111,6 +115,7 @@ func (s *Scenario) steps() (out []string) {
 	for _, step := range s.Before {
 		out = append(out, fmt.Sprint(len(step.Argv), " ", len(step.Env)))
 		out = append(append(append(out, step.Argv...), step.Env...), step.Stdin)
+		out = append(out, ActWords(step.Acts)...)
 	}
 	return out
 }
@@ -190,7 +195,7 @@ func (l *leaving) then(s Scenario) Scenario {
 // again is the last step once more, which finds what it has made.
 func (l *leaving) again() Scenario {
 	step := l.before[len(l.before)-1]
-	s := Scenario{Argv: step.Argv, Env: step.Env, Stdin: StdinNull, Files: l.files, Before: l.before}
+	s := Scenario{Argv: step.Argv, Env: step.Env, Stdin: StdinNull, Files: l.files, Before: l.before, Acts: step.Acts}
 	if f := s.File(step.Stdin); f != nil {
 		s.Stdin, s.Input = StdinFile, f.Data
 	}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"slices"
 	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
 )
 
 // scenarioVersion is the version of the scenario file that this package writes and reads.
@@ -40,13 +42,25 @@ type scenarioFile struct {
 	Peers     string   `json:"peers,omitempty"`
 
 	Before []stepFile `json:"before,omitempty"`
+	Acts   []actFile  `json:"acts,omitempty"`
 }
 
 // stepFile is the JSON form of a Step.
 type stepFile struct {
-	Argv  []word `json:"argv"`
-	Env   []word `json:"env,omitempty"`
-	Stdin word   `json:"stdin,omitempty"` // as Step.Stdin
+	Argv  []word    `json:"argv"`
+	Env   []word    `json:"env,omitempty"`
+	Stdin word      `json:"stdin,omitempty"` // as Step.Stdin
+	Acts  []actFile `json:"acts,omitempty"`
+}
+
+// actFile is the JSON form of an Act.
+type actFile struct {
+	Do     string `json:"do"`
+	To     word   `json:"to,omitempty"`
+	Client uint8  `json:"client,omitempty"`
+	Data   word   `json:"data,omitempty"`
+	Times  int    `json:"times,omitempty"`
+	Signal string `json:"signal,omitempty"`
 }
 
 // word is a string of any bytes: as JSON a string where it is UTF-8, else {"base64": "..."}.
@@ -116,8 +130,9 @@ func encodeScenario(s *Scenario) ([]byte, error) {
 	}
 	f.encodeWorld(s)
 	for _, step := range s.Before {
-		f.Before = append(f.Before, stepFile{toWords(step.Argv), toWords(step.Env), word(step.Stdin)})
+		f.Before = append(f.Before, stepFile{toWords(step.Argv), toWords(step.Env), word(step.Stdin), encodeActs(step.Acts)})
 	}
+	f.Acts = encodeActs(s.Acts)
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
@@ -147,7 +162,14 @@ func decodeScenario(b []byte) (Scenario, error) {
 		s.Files = append(s.Files, File{Name: string(name)})
 	}
 	for _, step := range f.Before {
-		s.Before = append(s.Before, Step{fromWords(step.Argv), fromWords(step.Env), string(step.Stdin)})
+		acts, err := decodeActs(step.Acts)
+		if err != nil {
+			return Scenario{}, fmt.Errorf("decode scenario: a step: %w", err)
+		}
+		s.Before = append(s.Before, Step{fromWords(step.Argv), fromWords(step.Env), string(step.Stdin), acts})
+	}
+	if s.Acts, err = decodeActs(f.Acts); err != nil {
+		return Scenario{}, fmt.Errorf("decode scenario: %w", err)
 	}
 	if err := f.decodeWorld(&s); err != nil {
 		return Scenario{}, fmt.Errorf("decode scenario: %w", err)
@@ -278,6 +300,37 @@ func varied[K interface {
 		err = fmt.Errorf("%q is the usual, which is not said", name)
 	}
 	return k, err
+}
+
+func encodeActs(acts []Act) (out []actFile) {
+	for _, a := range acts {
+		f := actFile{Do: a.Do.String(), To: word(a.To), Client: a.Client, Data: word(a.Data), Times: a.Times}
+		if a.Signal != 0 {
+			f.Signal = unix.SignalName(a.Signal)
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+func decodeActs(files []actFile) (out []Act, err error) {
+	for _, f := range files {
+		a := Act{To: Socket(f.To), Client: f.Client, Times: f.Times}
+		if a.Do, err = parse(f.Do, deeds); err != nil {
+			return nil, fmt.Errorf("what an act does: %w", err)
+		}
+		if len(f.Data) > 0 {
+			a.Data = []byte(f.Data)
+		}
+		if f.Signal != "" {
+			a.Signal = unix.SignalNum(f.Signal)
+			if a.Signal == 0 {
+				return nil, fmt.Errorf("%q is no signal", f.Signal)
+			}
+		}
+		out = append(out, a)
+	}
+	return out, nil
 }
 
 func toWords(in []string) []word {

@@ -62,6 +62,7 @@ type coordinator struct {
 	drawn   exposure // Stats.Draws by kind
 	quiet   exposure // Stats.Quiet by kind
 	books   map[sysno.ID]*record
+	said    []Exchange
 	crashes map[string]*Failure
 	hangs   map[string]*Failure
 	talks   map[string]uint64 // of peers with the target, by protocol
@@ -244,6 +245,7 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 		keep = append(keep, Queue)
 		c.announce()
 	}
+	c.said = mergeExchanges(c.said, r.Said)
 	c.corpus.heed(r.Words)
 	gain, kept := c.corpus.learn(&j.s, r, len(fresh))
 	if kept && len(fresh) == 0 {
@@ -253,10 +255,10 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 		c.sweep = append(c.sweep, c.corpus.sweep(found)...)
 		c.quiet[dimHistory] = 0 // draws that go back to it are not like those before
 	}
-	if r.Called || len(r.Talks) > 0 {
+	if r.Called || len(r.Asked) > 0 {
 		c.sweep = append(c.sweep, c.corpus.answer(&j.s)...)
 	}
-	for protocol, n := range r.Talks {
+	for protocol, n := range r.Asked {
 		c.talks[protocol] += n
 	}
 	if j.phase != PhaseReplay {
@@ -391,10 +393,11 @@ func (c *coordinator) ids() []sysno.ID {
 
 // outcome is called when no worker is left.
 func (c *coordinator) outcome(err error) *Outcome {
-	out := &Outcome{Stats: c.snapshot(), Stop: c.stop, Found: c.firsts(), Varied: c.varied(), Crashes: failures(c.crashes), Hangs: failures(c.hangs), Talks: c.talks}
+	out := &Outcome{Stats: c.snapshot(), Stop: c.stop, Found: c.firsts(), Varied: c.varied(), Crashes: failures(c.crashes), Hangs: failures(c.hangs), Asked: c.talks}
 	if err != nil {
 		out.Stop = StopNone
 	}
+	out.Said = c.said
 	kept := make(map[string]bool)
 	out.LostBefore, out.Unshared = c.before.lost, c.unshared
 	out.Before = slices.SortedFunc(slices.Values(c.before.shown), sysno.ID.Compare)

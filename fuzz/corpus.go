@@ -244,7 +244,7 @@ func (c *corpus) evict() bool {
 // not part of it: that is never the same twice.
 func costOf(s *Scenario, hung bool) int {
 	const each = 64 // bytes that a part is worth
-	n := each*(len(s.Argv)+len(s.Env)+len(s.Files)+len(s.world())+len(s.steps())) + len(s.Input)
+	n := each*(len(s.Argv)+len(s.Env)+len(s.Files)+len(s.world())+len(s.steps())+len(s.Acts)) + len(s.Input) + sent(s.Acts)
 	for _, w := range s.Argv {
 		n += len(w)
 	}
@@ -342,6 +342,12 @@ func (c *corpus) draw(r *rand.Rand) draft {
 	}
 	if d.dims[dimFaults] {
 		d.faults = c.faults(from)
+	}
+	if d.dims[dimMessages] {
+		d.talks = c.o.Talks
+		if e := c.parent(r); e != nil && len(e.s.Acts) > 0 && r.IntN(2) == 0 {
+			d.talks = [][]Act{e.s.Acts}
+		}
 	}
 	d.kind = stratum(first)
 	if from != nil {

@@ -21,13 +21,14 @@ const (
 	dimProcess
 	dimHistory
 	dimPeers
+	dimMessages
 	dimensions
 )
 
 // dimensionNames are what users call the dimensions.
 var dimensionNames = [dimensions]string{
 	dimBytes: "bytes", dimArgv: "argv", dimEnv: "env", dimStreams: "streams", dimFiles: "files",
-	dimFaults: "faults", dimProcess: "process", dimHistory: "history", dimPeers: "peers",
+	dimFaults: "faults", dimProcess: "process", dimHistory: "history", dimPeers: "peers", dimMessages: "messages",
 }
 
 // Dimensions are the parts of a scenario that mutation changes, by name.
@@ -36,6 +37,12 @@ func Dimensions() []string { return dimensionNames[:] }
 // varies reports whether Only permits, and the executor is able, to change the dimension.
 func (o *Options) varies(d dimension) bool {
 	if d == dimFaults && !o.Can.Faults || d == dimPeers && !o.Can.Peers {
+		return false
+	}
+	if d == dimPeers && slices.ContainsFunc(o.Talks, func(t []Act) bool { return len(t) > 0 && t[0].To == nameServer }) {
+		return false
+	}
+	if d == dimMessages && (!o.Can.Talk || len(o.Talks) == 0) {
 		return false
 	}
 	return len(o.Only) == 0 || slices.Contains(o.Only, dimensionNames[d])
@@ -73,7 +80,7 @@ func newBudget(varies func(dimension) bool) budget {
 // expected is what to expect of each dimension before anything is known, and what none falls far
 // below: arguments show most, as far as that was measured for programs, bytes less.
 var expected = [dimensions]float64{
-	dimBytes: 2, dimArgv: 6, dimEnv: 1, dimStreams: 1, dimFiles: 1, dimFaults: 1, dimProcess: 1, dimHistory: 1.5, dimPeers: 2,
+	dimBytes: 2, dimArgv: 6, dimEnv: 1, dimStreams: 1, dimFiles: 1, dimFaults: 1, dimProcess: 1, dimHistory: 1.5, dimPeers: 2, dimMessages: 8,
 }
 
 // share recomputes the shares of the dimensions from what they have gained for

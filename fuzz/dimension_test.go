@@ -26,7 +26,7 @@ func TestNoDimensionStarves(t *testing.T) {
 		b := newBudget(anything)
 		sum := 0.0
 		for d, share := range shared(&b, 20_000, rich) {
-			if sum += share; share < 0.25/float64(dimensions) {
+			if sum += share; share < 0.2/float64(dimensions) {
 				t.Errorf("%s has a share of %.3f when all comes from %s", dimensionNames[d], share, dimensionNames[rich])
 			}
 		}

@@ -16,6 +16,7 @@ type draft struct {
 	other  []byte // partner of a splice
 	dict   mutate.Dictionary
 	banned map[string]bool
+	talks  [][]Act   // to take from, where dims has dimMessages
 	faults [][]Fault // of the syscalls that the target makes, where dims has dimFaults
 }
 
@@ -69,6 +70,9 @@ func (d *draft) mutate(r *rand.Rand, o *Options, p *plugin) Scenario {
 	}
 	if d.dims[dimPeers] {
 		drawPeers(r, &s)
+	}
+	if d.dims[dimMessages] {
+		s.Acts = drawActs(r, s.Acts, d.talks, change)
 	}
 	if d.dims[dimFaults] {
 		drawFaults(r, &s, d.faults)

@@ -16,6 +16,7 @@ type Abilities struct {
 	Uptime    bool // let the machine have been up for another time
 	TimeOfDay bool // let the program see another time of day
 	Peers     bool // let somebody answer on the network
+	Talk      bool // do something to a service
 }
 
 // Allow reports whether a scenario can be carried out. One that another session has
@@ -30,7 +31,8 @@ func (a Abilities) Allow(s *Scenario) bool {
 	if _, shifted := w.Clock.TimeOfDay(); shifted && !a.TimeOfDay {
 		return false
 	}
-	return (a.Terminal || !terminal) && (a.Faults || !faults) && (a.User || w.User == UserSame) && (a.Peers || w.Peers == Peers{})
+	acts := len(s.Acts) > 0 || slices.ContainsFunc(s.Before, func(step Step) bool { return len(step.Acts) > 0 })
+	return (a.Talk || !acts) && (a.Terminal || !terminal) && (a.Faults || !faults) && (a.User || w.User == UserSame) && (a.Peers || w.Peers == Peers{})
 }
 
 // stdins are the kinds of standard input to draw from, the most usual more often.

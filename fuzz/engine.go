@@ -48,6 +48,7 @@ type Options struct {
 	Table      mutate.Table
 	Dictionary mutate.Dictionary
 	Can        Abilities // of the executors
+	Talks      [][]Act   // what to begin with where the program is a service, the most telling first; nil where it is none
 	EnvNames   []string  // environment variables that the target may read
 	Only       []string  // what may be varied, of Dimensions; nil means all. It is for measuring what each is worth
 	MaxInput   int       // cap on a mutated input in bytes; 0 means mutate.MaxInput
@@ -147,10 +148,11 @@ type Outcome struct {
 	Observations []trace.Observation // sorted by ID; Witness.ID is empty when Options.State was nil, and where no run has shown it
 	Found        []Found             // for each observation that a run has shown, in the order of the runs
 	Varied       []Varied            // by dimension
+	Said         []Exchange          // with the service, sorted by socket
 	LostBefore   trace.Lost          // by the sessions that this one went on from
 	Before       []sysno.ID          // sorted: what runs of these have shown, which the recorder of this one has not seen
 	Unshared     error               // why the last exchange on Options.Share failed, nil when it did not
-	Talks        map[string]uint64   // what peers were asked by the target, by protocol; of this session
+	Asked        map[string]uint64   // what peers were asked by the target, by protocol; of this session
 	Unstable     []sysno.ID          // sorted: witness not confirmed by 3 of 5 replays
 	Witnesses    []Stored            // sorted by ID, without duplicates
 	Crashes      []Failure           // sorted by ID

@@ -82,7 +82,7 @@ func (s *Scenario) size() int {
 	for _, f := range s.Files {
 		n += len(f.Name) + len(f.Data)
 	}
-	for _, w := range slices.Concat(s.Argv, s.Env, s.steps()) {
+	for _, w := range slices.Concat(s.Argv, s.Env, s.steps(), ActWords(s.Acts)) {
 		n += len(w)
 	}
 	return n

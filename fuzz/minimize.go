@@ -7,7 +7,7 @@ import (
 )
 
 // minimize returns a smaller scenario for which shows is true, or s, for which
-// the caller knows it to be. In this order it wants: the usual world, nothing before, no files, default
+// the caller knows it to be. In this order it wants: the usual world, little done to a service, nothing before, no files, default
 // environment, fewest arguments after the first fixed ones, smallest input, no
 // standard input, short arguments. It stops when no single removal is possible any
 // more, or after tries calls of shows. It is a pure function around its
@@ -17,6 +17,7 @@ func minimize(s Scenario, fixed, tries int, shows func(*Scenario) bool) Scenario
 	for m.progress = true; m.progress && m.tries > 0; {
 		m.progress = false
 		m.world()
+		m.acts()
 		m.steps()
 		m.files()
 		m.env()
@@ -115,6 +116,40 @@ func (m *minimizer) shrink(from int, length func() int, drop func(s *Scenario, f
 	for size := (length() - from + 1) / 2; size > 0 && m.tries > 0; size /= 2 {
 		for to := length(); to > from && m.tries > 0; to -= size {
 			m.try(func(s *Scenario) { drop(s, max(to-size, from), to) })
+		}
+	}
+}
+
+// acts tries none but that the service is told to end, then fewer, then less of each: a service that
+// nobody tells to end takes its whole time.
+func (m *minimizer) acts() {
+	alone := []Act{ending()}
+	if len(m.best.Acts) == 0 || len(ActWords(m.best.Acts)) == len(ActWords(alone)) && m.best.Acts[0].Do == DeedSignal {
+		return
+	}
+	if m.try(func(s *Scenario) { s.Acts = alone }) {
+		return
+	}
+	m.shrink(0, func() int { return len(m.best.Acts) }, func(s *Scenario, from, to int) {
+		if s.Acts = without(s.Acts, from, to); len(s.Acts) == 0 {
+			s.Acts = alone
+		}
+	})
+	for i := range m.best.Acts {
+		less := func(change func(*Act)) bool {
+			return m.try(func(s *Scenario) {
+				s.Acts = slices.Clone(s.Acts)
+				change(&s.Acts[i])
+			})
+		}
+		if a := &m.best.Acts[i]; a.Do == DeedDrip || a.Do == DeedShout || a.Do == DeedCrowd {
+			less(func(a *Act) { a.Do, a.Client, a.Times = DeedSend, max(1, a.Client), 0 })
+		}
+		if m.best.Acts[i].Times > 0 && !less(func(a *Act) { a.Times = 0 }) {
+			for m.best.Acts[i].Times > 3 && less(func(a *Act) { a.Times /= 2 }) {
+			}
+		}
+		for len(m.best.Acts[i].Data) > 0 && less(func(a *Act) { a.Data = a.Data[:len(a.Data)/2] }) {
 		}
 	}
 }

@@ -22,7 +22,7 @@ func (c client) Run(_ context.Context, s *Scenario) (*Result, error) {
 	case s.World.Peers == Peers{}:
 		r.Called = true
 	default:
-		r.Talks = map[string]uint64{"http": 1}
+		r.Asked = map[string]uint64{"http": 1}
 		r.Seen = append(r.Seen, id(1))
 		if s.World.Peers.Reply == ReplyMoved {
 			r.Seen = append(r.Seen, id(2))
@@ -66,7 +66,7 @@ func TestWhoCallsSomebodyIsAnsweredInAllWays(t *testing.T) {
 			t.Errorf("the witness of syscall %d has peers that are %v, want %v", nr, got, want)
 		}
 	}
-	if out.Talks["http"] == 0 {
+	if out.Asked["http"] == 0 {
 		t.Error("no conversation is told of")
 	}
 }

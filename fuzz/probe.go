@@ -22,6 +22,7 @@ const (
 	rankImported      // scenarios of other sessions
 	rankFavoured      // the seeds that the target likes best
 	rankOperands      // files and directories, and what most programs know
+	rankTalks         // what is said to a service, and what happens to it
 	rankExamples      // command lines that the target's own texts show
 	rankCommands      // each sub-command alone
 	rankOptions       // each option alone
@@ -118,6 +119,7 @@ func probe(o *Options, base Scenario, put func(planned)) {
 	p.alone.Argv = base.Argv[:o.Fixed]
 	p.alone.Stdin, p.alone.Input = StdinNull, nil
 	p.light = slices.DeleteFunc(slices.Clone(o.Seeds), func(s Seed) bool { return s.heavy() })
+	talks(o, base, p.add)
 	// Words come first, so that they get the same inputs whatever else is varied.
 	if o.varies(dimArgv) {
 		p.arguments()

@@ -27,6 +27,7 @@ type Scenario struct {
 	World World  // what else is varied
 
 	Before []Step // what the program did in the working directory before, the first first
+	Acts   []Act  // what is done to the program while it runs, if it is a service; nil leaves it alone
 }
 
 // StdinKind says what standard input is. The zero value is invalid.
@@ -68,8 +69,10 @@ type Result struct {
 	TimedOut bool              // the run was ended by the time limit
 	Left     bool              // the target ended, but processes that it had started had to be killed
 	Called   bool              // it tried to reach somebody over the network, where nobody is
-	Talks    map[string]uint64 // what peers have been asked, by protocol
+	Asked    map[string]uint64 // what peers have been asked, by protocol
 	Faulted  bool              // something was made to fail that would not have failed: what was seen is of an error path
+	Stopped  bool              // it was still there when all of Scenario.Acts was done, and ended by a signal that was sent to it; Signal is 0 then
+	Said     []Exchange        // with a service, sorted by socket
 	Duration time.Duration
 }
 
@@ -152,6 +155,10 @@ func (s *Scenario) ID() string {
 		field("\x00before")
 		list(s.steps())
 	}
+	if len(s.Acts) > 0 {
+		field("\x00acts")
+		list(ActWords(s.Acts))
+	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
@@ -177,7 +184,7 @@ func (s *Scenario) Check() error {
 			return fmt.Errorf("the file %q is the directory of another", f.Name)
 		}
 	}
-	return errors.Join(s.checkSteps(), s.checkWorld())
+	return errors.Join(s.checkSteps(), s.checkWorld(), checkActs(s.Acts))
 }
 
 // checkWords reports which word or variable execve(2) cannot be given.

@@ -190,6 +190,14 @@ func (s *Scenario) notes() []string {
 	if w.Kernel != KernelHost {
 		add("the syscalls of Linux %v only", w.Kernel)
 	}
+	const told = 4
+	for i, a := range s.Acts {
+		if i == told {
+			add("%d more messages or signals", len(s.Acts)-told)
+			break
+		}
+		add("%v", a)
+	}
 	return out
 }
 

@@ -25,6 +25,8 @@ var samples = []Scenario{
 	{Argv: []string{"x", "log"}, Stdin: StdinNull, Before: []Step{{Argv: []string{"x", "init"}}}},
 	{Argv: []string{"x", "log"}, Stdin: StdinNull, Files: []File{{Name: "a", Data: []byte("1")}},
 		Before: []Step{{Argv: []string{"x", "\xff"}, Env: []string{"HOME"}}, {Argv: []string{"x", "add"}, Stdin: "a"}}},
+	{Argv: []string{"x"}, Stdin: StdinNull, Before: []Step{{Argv: []string{"x"}, Acts: spoken[1]}},
+		Acts: []Act{{Do: DeedShout, To: "tls/443", Client: 3, Data: []byte("\xff"), Times: 4}, {Do: DeedReset, To: "tls/443", Client: 3}, {Do: DeedSignal, Signal: syscall.SIGKILL}, {Do: DeedRotate}}},
 	{Argv: []string{"x", "@@"}, Stdin: StdinClosed, Input: []byte("1"), Files: []File{{Name: "a", Data: []byte{}, Kind: FileLoop}},
 		World: World{Stdout: OutputBusy, Stderr: OutputPipe, Input: FileSparse, Kernel: Kernel4_18, Faults: []Fault{fault("write:EIO")},
 			Limits: []Limit{{ResourceLocked, 0}}, User: UserNobody, Interruption: Interruption{syscall.SIGUSR1, MomentLimit}}},

@@ -114,10 +114,10 @@ func parse[K interface {
 }
 
 // Usual reports whether the scenario varies nothing but arguments, environment, files that
-// nothing flows through, and which of null, file and pipe standard input is.
+// nothing flows through, and which of null, file and pipe standard input is. What acts are done to is not usual.
 func (s *Scenario) Usual() bool {
 	flows := slices.ContainsFunc(s.Files, func(f File) bool { return f.Kind == FileFIFO || f.Kind == FileSocket })
-	return s.Stdin <= StdinPipe && !flows && len((&Scenario{World: s.World}).world()) == 0
+	return s.Stdin <= StdinPipe && !flows && len(s.Acts) == 0 && len((&Scenario{World: s.World}).world()) == 0
 }
 
 // world lists what the scenario varies of its world, a word each. Equal worlds give

@@ -61,6 +61,9 @@ In ARGS, @@ stands for the path of the input. Without it, the input is fed on
 standard input, and, when there are no ARGS at all, as a file operand too. Options
 of the program are found out from its help text and its file.
 
+A program that listens on a socket is a service: it is talked to in a network of its
+own, as its protocol has it and as it has not, sent signals, and told to end.
+
 The profile goes to PROGRAM.seccomp.json, the evidence, a replayable scenario for
 every syscall, to ` + stateRoot + `/PROGRAM.`,
 		Example: `  # everything by itself
@@ -80,6 +83,9 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
 
   # what a file says, as in CI; 'tjfuzz init' writes one
   tjfuzz learn -c tjfuzz.yaml
+
+  # a service: nothing has to be said about it
+  tjfuzz learn -- nginx -g 'daemon off;'
 
   # a profile for a container
   tjfuzz learn --runtime runc --default kill -- ./server --once`,
@@ -234,6 +240,9 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if len(imported) > 0 {
 		v.say("trying %d scenarios of other sessions from %s", len(imported), o.seeds)
 	}
+	if len(s.doors) > 0 {
+		v.say("%s is a service, at %s: talking to it", args[0], told(s.doors))
+	}
 	v.say("learning %s: %d options, %d sub-commands, %d seeds, %d jobs, seed %d", args[0],
 		len(found.Table.Options), len(found.Table.Commands), len(seeds), o.jobs, o.seed)
 
@@ -241,7 +250,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	s.code = new(coverage.Map)
 	outcome, err := fuzz.Run(ctx, fuzz.Options{
 		Bases: s.bases(), Imported: imported, Seeds: seeds,
-		Table: found.Table, Dictionary: found.Dictionary, EnvNames: found.EnvNames, Can: s.can,
+		Table: found.Table, Dictionary: found.Dictionary, EnvNames: found.EnvNames, Can: s.can, Talks: s.talks,
 		Workers: o.jobs, Seed: o.seed, Execs: o.execs, Duration: o.duration, Confidence: o.confidence,
 		Only: o.only, Fixed: s.fixed, Progress: progress.show, Settled: rec.settle,
 		State: state, Share: share, Evidence: evidenceOf(target, s.runs.backend),
@@ -306,7 +315,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 			return fmt.Errorf("write the profile: %w", err)
 		}
 	}
-	r := learned{outcome, evidence, policy, check, o.output, state.Dir(), changed, recommended(ctx, evidence, policyOptions.Reach, outcome.Stats.Chance)}
+	r := learned{outcome, evidence, policy, check, o.output, state.Dir(), changed, recommended(ctx, evidence, policyOptions.Reach, outcome.Stats.Chance), s.doors}
 	if err := (output{path: filepath.Join(state.Dir(), summaryName)}).write(r.summary().encode); err != nil {
 		return fmt.Errorf("write the summary: %w", err)
 	}

@@ -71,11 +71,13 @@ type learned struct {
 	written  bool // false where the profile that was there says the same
 
 	recommended *synth.Recommendation // nil where the program could not be analyzed
+	doors       []door                // of a service
 }
 
 func (r *learned) text(v voice, program string) {
 	st := r.outcome.Stats
 	v.say("%d runs in %s (%.0f/s): %s", st.Runs, st.Elapsed.Round(time.Second/10), rate(st), r.outcome.Stop)
+	r.conversations(v)
 	r.failures(v, "crashed", fuzz.Crashes, r.outcome.Crashes)
 	r.failures(v, "hung", fuzz.Hangs, r.outcome.Hangs)
 	if st.Left > 0 {
@@ -118,8 +120,8 @@ func (r *learned) text(v voice, program string) {
 			v.say("%s", strings.TrimSuffix(line, "\n"))
 		}
 	}
-	if talks := r.talks(); talks != "" {
-		v.say("nobody outside was called; in the cage it talked to peers in %s", talks)
+	if asked := r.asked(); asked != "" {
+		v.say("nobody outside was called; in the cage it talked to peers in %s", asked)
 	}
 	v.say("proof: %d scenarios replayed under the policy, %d violations", r.check.Replays, len(r.check.Violations))
 	if r.written {
@@ -183,11 +185,11 @@ func (r *learned) tiers() string {
 	return strings.Join(parts, ", ")
 }
 
-// talks says how often the target talked to peers, by protocol.
-func (r *learned) talks() string {
+// asked says how often the target talked to peers, by protocol.
+func (r *learned) asked() string {
 	var parts []string
-	for _, protocol := range slices.Sorted(maps.Keys(r.outcome.Talks)) {
-		parts = append(parts, fmt.Sprintf("%s ×%d", protocol, r.outcome.Talks[protocol]))
+	for _, protocol := range slices.Sorted(maps.Keys(r.outcome.Asked)) {
+		parts = append(parts, fmt.Sprintf("%s ×%d", protocol, r.outcome.Asked[protocol]))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -27,6 +27,7 @@ func compiled(t *testing.T) string {
 	for name, flags := range map[string][]string{
 		"filter":   nil,
 		"fallback": nil,
+		"served":   nil,
 		"unseen":   {"-static"},
 		"clock":    nil,
 		"secret":   nil,

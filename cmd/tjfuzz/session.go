@@ -48,6 +48,8 @@ type session struct {
 	cage  *cage.Options
 	runs  runFlags
 	can   fuzz.Abilities // once it was studied
+	doors []door         // where it can be talked to, if it is a service, once it was studied
+	talks [][]fuzz.Act   // what to say there
 	code  *coverage.Map  // of which runs tell whether they reached more; nil: they do not tell
 }
 
@@ -238,5 +240,9 @@ func (s *session) scenario(args []string) fuzz.Scenario {
 		}
 	}
 	slices.SortFunc(files, func(a, b fuzz.File) int { return strings.Compare(a.Name, b.Name) })
-	return fuzz.Scenario{Argv: args, Env: s.env, Files: files}
+	sc := fuzz.Scenario{Argv: args, Env: s.env, Files: files}
+	if len(s.talks) > 0 {
+		sc.Stdin, sc.Acts = fuzz.StdinNull, s.talks[0]
+	}
+	return sc
 }

@@ -40,6 +40,9 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	}
 	defer e.Close()
 	s.can = s.abilities(e)
+	if err := s.survey(ctx, e); err != nil {
+		return mine.Found{}, nil, err
+	}
 	hung, slowest := 0, time.Duration(0)
 	try := func(sc *fuzz.Scenario) (*fuzz.Result, error) {
 		if hung == patience {
@@ -67,7 +70,7 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 		return append(e.Output(), "\n\n"...), nil
 	}
 	ask := func(words ...string) ([]byte, error) {
-		return answer(fuzz.Scenario{Argv: append(slices.Clone(s.args[:s.fixed]), words...), Stdin: fuzz.StdinNull})
+		return answer(fuzz.Scenario{Argv: append(slices.Clone(s.args[:s.fixed]), words...), Stdin: fuzz.StdinNull, Acts: s.base().Acts})
 	}
 	var help []byte
 	for _, words := range [][]string{{"--help"}, {"-h"}, {"help"}, {"-help"}, {"--help", "all"}} {
@@ -98,7 +101,10 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 		few := min(3, len(callees))
 		found.Table.Examples = slices.Concat(callees[:few], found.Table.Examples, callees[few:])
 	}
-	seeds, formats, err := s.accepted(try, seeds)
+	var formats []string
+	if len(s.doors) == 0 { // a service accepts nothing, and ends only when it is told to
+		seeds, formats, err = s.accepted(try, seeds)
+	}
 	if s.runs.timeout == 0 {
 		s.runs.timeout = limit(slowest)
 	}
@@ -108,6 +114,9 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	found.Table = found.Table.Merge(mutate.Table{Texts: texts(seeds)})
 	if err != nil {
 		return mine.Found{}, nil, err
+	}
+	if len(s.doors) > 0 {
+		return found, slices.Concat(seeds, listSeeds(found.Table.Names)), nil
 	}
 	questions := s.base()
 	questions.Stdin, questions.Input = fuzz.StdinPipe, []byte(mine.Questions)

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/synth/report"
@@ -31,8 +33,9 @@ type sessionSummary struct {
 	Groups     []summaryGroup    `json:"groups"`
 	Found      []summaryFound    `json:"found"`
 	Varied     []summaryVaried   `json:"varied"`
-	Talks      map[string]uint64 `json:"talks_with_peers,omitempty"` // by protocol
+	Asked      map[string]uint64 `json:"talks_with_peers,omitempty"` // by protocol
 	Failures   []summaryFailure  `json:"failures"`
+	Service    []summaryTalk     `json:"service,omitempty"` // a socket each, where the program is a service
 
 	// Recommended is for --unobserved; nil where the program could not be analyzed.
 	Recommended *summaryRecommended `json:"recommended,omitempty"`
@@ -76,14 +79,34 @@ type summaryFailure struct {
 	Runs    uint64 `json:"runs"`
 }
 
+type summaryTalk struct {
+	Socket   string `json:"socket"`
+	Protocol string `json:"protocol,omitempty"`
+	Messages uint64 `json:"messages"`
+	Answered uint64 `json:"answered"`
+	First    string `json:"first_answer,omitempty"`
+}
+
 func (r *learned) summary() sessionSummary {
 	st := r.outcome.Stats
 	s := sessionSummary{Profile: r.profile, State: r.state, Stop: r.outcome.Stop.String(), Runs: st.Runs, CleanRuns: st.CleanRuns,
 		Seconds: st.Elapsed.Seconds(), Syscalls: len(r.evidence.Observations), Chance: st.Chance,
 		Crashes: len(r.outcome.Crashes), Hangs: len(r.outcome.Hangs), Replays: r.check.Replays, Violations: len(r.check.Violations),
-		Groups: []summaryGroup{}, Found: []summaryFound{}, Varied: []summaryVaried{}, Failures: []summaryFailure{}, Talks: r.outcome.Talks}
+		Groups: []summaryGroup{}, Found: []summaryFound{}, Varied: []summaryVaried{}, Failures: []summaryFailure{}, Asked: r.outcome.Asked}
 	if x := r.recommended; x != nil {
 		s.Recommended = &summaryRecommended{x.Unobserved, x.Why, x.Reached, len(x.Unseen), x.Dangerous, x.Complete}
+	}
+	for _, d := range r.doors {
+		s.Service = append(s.Service, summaryTalk{Socket: string(d.socket), Protocol: d.protocol})
+	}
+	for _, x := range r.outcome.Said {
+		i := slices.IndexFunc(s.Service, func(t summaryTalk) bool { return t.Socket == string(x.Socket) })
+		if i < 0 {
+			i = len(s.Service)
+			s.Service = append(s.Service, summaryTalk{Socket: string(x.Socket)})
+		}
+		t := &s.Service[i]
+		t.Messages, t.Answered, t.First = x.Sent, x.Answered, strings.ToValidUTF8(string(x.First), "\uFFFD")
 	}
 	for _, f := range r.outcome.Found {
 		s.Found = append(s.Found, summaryFound{f.ID.String(), f.Run, f.At.Seconds(), f.Phase.String(), f.Varied})

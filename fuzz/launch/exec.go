@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -22,6 +23,7 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/clock"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/coverage"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/network"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch/service"
 	"github.com/tjfuzz/tjfuzz/fuzz/peer"
 	"github.com/tjfuzz/tjfuzz/internal/claim"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
@@ -81,6 +83,7 @@ type Exec struct {
 	can       fuzz.Abilities
 	timeOfDay *clock.Shift // nil: it is what it is
 	output    []byte
+	survey    *[]service.Found // where to put what a run finds out, see Survey; nil in other runs
 }
 
 // New starts an executor.
@@ -170,6 +173,18 @@ func (e *Exec) Run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, error) 
 	return r, err
 }
 
+// Survey runs a scenario, and finds out where the program can be talked to while it runs, if it is a
+// service, and what it says there. It needs a cage. Nothing is found of a program that ends by itself.
+func (e *Exec) Survey(ctx context.Context, s *fuzz.Scenario) (found []service.Found, r *fuzz.Result, err error) {
+	if e.cage == nil {
+		return nil, nil, errors.New("survey a service: it has a network of its own in a cage only")
+	}
+	e.survey = &found
+	defer func() { e.survey = nil }()
+	r, err = e.Run(ctx, s)
+	return found, r, err
+}
+
 // onThread calls a function on the thread on which the targets are started. To wait for
 // another thread takes as long as a tenth of a copy of a small program: so copies, which
 // that thread does not start, are waited for where they are asked for.
@@ -221,7 +236,7 @@ func (e *Exec) serve(ready chan<- error) {
 				return err
 			}
 		}
-		e.can.Terminal, e.can.Faults, e.can.Peers = canHaveTerminals(), canFault(), e.canInvite()
+		e.can.Terminal, e.can.Faults, e.can.Peers, e.can.Talk = canHaveTerminals(), canFault(), e.canInvite(), e.cage != nil
 		if err := e.lookAtClocks(); err != nil {
 			return err
 		}
@@ -438,6 +453,17 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 			p.Kill()
 		}
 	}
+	var talk *service.Conversation
+	if from == nil && e.cage != nil && (len(s.Acts) > 0 || e.survey != nil) {
+		var foreign func(network string, at netip.AddrPort) bool
+		if st.peers != nil {
+			foreign = st.peers.host.Owns
+		}
+		if talk, err = service.Begin(p.Pid, s.Acts, foreign); err != nil {
+			unwatched = errors.Join(unwatched, err)
+			p.Kill()
+		}
+	}
 	limits := spawn.Limits{Timeout: e.opts.Timeout, Grace: e.opts.Grace, Cancel: e.cancel, FromStart: true}
 	limits.Used = p.CPUTime
 	if from != nil {
@@ -449,7 +475,16 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 	if st.bell != nil {
 		limits.Nudge = st.bell.ring
 	}
+	if talk != nil {
+		// A service is told to end. What has no end of its own has the time of its acts, and what it leaves behind too.
+		limits.Timeout += time.Duration(len(s.Acts)) * actTime
+		limits.Grace = limits.Timeout
+	}
 	end, err := p.Wait(limits)
+	said, talked := service.Report{}, error(nil)
+	if talk != nil {
+		said, talked = talk.End()
+	}
 	if shifted != nil {
 		unwatched = errors.Join(unwatched, shifted.Wait())
 	}
@@ -460,10 +495,17 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 	if from != nil {
 		from.seen.judge(r.Seen)
 	}
-	if err := errors.Join(unwatched, err); err != nil {
+	if err := errors.Join(unwatched, err, talked); err != nil {
 		return nil, err
 	}
+	r.Said = said.Said
+	if e.survey != nil {
+		*e.survey = said.Found
+	}
 	switch {
+	case end.Killed && said.Killed, end.Signaled() && slices.Contains(said.Signals, end.Signal()):
+		r.Stopped = true
+		r.TimedOut, r.Left = false, false
 	case end.TimedOut:
 		r.Place = placeOf(watch, int(unix.SIGKILL)) // by which we ended it
 	case end.Killed:
@@ -475,9 +517,9 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 		r.ExitCode = end.ExitStatus()
 	}
 	if st.peers != nil {
-		r.Talks = st.peers.Talks()
+		r.Asked = st.peers.Talks()
 	} else if e.cage != nil && !st.lasts && watch != nil && slices.ContainsFunc(r.Seen, calling) {
-		if r.Called, err = e.cage.Called(); err != nil {
+		if r.Called, err = e.cage.Called(talk == nil); err != nil {
 			return nil, err
 		}
 	}
@@ -491,6 +533,9 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 	}
 	return r, nil
 }
+
+// actTime is what an act adds to the time that a run may take.
+const actTime = 100 * time.Millisecond
 
 // Leaves reports whether a run that makes this call can leave something in its
 // network or ipc namespace: without such a call there is no object to leave. A

@@ -51,7 +51,7 @@ func (e *Exec) before(s *fuzz.Scenario) (tree, error) {
 	}
 	last := len(s.Before) - 1
 	step := s.Before[last]
-	run := fuzz.Scenario{Argv: step.Argv, Env: step.Env, Stdin: fuzz.StdinNull, Files: s.Files, Before: s.Before[:last]}
+	run := fuzz.Scenario{Argv: step.Argv, Env: step.Env, Stdin: fuzz.StdinNull, Files: s.Files, Before: s.Before[:last], Acts: step.Acts}
 	if f := s.File(step.Stdin); f != nil {
 		run.Stdin, run.Input = fuzz.StdinFile, f.Data
 	}
@@ -86,7 +86,7 @@ func (e *Exec) before(s *fuzz.Scenario) (tree, error) {
 func appendPast(b []byte, s *fuzz.Scenario) []byte {
 	b = appendFiles(b, s.Files)
 	for _, step := range s.Before {
-		for _, list := range [][]string{step.Argv, step.Env, {step.Stdin}} {
+		for _, list := range [][]string{step.Argv, step.Env, {step.Stdin}, fuzz.ActWords(step.Acts)} {
 			b = appendWords(b, list)
 		}
 	}

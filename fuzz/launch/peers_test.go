@@ -107,8 +107,8 @@ func TestClientsAreAnswered(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if out := string(e.Output()); !strings.Contains(out, c.want) || r.ExitCode != c.code || r.Talks[c.talks] == 0 {
-				t.Errorf("exit %d, %v, conversations %v, output %q; want exit %d, one of %s, and %q", r.ExitCode, r, r.Talks, out, c.code, c.talks, c.want)
+			if out := string(e.Output()); !strings.Contains(out, c.want) || r.ExitCode != c.code || r.Asked[c.talks] == 0 {
+				t.Errorf("exit %d, %v, conversations %v, output %q; want exit %d, one of %s, and %q", r.ExitCode, r, r.Asked, out, c.code, c.talks, c.want)
 			}
 		})
 	}

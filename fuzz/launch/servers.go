@@ -106,7 +106,7 @@ func (v *servers) watcher() Watcher {
 func (v *servers) run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, error) {
 	// A copy has the world of the program that was executed. Without a cage each copy has files of
 	// its own, and steps cannot be made where copies are waited for.
-	if !s.Usual() || len(s.Before) > 0 && v.e.cage == nil {
+	if !s.Usual() || len(s.Before) > 0 && v.e.cage == nil || v.e.survey != nil {
 		return v.execve(s)
 	}
 	c := v.class(s)

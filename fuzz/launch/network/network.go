@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -63,7 +64,8 @@ type Host struct {
 	busy   sync.WaitGroup
 	caught link.Link
 	close  []func() error
-	bind   chan bind // asks the thread that is in the namespace
+	own    []net.Addr // of the sockets that listen made
+	bind   chan bind  // asks the thread that is in the namespace
 	answer sync.Mutex
 	from   map[netip.AddrPort]*net.UDPConn // sockets to answer from
 }
@@ -136,7 +138,7 @@ func (c *Catcher) listen(h *Host, namespace int, deaf bool) error {
 			if err != nil {
 				return err
 			}
-			h.close = append(h.close, l.Close)
+			h.close, h.own = append(h.close, l.Close), append(h.own, l.Addr())
 			if err := c.take(uint32(i), l.(*net.TCPListener)); err != nil {
 				return err
 			}
@@ -149,7 +151,7 @@ func (c *Catcher) listen(h *Host, namespace int, deaf bool) error {
 		if err != nil {
 			return err
 		}
-		h.close = append(h.close, p.Close)
+		h.close, h.own = append(h.close, p.Close), append(h.own, p.LocalAddr())
 		if err := c.take(uint32(2+i), p.(*net.UDPConn)); err != nil {
 			return err
 		}
@@ -269,6 +271,20 @@ func (h *Host) at(a netip.AddrPort) *net.UDPConn {
 		return nil
 	}
 	return h.from[a]
+}
+
+// Owns reports whether the socket, "tcp" or "udp", that is bound to an address in the namespace is the Host's, not
+// one of the target.
+func (h *Host) Owns(network string, a netip.AddrPort) bool {
+	h.answer.Lock()
+	defer h.answer.Unlock()
+	if network == "udp" && h.from[a] != nil {
+		return true
+	}
+	return slices.ContainsFunc(h.own, func(own net.Addr) bool {
+		at, err := netip.ParseAddrPort(own.String())
+		return err == nil && own.Network() == network && at == a
+	})
 }
 
 // Close ends all conversations. When it returns, none of the Host's goroutines calls its Peer.

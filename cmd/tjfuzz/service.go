@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tjfuzz/tjfuzz/corpora"
+	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch/service"
+)
+
+// door is a socket of a service with what it speaks there, "" where that is not known.
+type door struct {
+	socket   fuzz.Socket
+	protocol string
+}
+
+func (d door) String() string {
+	if d.protocol == "" {
+		return string(d.socket)
+	}
+	return fmt.Sprintf("%s (%s)", d.socket, d.protocol)
+}
+
+// maxDoors bounds the sockets that are talked to: a program may bind any number.
+const maxDoors = 16
+
+// survey finds out whether the command line, as it was given, starts a service, and what to say to it.
+// Without a cage there is no network in which only the target can be met.
+func (s *session) survey(ctx context.Context, e *launch.Exec) error {
+	if s.cage == nil || !s.can.Talk {
+		return nil
+	}
+	base := s.base()
+	base.Stdin = fuzz.StdinNull
+	found, _, err := e.Survey(ctx, &base)
+	if err != nil {
+		return runError(err, s.args[0])
+	}
+	s.doors = doors(found)
+	s.talks = talks(s.doors)
+	return nil
+}
+
+func doors(found []service.Found) (out []door) {
+	for _, f := range found {
+		out = append(out, door{f.Socket, corpora.Protocol(f.Socket.Port(), f.Banner, f.Answer)})
+	}
+	return out
+}
+
+// talks are what to say at each socket, those first that come first for each.
+func talks(doors []door) (out [][]fuzz.Act) {
+	var each [][][]fuzz.Act
+	most := 0
+	for _, d := range doors[:min(len(doors), maxDoors)] {
+		dialogues := corpora.Dialogues(d.protocol)
+		if d.protocol == "dns" && d.socket.Kind() != fuzz.SocketUDP {
+			dialogues = corpora.OverTCP(dialogues)
+		}
+		var of [][]fuzz.Act
+		for _, dialogue := range dialogues {
+			var acts []fuzz.Act
+			for _, m := range dialogue.Messages {
+				acts = append(acts, fuzz.Act{Do: fuzz.DeedSend, To: d.socket, Client: 1, Data: m})
+			}
+			of = append(of, acts)
+		}
+		each = append(each, of)
+		most = max(most, len(of))
+	}
+	for i := range most {
+		for _, of := range each {
+			if i < len(of) {
+				out = append(out, of[i])
+			}
+		}
+	}
+	return out
+}
+
+// told is the list of sockets for people.
+func told(doors []door) string {
+	const most = 8
+	var words []string
+	for _, d := range doors[:min(len(doors), most)] {
+		words = append(words, d.String())
+	}
+	if more := len(doors) - len(words); more > 0 {
+		words = append(words, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(words, ", ")
+}
+
+// conversations tells what was said to a service, and whether it answered.
+func (r *learned) conversations(v voice) {
+	if len(r.doors) == 0 {
+		return
+	}
+	const most = 8
+	for i, x := range r.outcome.Said {
+		if i == most {
+			v.say("  and at %d more sockets", len(r.outcome.Said)-most)
+			break
+		}
+		line := fmt.Sprintf("talked to %s: %d messages, %d answered", r.door(x.Socket), x.Sent, x.Answered)
+		if len(x.First) > 0 {
+			first, _, _ := strings.Cut(strings.TrimRight(string(x.First), "\r\n"), "\n")
+			line += fmt.Sprintf(", the first with %.60q", strings.TrimRight(first, "\r"))
+		}
+		v.say("%s", line)
+	}
+	if len(r.outcome.Said) == 0 {
+		v.warn("no message could be sent to %s", told(r.doors))
+	}
+}
+
+// door is a socket as it was found, or one that only later runs had.
+func (r *learned) door(s fuzz.Socket) door {
+	if i := slices.IndexFunc(r.doors, func(d door) bool { return d.socket == s }); i >= 0 {
+		return r.doors[i]
+	}
+	return door{socket: s}
+}
