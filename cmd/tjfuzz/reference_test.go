@@ -1,0 +1,78 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+)
+
+var (
+	anew   = flag.Bool("update", false, "write docs/commands.md anew")
+	manual = flag.String("man", "", "write the manual pages to this directory")
+)
+
+// The reference of the commands is what they say of themselves.
+func TestTheReferenceIsWhatTheCommandsSay(t *testing.T) {
+	var b bytes.Buffer
+	b.WriteString("# Commands\n\nWhat `--help` says of each command.\n")
+	for _, c := range append([]*cobra.Command{newRoot()}, newRoot().Commands()...) {
+		if c.Name() == "help" {
+			continue
+		}
+		fmt.Fprintf(&b, "\n## %s\n\n```text\n", c.CommandPath())
+		c.SetOut(&b)
+		if err := c.Help(); err != nil {
+			t.Fatal(err)
+		}
+		b.WriteString("```\n")
+	}
+	const path = "../../docs/commands.md"
+	if *anew {
+		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), b.String()); diff != "" {
+		t.Errorf("%s (-want +got); go test ./cmd/tjfuzz -run %s -update writes it anew:\n%s", path, t.Name(), diff)
+	}
+}
+
+// Each command has a manual page with examples. `make release` takes them from here, so
+// that what makes them is no part of the program.
+func TestEachCommandHasAManualPage(t *testing.T) {
+	dir := *manual
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	root := newRoot()
+	root.DisableAutoGenTag = true
+	if err := doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "tjfuzz " + version, Manual: "tjfuzz"}, dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range root.Commands() {
+		if c.Name() == "help" {
+			continue
+		}
+		page, err := os.ReadFile(filepath.Join(dir, "tjfuzz-"+c.Name()+".1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range []string{".SH NAME", ".SH SYNOPSIS", ".SH DESCRIPTION", ".SH EXAMPLE"} {
+			if !strings.Contains(string(page), part) {
+				t.Errorf("the page of %s has no %q", c.Name(), part)
+			}
+		}
+	}
+}
