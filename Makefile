@@ -75,12 +75,14 @@ generate: ## make all generated files anew
 	@scripts/setup build generate
 	$(GO) generate ./...
 
-release: ## dist/: a static, reproducible binary with its checksum
+release: ## dist/: a static, reproducible binary and the manual pages, with their checksums
 	@scripts/setup build
 	@rm -rf dist && mkdir dist
 	$(GO) build -trimpath -buildvcs=false -tags $(tags) -ldflags '-s -w $(static) $(stamp)' \
 		-o dist/tjfuzz-$(VERSION)-linux-$$($(GO) env GOARCH) ./cmd/tjfuzz
-	@cd dist && sha256sum tjfuzz-* | tee SHA256SUMS
+	@mkdir dist/man && SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+		$(GO) test -count=1 -ldflags '$(stamp)' -run '^TestEachCommandHasAManualPage$$' ./cmd/tjfuzz -man "$$PWD/dist/man"
+	@cd dist && sha256sum tjfuzz-* man/* | tee SHA256SUMS
 
 clean: ## remove what building made
 	rm -rf bin dist
