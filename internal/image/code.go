@@ -33,6 +33,7 @@ type Code struct {
 // LoadSegment is one that is loaded.
 type LoadSegment struct {
 	Address     uint64
+	Offset      uint64 // in the file
 	Data        []byte // of the file; zeros follow up to Size
 	Size        uint64
 	Exec, Write bool
@@ -195,7 +196,7 @@ func (x elfFile) segments(c *Code) error {
 		if err != nil {
 			return err
 		}
-		c.Segments = append(c.Segments, LoadSegment{p.Vaddr, b, p.Memsz, p.Flags&elf.PF_X != 0, p.Flags&elf.PF_W != 0})
+		c.Segments = append(c.Segments, LoadSegment{p.Vaddr, p.Off, b, p.Memsz, p.Flags&elf.PF_X != 0, p.Flags&elf.PF_W != 0})
 	}
 	slices.SortStableFunc(c.Segments, func(a, b LoadSegment) int { return cmp.Compare(a.Address, b.Address) })
 	for i := 1; i < len(c.Segments); i++ {

@@ -317,7 +317,7 @@ func (a *analysis) execute(ctx context.Context, p place, name, by string) error 
 		a.gap("more than %d programs execute one another", maxPrograms)
 		return nil
 	}
-	r, err := analyze(ctx, path, a.Options, a.programs)
+	_, r, err := analyze(ctx, path, a.Options, a.programs)
 	if err != nil {
 		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 			return err

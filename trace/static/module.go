@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/tjfuzz/tjfuzz/internal/image"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/trace"
 )
 
@@ -59,6 +60,7 @@ type function struct {
 	entries map[uint64][]place // jumps into its middle, from elsewhere
 	returns bool               // it may
 	code    *body              // decoded again, for the flow of data
+	makes   []sysno.ID         // see draftsman.makes; nil: not known yet
 }
 
 // flow is an instruction that does not simply go on to the next one.

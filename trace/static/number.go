@@ -53,7 +53,8 @@ type found struct {
 	value uint64
 	m     *module // of which it is an address, perhaps
 	f     *function
-	via   *hop // the functions that it is handed on through
+	at    uint64 // an instruction of f, behind the one that has the value
+	via   *hop   // the functions that it is handed on through
 }
 
 // maxStates bounds the search for one value.
@@ -222,7 +223,11 @@ func (s state) finish(v uint64) found {
 			v ^= uint64(c.value)
 		}
 	}
-	return found{value: v, m: s.f.module, f: s.f, via: s.via}
+	at := s.f.start
+	if b := s.f.decoded(); s.index < len(b.at) {
+		at = b.at[s.index]
+	}
+	return found{value: v, m: s.f.module, f: s.f, at: at, via: s.via}
 }
 
 // then notes a change; false if there are too many.

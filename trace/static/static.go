@@ -59,13 +59,14 @@ const maxPrograms = 20
 // Analyze finds what the program at path, or the interpreter of the script there, reaches.
 // The same files make the same result. It fails for what is no program, and with ErrMachine.
 func Analyze(ctx context.Context, path string, o Options) (*trace.Reach, error) {
-	return analyze(ctx, path, o, map[string]bool{})
+	_, r, err := analyze(ctx, path, o, map[string]bool{})
+	return r, err
 }
 
-func analyze(ctx context.Context, path string, o Options, programs map[string]bool) (*trace.Reach, error) {
+func analyze(ctx context.Context, path string, o Options, programs map[string]bool) (*analysis, *trace.Reach, error) {
 	id, err := image.Identify(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	a := &analysis{
 		Options:  o,
@@ -75,11 +76,13 @@ func analyze(ctx context.Context, path string, o Options, programs map[string]bo
 		assumed:  map[string]bool{},
 		reached:  map[sysno.ID]trace.Reached{},
 		chosen:   map[sysno.ID]choices{},
+		makers:   map[sysno.ID][]place{},
 		programs: programs,
 		done:     map[string]bool{},
 	}
 	programs[id.Path] = true
-	return a.result(ctx)
+	r, err := a.result(ctx)
+	return a, r, err
 }
 
 // analysis is one program's.
@@ -92,6 +95,7 @@ type analysis struct {
 	assumed  map[string]bool
 	reached  map[sysno.ID]trace.Reached
 	chosen   map[sysno.ID]choices // values of their arguments
+	makers   map[sysno.ID][]place // where the numbers come from
 	programs map[string]bool      // that are analyzed, or about to be
 	done     map[string]bool      // texts that were looked at
 	bytes    int                  // of all files
@@ -314,6 +318,7 @@ func (a *analysis) numbers(ctx context.Context) error {
 				if !a.longer(id, startup, v) {
 					a.note(id, startup, append(pathTo(v.f), v.via.steps()...))
 				}
+				a.makers[id] = append(a.makers[id], place{v.f, v.at})
 			}
 			arguments.of(place{f, s.at}, arch, all)
 		}
