@@ -59,6 +59,7 @@ type coordinator struct {
 	stop    Stop
 	stats   Stats
 	corpus  *corpus
+	aims    aims
 	drawn   exposure // Stats.Draws by kind
 	quiet   exposure // Stats.Quiet by kind
 	books   map[sysno.ID]*record
@@ -78,7 +79,7 @@ func newCoordinator(o *Options) *coordinator {
 	books := make(map[sysno.ID]*record)
 	return &coordinator{
 		o: o, start: o.Now(), corpus: newCorpus(o, books), books: books, sources: newFair(worthwhile[:]), flying: make(map[int]bool), news: make(chan struct{}, 1),
-		crashes: make(map[string]*Failure), hangs: make(map[string]*Failure), talks: make(map[string]uint64),
+		crashes: make(map[string]*Failure), hangs: make(map[string]*Failure), talks: make(map[string]uint64), aims: aims{of: o.Aims, found: make(chan struct{})},
 	}
 }
 
@@ -89,6 +90,7 @@ type job struct {
 	turn  int // of a planned run
 	rank  rank
 	trial trial
+	aimed *goal
 	from  source
 	dims  [dimensions]bool
 	entry *entry // of a draw; nil: a seed
@@ -139,30 +141,32 @@ const (
 	fromPlan
 	fromDraw
 	fromSweep
+	fromAim
 	sources
 )
 
-// worthwhile is what to expect of the sources.
-var worthwhile = [sources]float64{fromPlan: 2, fromDraw: 1, fromSweep: 1}
+// worthwhile is what to expect of the sources. Beside draws alone, aimed runs are a sixth of all
+// where nothing comes of them, and at most two thirds.
+var worthwhile = [sources]float64{fromPlan: 2, fromDraw: 1, fromSweep: 1, fromAim: 0.5}
 
 // source says where the next run comes from. What the plan has not tried so far, draws may find
 // sooner, and what draws find is worth more draws: so late ones take turns with draws, and both with what is
-// tried where runs have left something. It needs c.mu.
+// tried where runs have left something and with what is aimed. It needs c.mu.
 func (c *coordinator) source() source {
 	if c.agenda.early() {
 		if !c.corpus.called || len(c.sweep) == 0 {
 			return fromPlan
 		}
 		// Who calls somebody does little as long as nobody answers.
-		return source(c.sources.pick(func(i int) bool { return source(i) != fromDraw }))
+		return source(c.sources.pick(func(i int) bool { return source(i) == fromPlan || source(i) == fromSweep }))
 	}
-	planned := !c.agenda.over()
+	planned, aimed := !c.agenda.over(), c.aims.due(c.started, c.corpus)
 	return source(c.sources.pick(func(i int) bool {
-		return source(i) == fromPlan && planned || source(i) == fromSweep && len(c.sweep) > 0 || source(i) == fromDraw
+		return source(i) == fromPlan && planned || source(i) == fromSweep && len(c.sweep) > 0 || source(i) == fromAim && aimed || source(i) == fromDraw
 	}))
 }
 
-// choose is the next planned run, one of the sweep, or a draw.
+// choose is the next planned run, one of the sweep, one that is aimed, or a draw.
 func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 	c.mu.Lock()
 	switch c.source() {
@@ -185,6 +189,12 @@ func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 			j.from = fromPlan
 		}
 		return j
+	case fromAim:
+		if g := c.aims.choose(c.corpus); g != nil {
+			d := c.corpus.aimed(r, g)
+			c.mu.Unlock()
+			return job{s: d.attempt(r, c.o, p), phase: PhaseAimed, from: fromAim, aimed: g}
+		}
 	}
 	d := c.corpus.draw(r)
 	c.mu.Unlock()
@@ -260,6 +270,9 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	}
 	for protocol, n := range r.Asked {
 		c.talks[protocol] += n
+	}
+	if j.aimed != nil {
+		j.aimed.missed(gain)
 	}
 	if j.phase != PhaseReplay {
 		c.corpus.credit(j, gain)

@@ -18,6 +18,8 @@ type draft struct {
 	banned map[string]bool
 	talks  [][]Act   // to take from, where dims has dimMessages
 	faults [][]Fault // of the syscalls that the target makes, where dims has dimFaults
+
+	clues []Clue // of a run that is aimed
 }
 
 // extraNames are the names of files that draws put into the working directory.

@@ -49,6 +49,7 @@ type Options struct {
 	Dictionary mutate.Dictionary
 	Can        Abilities // of the executors
 	Talks      [][]Act   // what to begin with where the program is a service, the most telling first; nil where it is none
+	Aims       *Aims     // nil: none
 	EnvNames   []string  // environment variables that the target may read
 	Only       []string  // what may be varied, of Dimensions; nil means all. It is for measuring what each is worth
 	MaxInput   int       // cap on a mutated input in bytes; 0 means mutate.MaxInput
@@ -204,6 +205,8 @@ func Run(ctx context.Context, o Options) (*Outcome, error) {
 		})
 	}
 	workers.Wait()
+	cancel()
+	c.aims.finding.Wait()
 	close(quit)
 	watcher.Wait()
 	errs[o.Workers] = c.keepAll()

@@ -19,11 +19,12 @@ const (
 	PhaseExplore       // random draws; the only runs that the statistics count
 	PhaseReplay        // a scenario again, or a smaller one, to confirm and minimize
 	PhaseShared        // what another session has found meanwhile
+	PhaseAimed         // runs that are to show what the target can reach by its code and none has shown
 )
 
 // String is the phase as a word for progress lines.
 func (p Phase) String() string {
-	return [...]string{"invalid", "base", "stored", "seeds", "options", "explore", "replay", "shared"}[p]
+	return [...]string{"invalid", "base", "stored", "seeds", "options", "explore", "replay", "shared", "aimed"}[p]
 }
 
 // templates are the ways in which a base scenario can be given an input: by its

@@ -41,6 +41,7 @@ func (w *worker) work(ctx context.Context, i int) (err error) {
 		w.c.exchange()
 		j, ok := w.c.received()
 		if !ok {
+			w.c.find(ctx)
 			j = w.c.choose(w.rng, &w.plug)
 		}
 		if w.plug.err != nil {

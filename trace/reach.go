@@ -35,6 +35,10 @@ type Reached struct {
 	// system call instruction. It is empty for what the kernel, the vDSO or the launcher
 	// makes any program do.
 	Path []Step
+
+	// Short says why no run of those that were aimed at it has shown it, in terms of
+	// functions; empty where that is not known, or not so.
+	Short string
 }
 
 // Step is one function of a path.

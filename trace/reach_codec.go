@@ -34,6 +34,7 @@ type (
 		Startup bool       `json:"startup,omitempty"`
 		Args    []fileArg  `json:"args,omitempty"`
 		Path    []fileStep `json:"path,omitempty"`
+		Short   text       `json:"short,omitempty"`
 	}
 	fileStep struct {
 		Link     string `json:"link"`
@@ -72,7 +73,7 @@ func EncodeReach(w io.Writer, r *Reach) error {
 	fmt.Fprintf(&b, "{\n  \"reach\": %d,\n  \"target\": %s,\n  \"arch\": %s,\n  \"complete\": %v,\n", ReachVersion, compact(target), compact(r.Arch.String()), r.Complete())
 	fmt.Fprintf(&b, "  \"gaps\": %s,\n  \"assumed\": %s,\n  \"reached\": [\n", compact(texts(r.Gaps)), compact(texts(r.Assumed)))
 	for i, x := range r.Reached {
-		f := fileReached{Arch: x.ID.Arch.String(), NR: &x.ID.NR, Startup: x.Startup, Args: newFileArgs(x.Args)}
+		f := fileReached{Arch: x.ID.Arch.String(), NR: &x.ID.NR, Startup: x.Startup, Args: newFileArgs(x.Args), Short: text(x.Short)}
 		f.Syscall, _ = x.ID.Name()
 		for _, s := range x.Path {
 			f.Path = append(f.Path, fileStep{string(s.Link), text(s.Module), text(s.Function), hex(s.Offset)})
@@ -132,7 +133,7 @@ func decodeReach(data []byte) (*Reach, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reached[%d]: %w", i, err)
 		}
-		y := Reached{ID: sysno.ID{Arch: a, NR: *x.NR}, Startup: x.Startup}
+		y := Reached{ID: sysno.ID{Arch: a, NR: *x.NR}, Startup: x.Startup, Short: string(x.Short)}
 		if name, named := y.ID.Name(); named && x.Syscall != "" && name != x.Syscall {
 			return nil, fmt.Errorf("number %d of %v is %q, not %q", *x.NR, a, name, x.Syscall)
 		}

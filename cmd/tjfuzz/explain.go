@@ -72,9 +72,9 @@ Recordings by other tools are read, too: see 'tjfuzz merge --help'.`,
 			if beside := filepath.Join(filepath.Dir(evidence), reachName); reach == "" && exists(beside) {
 				reach = beside
 			}
+			var r *trace.Reach
 			if reach != "" {
-				r, err := loadReach(reach)
-				if err != nil {
+				if r, err = loadReach(reach); err != nil {
 					return err
 				}
 				synth.MarkReachable(p, r)
@@ -88,12 +88,12 @@ Recordings by other tools are read, too: see 'tjfuzz merge --help'.`,
 					ids = append(ids, r.ID)
 				}
 			}
-			return explain(c, p, t, ids, asJSON)
+			return explain(c, p, t, r, ids, asJSON)
 		},
 	}
 	c.Flags().StringVar(&policy, "policy", "", "the `profile` to explain (default PROGRAM.seccomp.json)")
 	c.Flags().StringVar(&evidence, "evidence", "", "the `file` of evidence (default "+stateRoot+"/PROGRAM/"+evidenceName+")")
-	c.Flags().StringVar(&reach, "reachable", "", "the `file` that analyze --json has written (default: what learn --unobserved kept beside the evidence)")
+	c.Flags().StringVar(&reach, "reachable", "", "the `file` that analyze --json has written (default: what learn kept beside the evidence)")
 	c.Flags().StringVar(&recorded, "trace", "", "explain this `evidence` instead of a policy, - for standard input")
 	foreign.add(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")
@@ -159,11 +159,14 @@ func withTiers(p *synth.Policy, t *trace.Trace) (*synth.Policy, error) {
 	return p, nil
 }
 
-func explain(c *cobra.Command, p *synth.Policy, t *trace.Trace, ids []sysno.ID, asJSON bool) error {
+func explain(c *cobra.Command, p *synth.Policy, t *trace.Trace, reach *trace.Reach, ids []sysno.ID, asJSON bool) error {
 	out := c.OutOrStdout()
 	if !asJSON {
 		for _, id := range ids {
 			fmt.Fprintln(out, synth.Explain(p, t, id))
+			if why := missed(reach, t, id); why != "" {
+				fmt.Fprintf(out, "  missed:  %s\n", legible(why))
+			}
 		}
 		return nil
 	}
@@ -184,12 +187,13 @@ func explain(c *cobra.Command, p *synth.Policy, t *trace.Trace, ids []sysno.ID, 
 		Witness   string `json:"witness,omitempty"`
 		Says      string `json:"says,omitempty"` // all rules, in words
 		Near      []near `json:"near,omitempty"`
+		Missed    string `json:"missed,omitempty"` // why no run has shown what the code can reach
 	}
 	entries := []entry{}
 	for _, id := range ids {
 		x := synth.Explain(p, t, id)
 		e := entry{Syscall: id.String(), Verdict: x.Default.String(), Group: x.Group.Name, TotalRuns: x.TotalRuns,
-			Runs: x.Observed.Runs, CleanRuns: x.Observed.CleanRuns, Witness: x.Observed.Witness.Command}
+			Runs: x.Observed.Runs, CleanRuns: x.Observed.CleanRuns, Witness: x.Observed.Witness.Command, Missed: missed(reach, t, id)}
 		if len(x.Rules) > 0 {
 			r := x.Rules[0]
 			e.Verdict, e.Tier, e.Reason = r.Verdict.String(), r.Tier.String(), r.Reason
@@ -203,4 +207,16 @@ func explain(c *cobra.Command, p *synth.Policy, t *trace.Trace, ids []sysno.ID, 
 	enc := json.NewEncoder(out)
 	enc.SetIndent("", "  ")
 	return enc.Encode(entries)
+}
+
+// missed says why no run has shown a call that an analysis, which may be nil, reaches; empty for others.
+func missed(reach *trace.Reach, t *trace.Trace, id sysno.ID) string {
+	if reach == nil || seen(t, id) {
+		return ""
+	}
+	x, ok := reach.Find(id)
+	if !ok || len(x.Path) == 0 {
+		return ""
+	}
+	return whyShort(x)
 }

@@ -37,6 +37,7 @@ type learnOptions struct {
 	seed       uint64
 	confidence float64
 	only       []string
+	directed   bool
 	resume     bool
 	sync       string
 	instance   string
@@ -121,6 +122,7 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
 	f.Float64Var(&o.confidence, "confidence", 0.0005, "stop when the `chance` that one more run shows a new syscall is below (95 %); 0 never")
 	addJobs(f, &o.jobs, "this `number` of runs at a time")
 	f.StringSliceVar(&o.only, "only", nil, "vary nothing but these `parts`, to measure what each is worth: "+strings.Join(fuzz.Dimensions(), ", "))
+	f.BoolVar(&o.directed, "directed", true, "aim runs at what the code of the program can reach and no run has shown, as soon as it is analyzed beside the first runs")
 	f.BoolVar(&o.resume, "resume", false, "go on from a finished session's scenarios instead of starting anew")
 	f.StringVar(&o.sync, "sync", "", "share what is found with the other sessions on this program that use the same `directory`, on any machine")
 	f.StringVar(&o.instance, "instance", "", "the `name` of this session in the directory of --sync (default: host and process)")
@@ -248,9 +250,13 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 
 	progress := newProgress(v)
 	s.code = new(coverage.Map)
+	var g *guide
+	if o.directed {
+		g = &guide{path: s.path, files: map[string]string{}}
+	}
 	outcome, err := fuzz.Run(ctx, fuzz.Options{
 		Bases: s.bases(), Imported: imported, Seeds: seeds,
-		Table: found.Table, Dictionary: found.Dictionary, EnvNames: found.EnvNames, Can: s.can, Talks: s.talks,
+		Table: found.Table, Dictionary: found.Dictionary, Aims: g.aims(), EnvNames: found.EnvNames, Can: s.can, Talks: s.talks,
 		Workers: o.jobs, Seed: o.seed, Execs: o.execs, Duration: o.duration, Confidence: o.confidence,
 		Only: o.only, Fixed: s.fixed, Progress: progress.show, Settled: rec.settle,
 		State: state, Share: share, Evidence: evidenceOf(target, s.runs.backend),
@@ -297,7 +303,12 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 	if err := o.policyFlags.reach(ctx, v, evidence, &policyOptions); err != nil {
 		return err
 	}
-	if err := keepReach(state.Dir(), policyOptions.Reach); err != nil {
+	reach := policyOptions.Reach
+	if reach == nil { // what is not known is not told of; it is no reason to fail
+		reach, _ = reachOf(ctx, target.Path, reachOptions(evidence), true)
+	}
+	g.explainShort(v, reach, evidence, s.code)
+	if err := keepReach(state.Dir(), reach); err != nil {
 		return err
 	}
 	policy, check, err := prove(ctx, v, s, state, evidence, policyOptions, renewal)
@@ -315,7 +326,7 @@ func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []stri
 			return fmt.Errorf("write the profile: %w", err)
 		}
 	}
-	r := learned{outcome, evidence, policy, check, o.output, state.Dir(), changed, recommended(ctx, evidence, policyOptions.Reach, outcome.Stats.Chance), s.doors}
+	r := learned{outcome, evidence, policy, check, o.output, state.Dir(), changed, reach, recommended(evidence, reach, outcome.Stats.Chance), s.doors}
 	if err := (output{path: filepath.Join(state.Dir(), summaryName)}).write(r.summary().encode); err != nil {
 		return fmt.Errorf("write the summary: %w", err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -70,7 +71,8 @@ type learned struct {
 	state    string
 	written  bool // false where the profile that was there says the same
 
-	recommended *synth.Recommendation // nil where the program could not be analyzed
+	reach       *trace.Reach          // nil where the program could not be analyzed
+	recommended *synth.Recommendation // likewise
 	doors       []door                // of a service
 }
 
@@ -119,6 +121,7 @@ func (r *learned) text(v voice, program string) {
 		for line := range strings.Lines(r.recommended.String()) {
 			v.say("%s", strings.TrimSuffix(line, "\n"))
 		}
+		r.short(v, program)
 	}
 	if asked := r.asked(); asked != "" {
 		v.say("nobody outside was called; in the cage it talked to peers in %s", asked)
@@ -135,6 +138,35 @@ func (r *learned) text(v voice, program string) {
 			policy = "--policy " + fuzz.Quote(r.profile) + " "
 		}
 		v.say("next: tjfuzz enforce %s-- %s ...", policy, fuzz.Quote(program))
+	}
+}
+
+// unshown are the calls that a recommendation is about: those that the code can reach and no run
+// has shown.
+func (r *learned) unshown() []trace.Reached {
+	if r.recommended == nil {
+		return nil
+	}
+	var all []trace.Reached
+	for _, id := range r.recommended.Unseen {
+		if x, ok := r.reach.Find(id); ok {
+			all = append(all, x)
+		}
+	}
+	return all
+}
+
+// short tells why no run has shown the first of them.
+func (r *learned) short(v voice, program string) {
+	left := r.unshown()
+	if len(left) == 0 {
+		return
+	}
+	v.say("why no run showed them; 'tjfuzz explain %s NAME...' says it of all:", fuzz.Quote(program))
+	const told = 3
+	slices.SortStableFunc(left, func(a, b trace.Reached) int { return cmp.Compare(len(a.Path), len(b.Path)) }) // what the program does itself
+	for _, x := range left[:min(len(left), told)] {
+		v.say("  %s: %s", x.ID, legible(whyShort(x)))
 	}
 }
 
@@ -198,7 +230,7 @@ func (r *learned) asked() string {
 // were for.
 func (r *learned) deliberate() string {
 	var parts []string
-	for p := fuzz.PhaseBase; p <= fuzz.PhaseShared; p++ {
+	for p := fuzz.PhaseBase; p <= fuzz.PhaseAimed; p++ {
 		n := 0
 		for _, f := range r.outcome.Found {
 			if f.Phase == p && p != fuzz.PhaseExplore {

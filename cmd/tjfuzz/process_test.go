@@ -31,6 +31,7 @@ func compiled(t *testing.T) string {
 		"unseen":   {"-static"},
 		"clock":    nil,
 		"secret":   nil,
+		"aimed":    nil,
 		"exact":    {"-nostdlib", "-static"},
 	} {
 		program := testenv.Compile(t, filepath.Join("testdata", name+".c"), flags...)

@@ -134,13 +134,10 @@ func toCache(path string, r *trace.Reach) {
 }
 
 // recommended weighs what the runs left of what the program can reach, nil where that is not
-// known. The program is analyzed for that if it was not; it is no reason to fail.
-func recommended(ctx context.Context, t *trace.Trace, r *trace.Reach, chance float64) *synth.Recommendation {
+// known.
+func recommended(t *trace.Trace, r *trace.Reach, chance float64) *synth.Recommendation {
 	if r == nil {
-		var err error
-		if r, err = reachOf(ctx, t.Target.Path, reachOptions(t), true); err != nil {
-			return nil
-		}
+		return nil
 	}
 	x := synth.Recommend(t, r, chance)
 	return &x

@@ -39,6 +39,13 @@ type sessionSummary struct {
 
 	// Recommended is for --unobserved; nil where the program could not be analyzed.
 	Recommended *summaryRecommended `json:"recommended,omitempty"`
+	Unshown     []summaryUnshown    `json:"reachable_unshown,omitempty"`
+}
+
+// summaryUnshown is a call that the code can reach, and why no run has shown it.
+type summaryUnshown struct {
+	Syscall string `json:"syscall"`
+	Why     string `json:"why"`
 }
 
 type summaryRecommended struct {
@@ -95,6 +102,9 @@ func (r *learned) summary() sessionSummary {
 		Groups: []summaryGroup{}, Found: []summaryFound{}, Varied: []summaryVaried{}, Failures: []summaryFailure{}, Asked: r.outcome.Asked}
 	if x := r.recommended; x != nil {
 		s.Recommended = &summaryRecommended{x.Unobserved, x.Why, x.Reached, len(x.Unseen), x.Dangerous, x.Complete}
+	}
+	for _, x := range r.unshown() {
+		s.Unshown = append(s.Unshown, summaryUnshown{x.ID.String(), whyShort(x)})
 	}
 	for _, d := range r.doors {
 		s.Service = append(s.Service, summaryTalk{Socket: string(d.socket), Protocol: d.protocol})

@@ -67,27 +67,48 @@ type point struct {
 }
 
 // key names a block in all processes and all sessions alike.
-func (p point) key() uint64 {
+func (p point) key() uint64 { return BlockKey(p.module.id, p.module.offsets[p.block]) }
+
+// BlockKey names the block at an offset of the file with an ID, as Found does.
+func BlockKey(id string, offset uint64) uint64 {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%s+%x", p.module.id, p.module.offsets[p.block])
+	fmt.Fprintf(h, "%s+%x", id, offset)
 	return h.Sum64()
 }
 
 // breakpoint is the instruction int3.
 const breakpoint = 0xcc
 
+// FileID is what identifies a file: the same file has the same one in all processes and sessions.
+func FileID(path string) (string, error) {
+	id, err := image.BuildID(path)
+	if err != nil || id != "" {
+		return id, err
+	}
+	whole, err := image.Identify(path)
+	if err != nil {
+		return "", err
+	}
+	return whole.SHA256, nil
+}
+
+// Reached reports whether a run was seen to come to the block at an offset of the file with an ID.
+func (m *Map) Reached(id string, offset uint64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := m.files[id]
+	if f.module == nil {
+		return false
+	}
+	i, found := slices.BinarySearch(f.module.offsets, offset)
+	return found && f.module.reached[i]
+}
+
 // file returns the module of a file, which is read if need be. The caller holds m.mu.
 func (m *Map) file(path string) (*module, error) {
-	id, err := image.BuildID(path)
+	id, err := FileID(path)
 	if err != nil {
 		return nil, err
-	}
-	if id == "" {
-		whole, err := image.Identify(path)
-		if err != nil {
-			return nil, err
-		}
-		id = whole.SHA256
 	}
 	f, ok := m.files[id]
 	if !ok {
@@ -178,6 +199,20 @@ func stem(path string) string {
 func own(path string, needed []string) bool {
 	return !slices.Contains(others, stem(path)) &&
 		slices.ContainsFunc(needed, func(name string) bool { return stem(name) == stem(path) })
+}
+
+// Own returns what tells, of the files that are loaded with the program at path, those whose blocks are
+// looked at.
+func Own(path string) (func(file string) bool, error) {
+	program, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil, fmt.Errorf("look for the program's file: %w", err)
+	}
+	needed, err := image.Needed(program)
+	if err != nil {
+		return nil, err
+	}
+	return func(file string) bool { return file == program || own(file, needed) }, nil
 }
 
 // mapping is a line of /proc/PID/maps that has code or constants of a file.

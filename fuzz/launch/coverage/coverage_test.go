@@ -234,3 +234,38 @@ func TestGoProgramHasNoBreakpoints(t *testing.T) {
 		t.Errorf("got %v, %v, want ErrTraps", w, err)
 	}
 }
+
+// Who looks for a block by its file and its place there finds it by the name that a trace tells.
+func TestBlocksThatWereReachedAreFoundByFileAndOffset(t *testing.T) {
+	path := testenv.Program(t, "true")
+	id, err := FileID(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m Map
+	m.mu.Lock()
+	mod, err := m.file(path)
+	m.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const first, second = 3, 4
+	if keys := m.reach([]point{{mod, first}}); len(keys) != 1 || keys[0] != BlockKey(id, mod.offsets[first]) {
+		t.Errorf("the trace calls the block %x, its file and offset make %x", keys, BlockKey(id, mod.offsets[first]))
+	}
+	for offset, want := range map[uint64]bool{mod.offsets[first]: true, mod.offsets[second]: false, mod.offsets[first] + 1: false} {
+		if got := m.Reached(id, offset); got != want {
+			t.Errorf("Reached at %#x is %t, want %t", offset, got, want)
+		}
+	}
+	if m.Reached("no such file", mod.offsets[first]) {
+		t.Error("a block of an unknown file was reached")
+	}
+	own, err := Own(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if real, _ := filepath.EvalSymlinks(path); !own(real) || own("/usr/lib/libc.so.6") {
+		t.Errorf("own tells %t of the program and %t of the C library", own(real), own("/usr/lib/libc.so.6"))
+	}
+}

@@ -1,0 +1,252 @@
+package fuzz
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"sync"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+)
+
+// Aims says which syscalls the target can reach by its code, and what is known of the ways to
+// them. Runs are aimed at those that none has shown. They are chosen, not drawn at random from all that
+// can be varied, so the statistics do not count them.
+type Aims struct {
+	// Find tells of the syscalls, sorted and without duplicates. It is called once, after the runs that
+	// come before all draws and beside the next ones, if there is time left then; it returns soon when ctx is done.
+	Find func(ctx context.Context) []sysno.ID
+
+	// Aim tells of one, nil where nothing is known. It gives the same for the same syscall, and is
+	// called at most once for each, after Find.
+	Aim func(sysno.ID) *Aim
+}
+
+// Aim is what is known of the way to a syscall.
+type Aim struct {
+	Blocks []AimBlock // nearest first
+	Clues  []Clue     // nearest first
+}
+
+// AimBlock is some code of the target from which the syscall can be reached.
+type AimBlock struct {
+	Key      uint64 // of a SignalBlock
+	Distance int    // larger than 0 for all but the block that makes the call
+}
+
+// Clue is something by which the code on the way to a syscall decides.
+type Clue struct {
+	Kind     ClueKind
+	Text     string   // the text; the name of a variable or of a file
+	Number   uint64   // the number, the errno or the signal
+	Size     int      // of a number in bytes, 1 to 8
+	ID       sysno.ID // the syscall that may fail
+	Distance int      // of the code, as in AimBlock
+}
+
+// ClueKind says what a clue is. The zero value is invalid.
+type ClueKind uint8
+
+// The kinds of clues.
+const (
+	ClueInvalid  ClueKind = iota
+	ClueText              // something may be compared with it
+	ClueVariable          // of the environment, which is read
+	ClueFile              // which is opened or looked at
+	ClueNumber            // something is compared with it
+	ClueSignal            // for which there is a handler
+	ClueFailure           // a syscall whose result is looked at
+	ClueErrno             // which is told apart
+	clueKinds
+)
+
+// goal is a syscall that runs are aimed at.
+type goal struct {
+	id      sysno.ID
+	asked   bool
+	aim     *Aim
+	reached int // index in aim.Blocks of the nearest block that a run has reached; their number where none has
+	looked  int // how many things the corpus knew of then
+	tired   int // runs since one came nearer
+}
+
+// aims are the goals that are left. The lock of the coordinator guards all but found and finding.
+type aims struct {
+	of      *Aims
+	finding sync.WaitGroup
+	found   chan struct{} // closed when the goals are known
+	from    uint64        // the run that may be the first one that is aimed; 0: it is not known
+	goals   []*goal
+	next    int // goal
+}
+
+// lead is how many runs are made beside Find before one waits for it.
+const lead = 128
+
+// patient is how many runs are aimed at each goal without coming nearer until it has only every
+// second, then every third turn and so on, but at least one of laggard.
+const (
+	patient = 128
+	laggard = 8
+)
+
+// find has the goals found once the runs are made that come before all draws. If a number of runs
+// decides when all ends, and no clock, the first run that may be aimed waits for them: so each is the same in all
+// sessions.
+func (c *coordinator) find(ctx context.Context) {
+	c.mu.Lock()
+	a := &c.aims
+	if a.of == nil || c.agenda.early() || c.o.Execs > 0 && a.from == 0 && c.started+lead >= c.o.Execs {
+		c.mu.Unlock()
+		return
+	}
+	if a.from == 0 {
+		a.from = c.started + lead
+		a.finding.Go(func() {
+			defer close(a.found)
+			ids := a.of.Find(ctx)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			for _, id := range ids {
+				a.goals = append(a.goals, &goal{id: id})
+			}
+		})
+	}
+	wait := c.started >= a.from && (c.o.Execs > 0 || c.o.Duration == 0)
+	c.mu.Unlock()
+	if !wait {
+		return
+	}
+	if c.o.Duration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.o.Duration-c.o.Now().Sub(c.start))
+		defer cancel()
+	}
+	select {
+	case <-a.found:
+	case <-ctx.Done():
+	}
+}
+
+// due reports whether the next run may be one that is aimed. It needs the lock of the coordinator.
+func (a *aims) due(started uint64, c *corpus) bool {
+	if a.from == 0 || started < a.from {
+		return false
+	}
+	a.goals = slices.DeleteFunc(a.goals, func(g *goal) bool {
+		return c.books[g.id] != nil || g.asked && g.aim == nil
+	})
+	return len(a.goals) > 0
+}
+
+// choose takes the goals in turns, those on which more was spent in vain less often. It
+// returns nil where nothing is known of those that are left.
+func (a *aims) choose(c *corpus) *goal {
+	for range len(a.goals) * laggard {
+		a.next++
+		round, i := a.next/len(a.goals), a.next%len(a.goals)
+		g := a.goals[i]
+		if !g.asked {
+			g.asked = true
+			if g.aim = a.of.Aim(g.id); g.aim != nil {
+				g.reached = len(g.aim.Blocks)
+			}
+		}
+		if g.aim == nil || g.tired >= patient && round%min(1+g.tired/patient, laggard) != 0 {
+			continue
+		}
+		g.look(c)
+		return g
+	}
+	return nil
+}
+
+// look sees how near runs have come.
+func (g *goal) look(c *corpus) {
+	if g.looked == len(c.owners) {
+		return
+	}
+	g.looked = len(c.owners)
+	for i, b := range g.aim.Blocks[:g.reached] {
+		if _, known := c.owners[Signal{SignalBlock, b.Key}]; known {
+			g.reached, g.tired = i, 0
+			return
+		}
+	}
+}
+
+// nearest is the scenario that came nearest, nil where that is not known.
+func (g *goal) nearest(c *corpus) *entry {
+	const around = 8 // steps
+	if g.reached == len(g.aim.Blocks) {
+		return nil
+	}
+	for _, b := range g.aim.Blocks[g.reached:] {
+		if e := c.owners[Signal{SignalBlock, b.Key}]; e != nil {
+			return e
+		}
+		if b.Distance > g.distance()+around {
+			break
+		}
+	}
+	return nil
+}
+
+// distance is that of the nearest block that was reached.
+func (g *goal) distance() int { return g.aim.Blocks[g.reached].Distance }
+
+// aimed chooses what is changed to come nearer to a goal.
+func (c *corpus) aimed(r *rand.Rand, g *goal) draft {
+	c.weigh()
+	from := g.nearest(c)
+	switch n := r.IntN(3); {
+	case n == 0: // nothing stands in the way there
+		from = nil
+	case from == nil || n == 1:
+		from = c.parent(r)
+	}
+	d := draft{s: c.scenario(r, from), from: from, banned: c.banned, clues: g.clues(r)}
+	for _, k := range d.clues {
+		if k.Kind == ClueText && k.Text != "" {
+			d.dict = append(d.dict, []byte(k.Text))
+		}
+	}
+	if len(d.dict) == 0 {
+		d.dict = c.dictionary(r)
+	}
+	d.faults = c.faults(nil)
+	d.other = c.scenario(r, c.parent(r)).Input
+	return d
+}
+
+// clues are those of the code that no run has passed, mostly.
+func (g *goal) clues(r *rand.Rand) []Clue {
+	all := g.aim.Clues
+	if g.reached == len(g.aim.Blocks) || r.IntN(4) == 0 {
+		return all
+	}
+	const passed = 2
+	n := 0
+	for n < len(all) && all[n].Distance <= g.distance()+passed {
+		n++
+	}
+	ahead := all[:n]
+	if n == 0 {
+		return all
+	}
+	if r.IntN(4) == 0 { // the next branch is what keeps from the others
+		ahead = slices.Clone(ahead)
+		slices.Reverse(ahead)
+	}
+	return ahead
+}
+
+// missed books an aimed run. What is called deep below the target's own code is there for cases that no
+// input makes, mostly.
+func (g *goal) missed(gain float64) {
+	const deep = 8
+	g.tired += 1 + g.aim.Blocks[0].Distance/deep
+	if gain > 0 {
+		g.tired /= 2
+	}
+}

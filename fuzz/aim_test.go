@@ -1,0 +1,277 @@
+package fuzz
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+)
+
+// hidden are syscalls behind what nothing but the code tells of, with the clues to them.
+var hidden = []struct {
+	guard
+	clues []Clue
+}{
+	{guard{200, "a variable and its value", func(s *Scenario) bool { return slices.Contains(s.Env, "QUIETLY=opensesame") }, Scenario{}},
+		[]Clue{{Kind: ClueText, Text: "opensesame", Distance: 1}, {Kind: ClueVariable, Text: "QUIETLY", Distance: 2}}},
+	{guard{201, "a line of a file", func(s *Scenario) bool {
+		f := s.File("tool.conf")
+		return f != nil && bytes.Contains(f.Data, []byte("pool=shared\n"))
+	}, Scenario{}},
+		[]Clue{{Kind: ClueText, Text: "shared", Distance: 1}, {Kind: ClueText, Text: "pool", Distance: 2}, {Kind: ClueText, Text: "tool.conf", Distance: 9}}},
+	{guard{202, "a magic number at an offset", func(s *Scenario) bool {
+		return s.usesInput() && len(s.Input) >= 12 && bytes.Equal(s.Input[8:12], []byte{0xfe, 0xed, 0xc0, 0xde})
+	}, Scenario{}},
+		[]Clue{{Kind: ClueNumber, Number: 0xfeedc0de, Size: 4, Distance: 1}}},
+	{guard{203, "an option's value", arg("--when=4711"), Scenario{}},
+		[]Clue{{Kind: ClueNumber, Number: 4711, Size: 4, Distance: 1}}},
+	{guard{204, "a signal", func(s *Scenario) bool { return s.World.Interruption == Interruption{unix.SIGWINCH, MomentRead} }, Scenario{}},
+		[]Clue{{Kind: ClueSignal, Number: uint64(unix.SIGWINCH), Distance: 1}}},
+	{guard{205, "an error", func(s *Scenario) bool { return slices.Contains(s.World.Faults, Fault{id(82), syscall.EXDEV}) }, Scenario{}},
+		[]Clue{{Kind: ClueErrno, Number: uint64(syscall.EXDEV), Distance: 1}, {Kind: ClueFailure, ID: id(82), Distance: 2}}},
+	{guard{206, "a word", arg("excavate"), Scenario{}}, []Clue{{Kind: ClueText, Text: "excavate", Distance: 1}}},
+}
+
+// secretive is an executor for a target of which nothing but its code tells.
+type secretive struct {
+	t   testing.TB
+	log *[]string
+}
+
+func (x secretive) Run(_ context.Context, s *Scenario) (*Result, error) {
+	if err := s.Check(); err != nil {
+		x.t.Errorf("the engine made a scenario that cannot run: %v: %+v", err, s)
+	}
+	if x.log != nil {
+		*x.log = append(*x.log, s.ID())
+	}
+	r := &Result{Seen: []sysno.ID{id(0)}}
+	for _, h := range hidden {
+		if h.open(s) {
+			r.Seen = append(r.Seen, id(h.nr))
+		}
+	}
+	return r, nil
+}
+
+func (secretive) Close() error { return nil }
+
+func secretOptions(t testing.TB, log *[]string) Options {
+	return Options{
+		Can: all, Bases: []Scenario{{Argv: target()}}, Seed: 1, Execs: 8000,
+		Seeds: []Seed{{Name: "one", Data: []byte("plain text\n")}},
+		Table: mutate.Table{Options: []mutate.Option{
+			{Name: "-a", Arity: mutate.NoValue}, {Name: "--when", Arity: mutate.NeedsValue}, {Name: "--how", Arity: mutate.NeedsValue},
+		}},
+		NewExecutor: func(int) (Executor, error) { return secretive{t, log}, nil },
+	}
+}
+
+func finds(ids ...sysno.ID) func(context.Context) []sysno.ID {
+	return func(context.Context) []sysno.ID { return ids }
+}
+
+// hiddenAims counts how often each is asked for.
+func hiddenAims(asked map[sysno.ID]int) *Aims {
+	a := &Aims{Aim: func(of sysno.ID) *Aim {
+		asked[of]++
+		for _, h := range hidden {
+			if id(h.nr) == of {
+				return &Aim{Blocks: []AimBlock{{Key: uint64(h.nr)}}, Clues: h.clues}
+			}
+		}
+		return nil
+	}}
+	var ids []sysno.ID
+	for _, h := range hidden {
+		ids = append(ids, id(h.nr))
+	}
+	a.Find = finds(append(ids, id(300))...) // of which nothing is known
+	return a
+}
+
+func TestAimedRunsShowWhatTheCodeGuardsAndDrawsDoNotFind(t *testing.T) {
+	for seed := range uint64(3) {
+		asked := map[sysno.ID]int{}
+		o := secretOptions(t, nil)
+		o.Seed, o.Aims = seed, hiddenAims(asked)
+		directed := run(t, o)
+		for _, h := range hidden {
+			if witness(directed, h.nr) == nil {
+				t.Errorf("seed %d: not found in %d runs: %s", seed, o.Execs, h.what)
+			}
+		}
+		for of, n := range asked {
+			if n != 1 {
+				t.Errorf("%v was asked for %d times", of, n)
+			}
+		}
+		aimed := slices.ContainsFunc(directed.Found, func(f Found) bool { return f.Phase == PhaseAimed })
+		if !aimed {
+			t.Error("no aimed run found anything")
+		}
+		o.Aims = nil
+		if straight := run(t, o); len(straight.Observations) >= len(directed.Observations) {
+			t.Errorf("seed %d: %d syscalls without aims, %d with: the test shows nothing", seed, len(straight.Observations), len(directed.Observations))
+		}
+	}
+}
+
+func TestAimedRunsAreTheSameEachTime(t *testing.T) {
+	var logs [2][]string
+	for i := range logs {
+		o := secretOptions(t, &logs[i])
+		o.Execs, o.Aims = 2000, hiddenAims(map[sysno.ID]int{})
+		run(t, o)
+	}
+	if !slices.Equal(logs[0], logs[1]) {
+		t.Error("two sessions with the same options made different runs")
+	}
+}
+
+// Draws are what the statistics stand on, and find what nobody thought of.
+func TestAimedRunsInVainLeaveMostRunsToDraws(t *testing.T) {
+	o := secretOptions(t, nil)
+	o.Execs = 8000
+	o.Aims = &Aims{Find: finds(id(300)), Aim: func(sysno.ID) *Aim {
+		return &Aim{Blocks: []AimBlock{{Key: 1}}, Clues: []Clue{{Kind: ClueText, Text: "nothing"}}}
+	}}
+	out := run(t, o)
+	if out.Stats.Draws < out.Stats.Runs/2 {
+		t.Errorf("%d draws of %d runs, want half of them at least", out.Stats.Draws, out.Stats.Runs)
+	}
+}
+
+// How long it takes to find what can be reached decides nothing where runs are counted.
+func TestAimedRunsAreTheSameHoweverLongItTakesToFindWhatToAimAt(t *testing.T) {
+	var logs [2][]string
+	for i := range logs {
+		o := secretOptions(t, &logs[i])
+		o.Execs, o.Aims = 1500, hiddenAims(map[sysno.ID]int{})
+		find := o.Aims.Find
+		o.Aims.Find = func(ctx context.Context) []sysno.ID {
+			time.Sleep(time.Duration(i) * 200 * time.Millisecond) // in which all runs could be made
+			return find(ctx)
+		}
+		if out := run(t, o); !slices.ContainsFunc(out.Found, func(f Found) bool { return f.Phase == PhaseAimed }) {
+			t.Error("no aimed run found anything, so nothing is shown")
+		}
+	}
+	if !slices.Equal(logs[0], logs[1]) {
+		t.Error("two sessions with the same options made different runs")
+	}
+}
+
+func TestNoRunWaitsForAimsWhereTimeIsShort(t *testing.T) {
+	o := secretOptions(t, nil)
+	var seconds atomic.Int64
+	o.Execs, o.Duration = 0, 2*time.Hour
+	o.Now = func() time.Time { return time.Unix(seconds.Add(1), 0) }
+	called := false
+	o.Aims = &Aims{
+		Find: func(ctx context.Context) []sysno.ID {
+			called = true
+			<-ctx.Done()
+			return nil
+		},
+		Aim: func(sysno.ID) *Aim { return nil },
+	}
+	if out := run(t, o); !called || out.Stop != StopDuration || out.Stats.Draws == 0 {
+		t.Errorf("called %t; the session ended because %v, after %d draws", called, out.Stop, out.Stats.Draws)
+	}
+}
+
+func TestNothingIsFoundToAimAtWhereNoRunIsLeftForIt(t *testing.T) {
+	o := secretOptions(t, nil)
+	o.Execs = lead
+	o.Aims = &Aims{Find: func(context.Context) []sysno.ID {
+		t.Error("looked for what no run could be aimed at")
+		return nil
+	}}
+	run(t, o)
+}
+
+func TestNoAimedRunIsMadeWhereAllWasSeen(t *testing.T) {
+	o := secretOptions(t, nil)
+	o.Execs = 500
+	o.Aims = &Aims{Find: finds(id(0)), Aim: func(sysno.ID) *Aim {
+		t.Error("asked for a syscall that each run shows")
+		return nil
+	}}
+	run(t, o)
+}
+
+// Whatever clues say, what comes of them can be run, and varies nothing else than it may.
+func TestAttemptsCanBeRunWhateverTheClues(t *testing.T) {
+	odd := []string{"", "a\x00b", "%s/%s", "../up", "/etc/passwd", "dir/", ".", "-", "--x=", "%n%", strings.Repeat("A", 300), "=", "sub/x.conf", "\n"}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 3000 {
+		var clues []Clue
+		for range r.IntN(6) {
+			clues = append(clues, Clue{
+				Kind: ClueText + ClueKind(r.IntN(int(clueKinds-ClueText))), Text: odd[r.IntN(len(odd))],
+				Number: []uint64{0, 1, 12, 4711, 1 << 40, ^uint64(0)}[r.IntN(6)], Size: 1 << r.IntN(4), ID: id(uint32(r.IntN(400))), Distance: r.IntN(9),
+			})
+		}
+		o := secretOptions(t, nil)
+		o.Fixed = 1
+		if r.IntN(2) == 0 {
+			o.Only = []string{dimensionNames[dimEnv]}
+		}
+		s := Scenario{Argv: target(), Stdin: StdinNull, Files: []File{{Name: "sub/x"}}}
+		d := draft{s: s, clues: clues}
+		got := d.attempt(r, &o, &plugin{})
+		if err := got.Check(); err != nil {
+			t.Fatalf("%v: %+v of %+v", err, got, clues)
+		}
+		if len(o.Only) > 0 && (!slices.Equal(got.Argv, s.Argv) || len(got.Files) != 1 || got.Stdin != s.Stdin || len(got.World.Faults) > 0) {
+			t.Fatalf("more than the environment was varied: %+v of %+v", got, clues)
+		}
+	}
+}
+
+// A run that came nearer is what the next ones begin with, and its clues are those that count.
+func TestTheNearestScenarioIsWhatIsChanged(t *testing.T) {
+	o := secretOptions(t, nil)
+	if err := o.fill(); err != nil {
+		t.Fatal(err)
+	}
+	c := newCorpus(&o, map[sysno.ID]*record{})
+	far, near := Scenario{Argv: target("far"), Stdin: StdinNull}, Scenario{Argv: target("near"), Stdin: StdinNull}
+	c.learn(&far, &Result{Signals: []Signal{{SignalBlock, 3}}}, 0)
+	g := &goal{aim: &Aim{
+		Blocks: []AimBlock{{1, 0}, {2, 4}, {3, 20}},
+		Clues:  []Clue{{Kind: ClueText, Text: "first", Distance: 2}, {Kind: ClueText, Text: "second", Distance: 19}},
+	}, reached: 3}
+	g.look(c)
+	if e := g.nearest(c); e == nil || e.s.ID() != far.ID() || g.distance() != 20 {
+		t.Fatalf("nearest is %+v, want the scenario that reached block 3", e)
+	}
+	g.tired = 50
+	c.learn(&near, &Result{Signals: []Signal{{SignalBlock, 2}}}, 0)
+	g.look(c)
+	if e := g.nearest(c); e == nil || e.s.ID() != near.ID() || g.distance() != 4 || g.tired != 0 {
+		t.Fatalf("nearest is %+v at %d after %d in vain, want the scenario that reached block 2", e, g.distance(), g.tired)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	passed := 0
+	const tries = 400
+	for range tries {
+		if slices.ContainsFunc(g.clues(r), func(k Clue) bool { return k.Text == "second" }) {
+			passed++
+		}
+	}
+	if passed == 0 || passed > tries/2 {
+		t.Errorf("the clue of a branch that was passed is used in %d of %d draws, want some", passed, tries)
+	}
+}

@@ -1,0 +1,521 @@
+package fuzz
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+)
+
+// attempt puts clues into a scenario where a program might look for them. What stands for what
+// is not known: a text may be an option, a word of the input, a line of a file.
+type attempt struct {
+	r     *rand.Rand
+	o     *Options
+	s     Scenario
+	clues [clueKinds][]Clue // nearest first
+	all   [][]Fault         // that the target's syscalls can have
+}
+
+// attempt makes what a draft that is aimed at something stands for.
+func (d *draft) attempt(r *rand.Rand, o *Options, p *plugin) Scenario {
+	a := attempt{r: r, o: o, s: d.s, all: d.faults}
+	for _, k := range d.clues {
+		a.clues[k.Kind] = append(a.clues[k.Kind], k)
+		if k.Kind == ClueText && fileName.MatchString(k.Text) {
+			a.clues[ClueFile] = append(a.clues[ClueFile], k)
+		}
+	}
+	ways := a.ways()
+	total := 0
+	for _, w := range ways {
+		total += w.weight
+	}
+	const most = 6
+	for n := 0; total > 0 && n < most && (n == 0 || r.IntN(3) != 0); n++ {
+		x := r.IntN(total)
+		for _, w := range ways {
+			if x -= w.weight; x < 0 {
+				w.place()
+				break
+			}
+		}
+	}
+	if o.varies(dimArgv) && (total == 0 || r.IntN(4) == 0) {
+		args := mutate.Args(r, &o.Table, d.dict, a.s.Argv[o.Fixed:])
+		args = slices.DeleteFunc(args, func(w string) bool { return d.banned[wordKey(w)] && r.IntN(32) != 0 })
+		a.s.Argv = slices.Concat(a.s.Argv[:o.Fixed], args)
+	}
+	if o.varies(dimBytes) && a.s.usesInput() && (total == 0 || r.IntN(4) == 0) {
+		a.s.Input = p.bytes(r, a.s.Input, mutate.ByteOptions{Dictionary: d.dict, Other: d.other, Max: o.MaxInput})
+	}
+	a.s.settle()
+	if a.s.Check() != nil {
+		return d.s
+	}
+	return a.s
+}
+
+// fileName is what files are called: settings.conf, %s/.toolrc, and not 1.5.
+var fileName = regexp.MustCompile(`^(?:%s/)?[\w.%-]*\.[\w-]*[a-z][\w-]*$`)
+
+// placing is a way to use a clue.
+type placing struct {
+	weight int
+	place  func()
+}
+
+// ways are those for which there are clues, and that may be varied.
+func (a *attempt) ways() []placing {
+	var out []placing
+	add := func(weight int, d dimension, place func(), kinds ...ClueKind) {
+		if a.o.varies(d) && slices.ContainsFunc(kinds, func(k ClueKind) bool { return len(a.clues[k]) > 0 }) {
+			out = append(out, placing{weight, place})
+		}
+	}
+	add(4, dimArgv, a.word, ClueText, ClueNumber)
+	if len(a.o.Table.Options) > 0 {
+		add(2, dimArgv, a.options, ClueText, ClueNumber, ClueFailure)
+	}
+	add(3, dimArgv, a.value, ClueText, ClueNumber)
+	add(4, dimBytes, a.content, ClueText, ClueNumber)
+	add(3, dimBytes, a.magic, ClueNumber)
+	add(1, dimBytes, a.size, ClueNumber)
+	add(4, dimEnv, a.variable, ClueVariable)
+	add(1, dimEnv, a.setting, ClueText)
+	add(5, dimFiles, a.file, ClueFile)
+	add(1, dimFiles, a.named, ClueText)
+	add(3, dimProcess, a.signal, ClueSignal)
+	add(4, dimFaults, a.fault, ClueFailure, ClueErrno)
+	return out
+}
+
+// nearest draws one of a list, the first ones the most often.
+func nearest[T any](r *rand.Rand, of []T) T {
+	n := len(of)
+	for n > 1 && r.IntN(3) != 0 {
+		n = (n + 1) / 2
+	}
+	return of[r.IntN(n)]
+}
+
+// directive is one of printf(3) or of scanf(3).
+var directive = regexp.MustCompile(`%[-+ #0'*]*[0-9]*(?:\.[0-9]+)?(?:hh|h|ll|l|j|z|t|m)?(?:[a-zA-Z%]|\[\^?\]?[^]]*\])`)
+
+// text is one that is near, with something in the place of what a format leaves open.
+func (a *attempt) text() string {
+	if len(a.clues[ClueText]) == 0 {
+		return a.decimal()
+	}
+	t := nearest(a.r, a.clues[ClueText]).Text
+	return directive.ReplaceAllStringFunc(t, func(d string) string {
+		switch d[len(d)-1] {
+		case '%':
+			return "%"
+		case 's', 'c', ']':
+			return nearest(a.r, a.clues[ClueText]).Text
+		}
+		return a.decimal()
+	})
+}
+
+// number is one that is near, or one beside it.
+func (a *attempt) number() uint64 {
+	if len(a.clues[ClueNumber]) == 0 {
+		return uint64(a.r.IntN(100000))
+	}
+	k := nearest(a.r, a.clues[ClueNumber])
+	v := k.Number
+	if k.Size < 8 && a.r.IntN(4) == 0 { // it may be meant with a sign
+		v = uint64(int64(v<<(64-8*k.Size)) >> (64 - 8*k.Size))
+	}
+	switch a.r.IntN(8) {
+	case 0, 1:
+		v++
+	case 2:
+		v--
+	case 3:
+		v += uint64(a.r.IntN(100))
+	}
+	return v
+}
+
+func (a *attempt) decimal() string {
+	if v := a.number(); a.r.IntN(8) == 0 {
+		return "0x" + strconv.FormatUint(v, 16)
+	} else {
+		return strconv.FormatInt(int64(v), 10)
+	}
+}
+
+// term is a text or a number. One that ends as if something had to follow gets that.
+func (a *attempt) term() string {
+	texts, numbers := a.clues[ClueText], a.clues[ClueNumber]
+	if n := len(texts); len(numbers) > 0 && (a.r.IntN(5) == 0 || n == 0 || numbers[0].Distance < texts[0].Distance && a.r.IntN(2) == 0) {
+		return a.decimal()
+	}
+	t := a.text()
+	if t != "" && strings.ContainsRune("=: \t", rune(t[len(t)-1])) {
+		switch a.r.IntN(4) {
+		case 0:
+			t += a.decimal()
+		case 1:
+			t += a.text()
+		default:
+			t += a.some()
+		}
+	}
+	return t
+}
+
+// some is what may follow.
+func (a *attempt) some() string {
+	if names := a.o.Table.Names; len(names) > 0 && a.r.IntN(2) == 0 {
+		return one(a.r, names)
+	}
+	return one(a.r, []string{"1", "0", "2", "a", ".", "/tmp", "yes", "on"})
+}
+
+// separators stand between a key and its value.
+var separators = []string{"=", "=", "=", " = ", ": ", " : ", ":", " ", " ", "\t", ", ", ""}
+
+// line is one of a file or of the input.
+func (a *attempt) line() string {
+	switch texts := a.clues[ClueText]; a.r.IntN(10) {
+	case 0, 1, 2:
+		return a.term()
+	case 3:
+		return a.term() + one(a.r, separators) + a.some()
+	case 4:
+		return a.term() + one(a.r, separators) + a.decimal()
+	case 5, 6, 7:
+		if len(texts) > 1 { // what is farther is looked for first
+			i := nearest(a.r, texts[1:])
+			j := max(slices.Index(texts, i)-1, 0)
+			return i.Text + one(a.r, separators) + texts[j].Text
+		}
+	}
+	return a.term() + one(a.r, separators) + a.term()
+}
+
+// lines are some, perhaps below a heading.
+func (a *attempt) lines() []byte {
+	var b bytes.Buffer
+	if a.r.IntN(4) == 0 {
+		b.WriteString("[" + a.text() + "]\n")
+	}
+	line := a.line()
+	for n := 0; n < 32 && (n == 0 || a.r.IntN(2) == 0); n++ {
+		if a.r.IntN(2) == 0 {
+			line = a.line()
+		}
+		b.WriteString(line)
+		b.WriteByte('\n')
+	}
+	return b.Bytes()
+}
+
+// clean is a word without what none can hold.
+func clean(word string) string { return strings.ReplaceAll(word, "\x00", "") }
+
+func (a *attempt) insert(words ...string) {
+	args := a.s.Argv[a.o.Fixed:]
+	if len(args)+len(words) > maxWords {
+		args = nil
+	}
+	at := 0
+	if a.r.IntN(3) == 0 {
+		at = a.r.IntN(len(args) + 1)
+	}
+	a.s.Argv = slices.Concat(a.s.Argv[:a.o.Fixed], args[:at], words, args[at:])
+}
+
+// word puts a text on the command line: as an operand, or as an option.
+func (a *attempt) word() {
+	t := clean(a.term())
+	switch a.r.IntN(5) {
+	case 0:
+		t += one(a.r, []string{"=", ":", ""}) + clean(a.term())
+	case 1:
+		if !strings.HasPrefix(t, "-") && a.r.IntN(2) == 0 {
+			t = one(a.r, []string{"-", "--"}) + t
+		}
+	case 2:
+		a.insert(t, clean(a.term()))
+		return
+	case 3:
+		a.insert(t, mutate.Input)
+		return
+	}
+	a.insert(t)
+}
+
+// value gives a text to an option that takes one.
+func (a *attempt) value() {
+	options := a.o.Table.For(a.s.Argv[a.o.Fixed:])
+	taking := slices.DeleteFunc(slices.Clone(options), func(o mutate.Option) bool { return o.Arity == mutate.NoValue })
+	if len(taking) == 0 {
+		a.word()
+		return
+	}
+	opt := one(a.r, taking)
+	if a.r.IntN(6) == 0 && a.o.varies(dimBytes) { // it names a file, in which the text is looked for
+		a.insert(opt.Words(mutate.Input)...)
+		a.content()
+		return
+	}
+	a.insert(opt.Words(clean(a.term()))...)
+}
+
+// options adds some that nothing is known to be told by.
+func (a *attempt) options() {
+	options := a.o.Table.For(a.s.Argv[a.o.Fixed:])
+	for n := 0; len(options) > 0 && n < 4 && (n == 0 || a.r.IntN(3) != 0); n++ {
+		opt := one(a.r, options)
+		a.insert(opt.Words(a.o.Table.Value(a.r, opt.Likely()))...)
+	}
+}
+
+// feed sees to it that there is an input.
+func (a *attempt) feed() {
+	if a.s.usesInput() {
+		return
+	}
+	if a.o.varies(dimArgv) && len(a.s.Argv) < maxWords && a.r.IntN(2) == 0 {
+		a.s.Argv = slices.Concat(a.s.Argv, []string{mutate.Input})
+		return
+	}
+	a.s.Stdin = StdinFile + StdinKind(a.r.IntN(2))
+}
+
+// content writes lines, or a text, into the input.
+func (a *attempt) content() {
+	a.feed()
+	in := a.s.Input
+	at := 0
+	switch a.r.IntN(4) {
+	case 0:
+		in = nil
+	case 1:
+		at = a.r.IntN(len(in) + 1)
+	case 2:
+		if n := bytes.IndexByte(in, '\n'); n >= 0 {
+			at = n + 1
+		}
+	}
+	what := a.lines()
+	if a.r.IntN(3) == 0 {
+		what = []byte(a.term())
+	}
+	in = slices.Concat(in[:at], what, in[at:])
+	a.s.Input = in[:min(len(in), a.limit())]
+}
+
+func (a *attempt) limit() int {
+	if a.o.MaxInput > 0 {
+		return a.o.MaxInput
+	}
+	return mutate.MaxInput
+}
+
+// magic writes a number into the input, in either order of its bytes, mostly where formats have theirs.
+func (a *attempt) magic() {
+	a.feed()
+	if numbers := a.clues[ClueNumber]; len(numbers) > 1 && a.r.IntN(4) == 0 {
+		// What is farther is looked for first, and stands in front.
+		k := nearest(a.r, numbers[1:])
+		j := max(slices.Index(numbers, k)-1, 0)
+		in := slices.Clone(a.s.Input)
+		head := append(binary.LittleEndian.AppendUint64(nil, k.Number)[:max(k.Size, 1)], binary.LittleEndian.AppendUint64(nil, numbers[j].Number)[:max(numbers[j].Size, 1)]...)
+		in = append(head, in[min(len(head), len(in)):]...)
+		a.s.Input = in[:min(len(in), a.limit())]
+		return
+	}
+	for n := 0; n < 3 && (n == 0 || a.r.IntN(2) == 0); n++ {
+		k := nearest(a.r, a.clues[ClueNumber])
+		size := max(k.Size, 1)
+		if size == 4 && k.Number < 1<<16 && a.r.IntN(2) == 0 {
+			size = 2
+		}
+		b := binary.LittleEndian.AppendUint64(nil, k.Number)[:size]
+		if a.r.IntN(2) == 0 {
+			slices.Reverse(b)
+		}
+		at := one(a.r, []int{0, 0, 0, 4, 8, 16, 2, 1, 12, 24, -1, -2})
+		switch {
+		case at == -1:
+			at = a.r.IntN(len(a.s.Input) + 1)
+		case at == -2:
+			at = max(len(a.s.Input)-size, 0)
+		}
+		in := slices.Clone(a.s.Input)
+		if missing := at + size - len(in); missing > 0 {
+			in = append(in, make([]byte, missing)...)
+		}
+		copy(in[at:], b)
+		if a.r.IntN(4) == 0 { // what is decided by more than it follows
+			in = append(in, make([]byte, 16)...)
+		}
+		a.s.Input = in[:min(len(in), a.limit())]
+	}
+}
+
+// size makes the input as long as a number says, or have as many lines.
+func (a *attempt) size() {
+	a.feed()
+	n := int(min(a.number(), uint64(a.limit())))
+	unit := []byte("a")
+	if len(a.clues[ClueText]) > 0 && a.r.IntN(2) == 0 {
+		unit = []byte(a.text() + "\n")
+	}
+	if len(unit)*n > a.limit() {
+		unit = []byte("a")
+	}
+	a.s.Input = bytes.Repeat(unit, n)
+}
+
+// set sets a variable, or unsets it.
+func (a *attempt) set(name string, value *string) {
+	if !mutate.EnvUsable(name) {
+		return
+	}
+	env := slices.DeleteFunc(slices.Clone(a.s.Env), func(e string) bool {
+		key, _, _ := strings.Cut(e, "=")
+		return key == name
+	})
+	if value == nil {
+		env = append(env, name)
+	} else {
+		env = append(env, name+"="+clean(*value))
+	}
+	a.s.Env = env
+}
+
+// variable sets one that the way depends on.
+func (a *attempt) variable() {
+	name := nearest(a.r, a.clues[ClueVariable]).Text
+	var v string
+	switch a.r.IntN(8) {
+	case 0:
+		a.set(name, nil)
+		return
+	case 1, 2:
+		v = a.some()
+	case 3:
+		v = a.decimal()
+	case 4:
+		v = a.term() + one(a.r, []string{",", ":", "=", " "}) + a.term()
+	default:
+		v = a.term()
+	}
+	a.set(name, &v)
+}
+
+// setting sets one that is known otherwise, or has a text as its name.
+func (a *attempt) setting() {
+	names := a.o.EnvNames
+	if len(names) == 0 || a.r.IntN(2) == 0 {
+		names = mutate.CommonEnv()
+	}
+	name, v := one(a.r, names), a.term()
+	if t := a.text(); a.r.IntN(2) == 0 && strings.Trim(t, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == "" {
+		name, v = t+one(a.r, []string{"", "X", "_X"}), one(a.r, []string{v, "1"})
+	}
+	a.set(name, &v)
+}
+
+// file makes one that the way depends on, or makes it something else than a file.
+func (a *attempt) file() { a.make(nearest(a.r, a.clues[ClueFile]).Text) }
+
+// named makes a file whose name is a text, if it can be one.
+func (a *attempt) named() { a.make(a.text()) }
+
+func (a *attempt) make(name string) {
+	// A name that is put together begins with a directory mostly: here, that of the run.
+	if rest, ok := strings.CutPrefix(name, "%s/"); ok {
+		name = rest
+		dirs := []string{"HOME"}
+		for _, k := range a.clues[ClueVariable] {
+			dirs = append(dirs, k.Text)
+		}
+		here := "."
+		a.set(one(a.r, dirs), &here)
+	}
+	name = directive.ReplaceAllStringFunc(name, func(string) string { return a.some() })
+	name = path.Clean(strings.TrimPrefix(name, "./"))
+	if name == "" || name == "." || name == ".." || strings.HasPrefix(name, "/") || strings.HasPrefix(name, "../") || strings.ContainsAny(name, "\n\x00") || len(name) > 64 {
+		return
+	}
+	f := File{Name: name}
+	if a.r.IntN(6) == 0 {
+		if f.Kind = one(a.r, inputKinds()); f.Kind == FileMissing {
+			f.Kind = FileRegular
+		}
+	}
+	if f.Kind.holds() {
+		f.Data = a.lines()
+	}
+	files := slices.DeleteFunc(slices.Clone(a.s.Files), func(o File) bool { return o.Name == name })
+	if !roomFor(files, name) || len(files) > 16 {
+		return
+	}
+	a.s.Files = append(files, f)
+	slices.SortFunc(a.s.Files, func(x, y File) int { return strings.Compare(x.Name, y.Name) })
+}
+
+// signal sends one that is handled.
+func (a *attempt) signal() {
+	sig := syscall.Signal(nearest(a.r, a.clues[ClueSignal]).Number)
+	if !slices.Contains(signals, sig) {
+		return
+	}
+	a.s.World.Interruption = Interruption{sig, MomentRead}
+	if a.r.IntN(8) == 0 {
+		a.s.World.Interruption.Moment = MomentLimit // it costs a time limit
+	}
+	a.s.Stdin = StdinPipe
+	if len(a.s.Input) < 2 {
+		a.s.Input = []byte("a\nb\n")
+	}
+}
+
+// fault makes a call fail whose failure is looked at, as it is looked for.
+func (a *attempt) fault() {
+	var errnos []syscall.Errno
+	for _, k := range a.clues[ClueErrno] {
+		errnos = append(errnos, syscall.Errno(k.Number))
+	}
+	var f Fault
+	switch failing := a.clues[ClueFailure]; {
+	case len(failing) > 0 && (len(errnos) == 0 || a.r.IntN(4) != 0):
+		f.ID = nearest(a.r, failing).ID
+	case len(a.all) > 0:
+		f.ID = one(a.r, a.all)[0].ID
+	default:
+		return
+	}
+	of := one(a.r, possible())
+	if i := slices.IndexFunc(possible(), func(of []Fault) bool { return of[0].ID == f.ID }); i >= 0 {
+		of = possible()[i]
+	}
+	f.Errno = one(a.r, of).Errno
+	if len(errnos) > 0 && a.r.IntN(4) != 0 {
+		f.Errno = nearest(a.r, errnos)
+	}
+	faults := slices.DeleteFunc(slices.Clone(a.s.World.Faults), func(o Fault) bool { return o.ID == f.ID })
+	if a.r.IntN(2) == 0 {
+		faults = nil
+	}
+	faults = append(faults, f)
+	slices.SortFunc(faults, func(x, y Fault) int { return x.ID.Compare(y.ID) })
+	if checkFaults(faults) == nil {
+		a.s.World.Faults = faults
+	}
+}
