@@ -28,6 +28,7 @@ func (g *guide) find(ctx context.Context) []sysno.ID {
 		own = func(file string) bool { return file == g.path }
 	}
 	o := static.Options{LibraryPath: os.Getenv("LD_LIBRARY_PATH")}
+	defer boundMemory()()
 	reach, chart, err := static.AnalyzeAndChart(ctx, g.path, o, own)
 	if err != nil {
 		g.err = err

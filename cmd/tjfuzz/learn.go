@@ -5,11 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,12 +13,7 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/corpora"
 	"github.com/tjfuzz/tjfuzz/fuzz"
-	"github.com/tjfuzz/tjfuzz/fuzz/launch/coverage"
-	"github.com/tjfuzz/tjfuzz/internal/atomicfile"
 	"github.com/tjfuzz/tjfuzz/internal/campaign"
-	"github.com/tjfuzz/tjfuzz/internal/sysno"
-	"github.com/tjfuzz/tjfuzz/synth"
-	"github.com/tjfuzz/tjfuzz/trace"
 )
 
 type learnOptions struct {
@@ -102,7 +93,9 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
 				if o.campaign, args, err = readCampaign(c, o.file, args); err != nil {
 					return err
 				}
-				o.output = cmp.Or(o.output, o.campaign.Output)
+				if o.update == "" {
+					o.output = cmp.Or(o.output, o.campaign.Output)
+				}
 				o.state = cmp.Or(o.state, o.campaign.State)
 			}
 			return runLearn(c.Context(), c, o, args)
@@ -134,220 +127,19 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
 }
 
 func runLearn(ctx context.Context, c *cobra.Command, o learnOptions, args []string) error {
-	v := voiceOf(c, o.quiet)
-	policyOptions, err := o.policyFlags.options()
-	if err != nil {
-		return usage(c, err)
+	l := &learning{learnOptions: o, c: c, v: voiceOf(c, o.quiet), args: args}
+	if err := l.check(); err != nil {
+		return err
 	}
-	if err := checkJobs(o.jobs); err != nil {
-		return usage(c, err)
+	defer l.close()
+	if done, err := l.begin(ctx); done || err != nil {
+		return err
 	}
-	for _, part := range o.only {
-		if !slices.Contains(fuzz.Dimensions(), part) {
-			return usage(c, fmt.Errorf("--only %s: there are %s", part, strings.Join(fuzz.Dimensions(), ", ")))
-		}
-	}
-	if !c.Flags().Changed("seed") {
-		o.seed = rand.Uint64N(1 << 32)
-	}
-	if o.update != "" {
-		if o.output != "" {
-			return usage(c, errors.New("--update writes to the profile that it names; leave out -o"))
-		}
-		o.output, o.resume = o.update, true
-	}
-	if o.output == "" {
-		o.output = defaultProfile(args[0])
-	}
-	if o.output == "-" && o.asJSON {
-		return usage(c, errors.New("--json and -o - both write to standard output"))
-	}
-	if o.instance != "" && o.sync == "" {
-		return usage(c, errors.New("--instance is of use with --sync only"))
-	}
-	s, err := o.session(args)
+	outcome, err := l.fuzz(ctx)
 	if err != nil {
 		return err
 	}
-	out, err := outputTo(c, o.output)
-	if err != nil {
-		return err
-	}
-	encode, err := policyWriter(o.output)
-	if err != nil {
-		return err
-	}
-	pack, imported, skipped, err := o.readSeeds(ctx, filepath.Base(s.path))
-	if err != nil {
-		return err
-	}
-	inputs, err := o.inputFlags.read()
-	if err != nil {
-		return err
-	}
-	target, err := identify(s.path)
-	if err != nil {
-		return err
-	}
-	if s.runs.backend, err = o.backend.choose(v); err != nil {
-		return err
-	}
-	if done, err := s.admit(ctx, c, v, o.backend); done || err != nil {
-		return err
-	}
-	for _, s := range skipped {
-		v.warn("%s", s)
-	}
-	shown, err := s.workloads(ctx, v, target, o.workloads, policyOptions.Args != synth.ArgsOff)
-	if err != nil {
-		return err
-	}
-	rec, err := s.runs.backend.open(recording{slots: o.jobs, notice: true, details: details{program: s.path, sites: true, args: policyOptions.Args != synth.ArgsOff}})
-	if err != nil {
-		return err
-	}
-	defer rec.Close()
-	if err := ownState(s); err != nil {
-		return err
-	}
-	renewal, err := o.renewFlags.begin(c, s.runs.state, &policyOptions)
-	if err != nil {
-		return err
-	}
-	state, unlock, err := openState(v, s.runs.state, o.resume)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	share, err := o.share()
-	if err != nil {
-		return err
-	}
-	if o.noCage {
-		v.warn("no cage: the target runs in this very system and can change and destroy things")
-	}
-	v.say("asking %s what it understands", args[0])
-	found, ranked, err := s.study(ctx, pack)
-	if err != nil {
-		return err
-	}
-	found.Dictionary = append(found.Dictionary, inputs.dictionary...)
-	if o.seeds == "" {
-		ranked = append(ranked, corpora.Large())
-	}
-	seeds := make([]fuzz.Seed, len(ranked))
-	for i, r := range ranked {
-		seeds[i] = fuzz.Seed{Name: r.Name, File: corpora.FileName(r.Format), Data: r.Data}
-	}
-	if len(imported) > 0 {
-		v.say("trying %d scenarios of other sessions from %s", len(imported), o.seeds)
-	}
-	if len(s.doors) > 0 {
-		v.say("%s is a service, at %s: talking to it", args[0], told(s.doors))
-	}
-	v.say("learning %s: %d options, %d sub-commands, %d seeds, %d jobs, seed %d", args[0],
-		len(found.Table.Options), len(found.Table.Commands), len(seeds), o.jobs, o.seed)
-
-	progress := newProgress(v)
-	s.code = new(coverage.Map)
-	var g *guide
-	if o.directed {
-		g = &guide{path: s.path, files: map[string]string{}}
-	}
-	outcome, err := fuzz.Run(ctx, fuzz.Options{
-		Bases: s.bases(), Imported: imported, Seeds: seeds,
-		Table: found.Table, Dictionary: found.Dictionary, Aims: g.aims(), EnvNames: found.EnvNames, Can: s.can, Talks: s.talks,
-		Workers: o.jobs, Seed: o.seed, Execs: o.execs, Duration: o.duration, Confidence: o.confidence,
-		Only: o.only, Fixed: s.fixed, Progress: progress.show, Settled: rec.settle,
-		State: state, Share: share, Evidence: evidenceOf(target, s.runs.backend),
-		Aside:      func() ([]sysno.ID, trace.Lost) { return rec.Seen(), rec.Lost() },
-		NewMutator: inputs.mutators(ctx),
-		NewExecutor: func(worker int) (fuzz.Executor, error) {
-			e, _, err := s.executor(rec, worker)
-			if err != nil {
-				return nil, err
-			}
-			if worker == 0 {
-				for _, w := range e.Warnings() {
-					v.warn("%s", w)
-				}
-			}
-			return e, nil
-		},
-	})
-	progress.end()
-	if err != nil {
-		return runError(err, args[0])
-	}
-	if outcome.Unshared != nil {
-		v.warn("not all was shared: %v", outcome.Unshared)
-	}
-	if outcome.Stop == fuzz.StopInterrupted {
-		return hinted(errors.New("interrupted; no profile was written"), "the same command goes on where this one stopped")
-	}
-	evidence := &trace.Trace{
-		Target: target, Arch: sysno.Native(), Kernel: kernelRelease(), AtLeast: rec.atLeast(),
-		Runs: outcome.Stats.Runs, CleanRuns: outcome.Stats.CleanRuns,
-		Observations: complete(outcome.Observations, rec.Seen()), Lost: rec.Lost().Plus(outcome.LostBefore),
-	}
-	if err := rec.describe(evidence); err != nil {
-		return fmt.Errorf("describe what was recorded: %w", err)
-	}
-	forgetDetails(evidence, outcome.Before)
-	if err := rec.Close(); err != nil {
-		return fmt.Errorf("close the recorder: %w", err)
-	}
-	if evidence, err = united(evidence, shown); err != nil {
-		return err
-	}
-	if err := o.policyFlags.reach(ctx, v, evidence, &policyOptions); err != nil {
-		return err
-	}
-	reach := policyOptions.Reach
-	if reach == nil { // what is not known is not told of; it is no reason to fail
-		reach, _ = reachOf(ctx, target.Path, reachOptions(evidence), true)
-	}
-	g.explainShort(v, reach, evidence, s.code)
-	if err := keepReach(state.Dir(), reach); err != nil {
-		return err
-	}
-	policy, check, err := prove(ctx, v, s, state, evidence, policyOptions, renewal)
-	if err != nil {
-		return err
-	}
-	changed := true
-	if renewal != nil {
-		if changed, err = renewal.finish(v, policy, evidence); err != nil {
-			return err
-		}
-	}
-	if changed {
-		if err := out.write(func(w io.Writer) error { return encode(w, policy) }); err != nil {
-			return fmt.Errorf("write the profile: %w", err)
-		}
-	}
-	r := learned{outcome, evidence, policy, check, o.output, state.Dir(), changed, reach, recommended(evidence, reach, outcome.Stats.Chance), s.doors}
-	if err := (output{path: filepath.Join(state.Dir(), summaryName)}).write(r.summary().encode); err != nil {
-		return fmt.Errorf("write the summary: %w", err)
-	}
-	// The last of all: with evidence the session is finished, and the next one starts anew.
-	err = output{path: filepath.Join(state.Dir(), evidenceName)}.write(func(w io.Writer) error { return trace.Encode(w, evidence) })
-	if err != nil {
-		return fmt.Errorf("write the evidence: %w", err)
-	}
-	warnings(v, policy)
-	spared(v, policy, policyOptions)
-	if o.asJSON {
-		if err := r.summary().encode(c.OutOrStdout()); err != nil {
-			return err
-		}
-	} else {
-		r.text(v, args[0])
-	}
-	if renewal != nil {
-		return renewal.tell(v)
-	}
-	return nil
+	return l.conclude(ctx, outcome)
 }
 
 // readSeeds reads --seeds, or picks from the built-in pack by the target's name. What
@@ -396,136 +188,4 @@ func (o *learnOptions) share() (*fuzz.Share, error) {
 		return nil, hinted(err, "--sync takes a directory that this user can write to, --instance a name without slashes")
 	}
 	return share, nil
-}
-
-// ownState refuses a state directory that holds the evidence on another program.
-func ownState(s *session) error {
-	path := filepath.Join(s.runs.state, evidenceName)
-	if !exists(path) {
-		return nil
-	}
-	t, err := loadEvidence(path)
-	if err != nil {
-		return hinted(err, "remove the file, or choose another place with --state")
-	}
-	if real, err := filepath.EvalSymlinks(s.path); err == nil && real != t.Target.Path {
-		return hinted(fmt.Errorf("%s holds what was learned of %s", s.runs.state, t.Target.Path), "name the state directory of %s with --state", s.path)
-	}
-	return nil
-}
-
-// evidenceOf names what runs are evidence of. Sessions go on with each other's numbers
-// where it is the same.
-func evidenceOf(t trace.Target, b backend) string {
-	return fmt.Sprintf("%s %s %v on %s by %s", t.Path, t.SHA256, t.Libraries, kernelRelease(), b)
-}
-
-// openState opens the state directory. What an interrupted session left there is
-// gone on from; a finished session has its evidence there, and starts anew.
-func openState(v voice, dir string, resume bool) (_ *fuzz.State, unlock func() error, err error) {
-	state, err := fuzz.OpenState(dir)
-	if err != nil {
-		return nil, nil, hinted(err, "choose another place with --state")
-	}
-	if unlock, err = state.Lock(); err != nil {
-		return nil, nil, hinted(err, "choose another place with --state; sessions share what they find with --sync")
-	}
-	defer func() {
-		if err != nil {
-			_ = unlock()
-		}
-	}()
-	if err := atomicfile.Writable(filepath.Join(dir, evidenceName)); err != nil {
-		return nil, nil, hinted(fmt.Errorf("the evidence cannot be written: %w", err), "choose another place with --state")
-	}
-	finished := exists(filepath.Join(dir, evidenceName))
-	if finished && !resume {
-		if err := state.Clear(); err != nil {
-			return nil, nil, err
-		}
-	}
-	if finished {
-		// From here on the session counts as unfinished.
-		return state, unlock, os.Remove(filepath.Join(dir, evidenceName))
-	}
-	if left, err := state.List(fuzz.Queue); err != nil {
-		return nil, nil, hinted(err, "remove the file, or the whole of %s", dir)
-	} else if len(left) > 0 {
-		v.say("going on from %d scenarios that an interrupted session left in %s", len(left), dir)
-	}
-	return state, unlock, nil
-}
-
-// complete adds what the recorder saw outside of every run, if anything.
-func complete(obs []trace.Observation, seen []sysno.ID) []trace.Observation {
-	for _, id := range seen {
-		if !slices.ContainsFunc(obs, func(o trace.Observation) bool { return o.ID == id }) {
-			obs = append(obs, trace.Observation{ID: id})
-		}
-	}
-	slices.SortFunc(obs, func(a, b trace.Observation) int { return a.ID.Compare(b.ID) })
-	return obs
-}
-
-// provings bounds how often a policy is generated again because a replay showed
-// what no run had shown before.
-const provings = 4
-
-// prove generates the policy and replays every scenario under it. A call that is
-// refused then and that no run had shown is one that the target makes now and
-// then: it becomes evidence, and the policy is generated again. So it is where the
-// arguments are new, of which nothing is known then. What else is refused disproves the policy, unless the user asked for it.
-func prove(ctx context.Context, v voice, s *session, state *fuzz.State, t *trace.Trace, o synth.Options, n *renewal) (*synth.Policy, *verified, error) {
-	for range provings {
-		p, err := generate(t, o)
-		if err != nil {
-			return nil, nil, err
-		}
-		if p, err = n.keep(p, o); err != nil {
-			return nil, nil, err
-		}
-		check, err := verify(ctx, s, state, p, nil, nil)
-		if err != nil {
-			return nil, nil, fmt.Errorf("prove the policy: %w", err)
-		}
-		if !check.Lost.Complete() && !o.AllowIncomplete {
-			return nil, nil, &failure{err: errors.New("the proof is incomplete: the recorder lost processes"), code: exitIncomplete,
-				hint: "learn again with fewer --jobs"}
-		}
-		fresh := false
-		var refused []string
-		for _, x := range check.Violations {
-			i := slices.IndexFunc(t.Observations, func(o trace.Observation) bool { return o.ID == x.ID })
-			switch {
-			case i < 0:
-				fresh = true
-				v.say("the replay of a scenario made a new call: %s", x.Syscall)
-				obs := trace.Observation{ID: x.ID, Runs: 1, Witness: trace.Witness{ID: x.Case, Command: x.Command + fuzz.Unconfirmed}}
-				if x.Clean {
-					obs.CleanRuns = 1
-				}
-				t.Observations = append(t.Observations, obs)
-			case o.DenyErrorPath && t.Observations[i].CleanRuns == 0: // as asked
-			case o.Args != synth.ArgsOff && len(t.Observations[i].Args) > 0:
-				fresh = true
-				v.say("the replay of a scenario called %s with arguments that no run had shown; they may be anything", x.Syscall)
-				t.Observations[i].Args = nil
-			default:
-				refused = append(refused, x.Syscall)
-			}
-		}
-		if fresh {
-			t.Runs += uint64(check.Replays)
-			t.CleanRuns += uint64(check.Clean)
-			t.Observations = complete(t.Observations, nil)
-			continue
-		}
-		if len(refused) > 0 {
-			slices.Sort(refused)
-			return nil, nil, &failure{err: fmt.Errorf("the policy refuses what the program was seen to call: %s; no profile was written",
-				strings.Join(slices.Compact(refused), " ")), code: exitViolation, hint: "a call of a number without a name cannot be allowed; use --default errno"}
-		}
-		return p, check, nil
-	}
-	return nil, nil, hinted(errors.New("every replay shows calls that no run had shown"), "give it more time: --duration")
 }

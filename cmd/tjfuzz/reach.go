@@ -36,6 +36,15 @@ func stampOf(path string) (stamp, error) {
 	return stamp{path, st.Size, st.Ctim.Nano(), st.Ino}, nil
 }
 
+// boundMemory holds an analysis to the memory that it needs, until what it returns is
+// called: that of the largest programs (ffprobe) lives in 600 MB, which the collector would
+// let double; so it works a fifth more.
+func boundMemory() (unbound func()) {
+	before := debug.SetMemoryLimit(-1)
+	debug.SetMemoryLimit(min(before, 800<<20))
+	return func() { debug.SetMemoryLimit(before) }
+}
+
 // reachOf analyzes a program, or takes from the cache what was found when all of its
 // files were the same. What cannot be cached is analyzed each time.
 func reachOf(ctx context.Context, path string, o static.Options, cached bool) (*trace.Reach, error) {
@@ -46,9 +55,7 @@ func reachOf(ctx context.Context, path string, o static.Options, cached bool) (*
 	if r := fromCache(cache); r != nil {
 		return r, nil
 	}
-	// What the largest programs (ffprobe) need lives in 600 MB. Without a limit the collector
-	// lets that double; with it, it works a fifth more.
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(min(debug.SetMemoryLimit(-1), 800<<20)))
+	defer boundMemory()()
 	r, err := static.Analyze(ctx, path, o)
 	if err != nil {
 		return nil, err
