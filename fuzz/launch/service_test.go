@@ -1,7 +1,9 @@
 package launch
 
 import (
+	_ "embed"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,11 +16,18 @@ import (
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
 )
 
+//go:embed testdata/service.c
+var serviceC []byte
+
 // services is an executor of testdata/service.c.
 func services(t *testing.T) *Exec {
 	t.Helper()
 	testenv.Require(t, testenv.Cage)
-	program := testenv.Compile(t, "testdata/service.c")
+	source := filepath.Join(t.TempDir(), "service.c")
+	if err := os.WriteFile(source, serviceC, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program := testenv.Compile(t, source)
 	e, err := New(Options{Program: program, Cage: &cage.Options{Expose: []string{filepath.Dir(program)}}})
 	if err != nil {
 		t.Fatal(err)
