@@ -1,7 +1,6 @@
 package spawn
 
 import (
-	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -36,7 +35,7 @@ type plan struct {
 	holdRead        uintptr
 	holdWrite       uintptr
 	held            byte
-	failed          atomic.Bool // of Become
+	failed          uint32 // of Become: not 0
 }
 
 // cloneArgs is struct clone_args up to cgroup (clone3(2), Linux 5.7).
