@@ -189,10 +189,7 @@ func (v *victims) trace(t *testing.T, flags []string, argv ...string) *trace.Tra
 // unoffered ends the test of something that the kernel does not have.
 func unoffered(t *testing.T) {
 	t.Helper()
-	if os.Getenv("TJFUZZ_REQUIRE") == "all" {
-		t.Fatal("the kernel does not offer it, and TJFUZZ_REQUIRE wants all")
-	}
-	t.Skip("the kernel does not offer it")
+	testenv.Lack(t, "kernel", "it does not offer this")
 }
 
 // record is trace for a program to which the kernel, or who records, may deny what it

@@ -30,7 +30,7 @@ func Require(t testing.TB, needs ...Need) {
 	t.Helper()
 	for _, n := range needs {
 		if why := missing(n); why != "" {
-			lack(t, string(n), why)
+			Lack(t, string(n), why)
 		}
 	}
 }
@@ -41,7 +41,7 @@ func Program(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		lack(t, "programs", name+" is not installed; run 'make setup'")
+		Lack(t, "programs", name+" is not installed; run 'make setup'")
 	}
 	return path
 }
@@ -63,7 +63,7 @@ func Compile(t testing.TB, src string, flags ...string) string {
 		t.Fatal(err)
 	}
 	if out, err := run(probe, filepath.Join(dir, "probe")); err != nil {
-		lack(t, "programs", fmt.Sprintf("gcc %s: %v; run 'make setup'\n%s", strings.Join(flags, " "), err, out))
+		Lack(t, "programs", fmt.Sprintf("gcc %s: %v; run 'make setup'\n%s", strings.Join(flags, " "), err, out))
 	}
 
 	program := filepath.Join(dir, strings.TrimSuffix(filepath.Base(src), ".c"))
@@ -97,7 +97,9 @@ func hasAdmin() bool {
 	return unix.Capget(&head, &caps[0]) == nil && caps[0].Effective&(1<<unix.CAP_SYS_ADMIN) != 0
 }
 
-func lack(t testing.TB, need, why string) {
+// Lack skips t for the reason why or, where TJFUZZ_REQUIRE names the need or all, fails it.
+// It is for needs that only the test itself can look for.
+func Lack(t testing.TB, need, why string) {
 	t.Helper()
 	for _, r := range strings.Split(os.Getenv("TJFUZZ_REQUIRE"), ",") {
 		if r == "all" || r == need {
