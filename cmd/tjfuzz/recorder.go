@@ -104,6 +104,11 @@ func (b backend) mend() string {
 	return "run it again; if it happens again, the machine is short of memory"
 }
 
+// lossy is the failure of replays of which the recorder did not see everything.
+func (b backend) lossy() error {
+	return &failure{err: errors.New("the recorder lost processes, so refused calls may be missing"), code: exitIncomplete, hint: b.mend()}
+}
+
 // try reports why a backend cannot record here.
 func (b backend) try() error {
 	switch b {

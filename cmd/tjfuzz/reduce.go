@@ -213,7 +213,7 @@ func reduce(ctx context.Context, s *session, state *fuzz.State, p *synth.Policy,
 		return nil, err
 	}
 	if stages.lossy.Load() {
-		return nil, &failure{err: errors.New("the recorder lost processes, so refused calls may be missing"), code: exitIncomplete, hint: s.runs.backend.mend()}
+		return nil, s.runs.backend.lossy()
 	}
 	return &reduced{r, scenarios, need}, nil
 }

@@ -24,7 +24,7 @@ import (
 
 type verifyOptions struct {
 	runFlags
-	more    moreFlags
+	extra   extraFlags
 	junit   string
 	policy  string
 	against string
@@ -60,7 +60,7 @@ what the rules stand on.`,
 		RunE: func(c *cobra.Command, args []string) error { return runVerify(c.Context(), c, o, args) },
 	}
 	o.runFlags.add(c)
-	o.more.add(c.Flags())
+	o.extra.add(c.Flags())
 	addJobs(c.Flags(), &o.jobs, "replay this `number` of scenarios at a time")
 	c.Flags().StringVar(&o.junit, "junit", "", "also write the result of each scenario to this `file`, in JUnit's form")
 	c.Flags().StringVar(&o.against, "against", "", "replay the witnesses in containers of this `runtime`: "+strings.Join(container.Engines(), ", "))
@@ -108,7 +108,7 @@ func runVerify(ctx context.Context, c *cobra.Command, o verifyOptions, args []st
 	if done, err := s.admit(ctx, c, v, o.backend); done || err != nil {
 		return err
 	}
-	more, err := o.more.scenarios(s)
+	more, err := o.extra.scenarios(s)
 	if err != nil {
 		return err
 	}
@@ -141,8 +141,7 @@ func runVerify(ctx context.Context, c *cobra.Command, o verifyOptions, args []st
 	case len(check.Violations) > 0:
 		return exitStatus(exitViolation)
 	case !check.Lost.Complete():
-		return &failure{err: errors.New("the recorder lost processes, so refused calls may be missing"), code: exitIncomplete,
-			hint: "run it again; if it happens again, the machine is short of memory"}
+		return s.runs.backend.lossy()
 	}
 	return nil
 }

@@ -2,34 +2,12 @@ package main
 
 import (
 	"bytes"
-	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tjfuzz/tjfuzz/enforce"
 )
-
-func TestWordsAreThoseOfAShell(t *testing.T) {
-	for line, want := range map[string][]string{
-		"":                        nil,
-		"  a  b\t":                {"a", "b"},
-		`'a b' "c d"`:             {"a b", "c d"},
-		`-x='a b'c ""`:            {"-x=a bc", ""},
-		`a\ b '\' "\"" \\`:        {"a b", `\`, `"`, `\`},
-		`'it'\''s' $HOME *.c #no`: {"it's", "$HOME", "*.c", "#no"},
-	} {
-		got, err := words(line)
-		if err != nil || !slices.Equal(got, want) {
-			t.Errorf("%s: got %q, %v, want %q", line, got, err, want)
-		}
-	}
-	for _, line := range []string{`'a`, `"a\"`, `a\`} {
-		if got, err := words(line); err == nil {
-			t.Errorf("%s: got %q", line, got)
-		}
-	}
-}
 
 func TestJUnitHasACaseForEachScenario(t *testing.T) {
 	var b bytes.Buffer
