@@ -215,7 +215,8 @@ func (t turns) rest(all []planned) []planned {
 
 // begin goes on where the sessions before this one stopped, and makes the plan.
 func (c *coordinator) begin(stored []Stored) error {
-	all := deliberate(c.o)
+	whole := deliberate(c.o)
+	all := c.o.Shard.part(whole)
 	c.asked = asked{len(all), digest(c.o, all)}
 	if c.o.State != nil {
 		k, err := c.o.State.checkpoint()
@@ -240,7 +241,7 @@ func (c *coordinator) begin(stored []Stored) error {
 		known.before[w] = true
 	}
 	c.agenda = newAgenda(plan(all, stored, c.before.done), known)
-	c.corpus.lines = all
+	c.corpus.lines = whole
 	return nil
 }
 

@@ -68,7 +68,8 @@ type Options struct {
 	// worker, and must not wait for one.
 	Settled func(sysno.ID)
 
-	Seed       uint64        // of all randomness
+	Shard      Shard         // of the planned runs; the others are for other sessions
+	Seed       uint64        // of all randomness; each shard draws other numbers from it
 	Execs      uint64        // stop after this many runs of any phase; 0 means no limit
 	Duration   time.Duration // stop when this has passed; 0 means no limit
 	Confidence float64       // stop exploring when Stats.Chance is below; 0 means never
@@ -198,7 +199,7 @@ func Run(ctx context.Context, o Options) (*Outcome, error) {
 	var workers sync.WaitGroup
 	for i := range o.Workers {
 		workers.Go(func() {
-			w := worker{c: c, rng: rand.New(rand.NewPCG(o.Seed, c.before.sessions<<32|uint64(i)))}
+			w := worker{c: c, rng: rand.New(rand.NewPCG(o.Seed, o.Shard.stream(c.before.sessions, i)))}
 			if errs[i] = w.work(ctx, i); errs[i] != nil {
 				cancel() // the others have nothing to add to a failed run
 			}
@@ -258,7 +259,7 @@ func (o *Options) fill() error {
 			return fmt.Errorf("option table: %q contains a NUL byte", w)
 		}
 	}
-	if err := o.checkOnly(); err != nil {
+	if err := errors.Join(o.checkOnly(), o.Shard.check()); err != nil {
 		return err
 	}
 	if o.Confidence < 0 || o.Confidence >= 1 {
