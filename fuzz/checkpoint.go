@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -55,7 +56,8 @@ type asked struct {
 type (
 	checkpoint struct {
 		Version  int              `json:"version"`
-		Evidence word             `json:"evidence"` // Options.Evidence
+		Evidence word             `json:"evidence"`          // Options.Evidence
+		Subject  json.RawMessage  `json:"subject,omitempty"` // Options.Subject, encoded
 		Sessions uint64           `json:"sessions"`
 		Digest   string           `json:"digest"`           // asked.digest
 		Done     int              `json:"done"`             // deliberate runs, up to the first that is not
@@ -147,7 +149,7 @@ func (c *coordinator) known() *checkpoint {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := &checkpoint{
-		Version: checkpointVersion, Evidence: word(c.o.Evidence), Sessions: c.before.sessions + 1,
+		Version: checkpointVersion, Evidence: word(c.o.Evidence), Subject: c.subject, Sessions: c.before.sessions + 1,
 		Digest: c.asked.digest, Refused: toWords(c.agenda.all()), Stats: c.stats, Lost: c.before.lost,
 		Crashes: saveFailures(c.crashes), Hangs: saveFailures(c.hangs), Corpus: c.corpus.save(), Called: c.corpus.called,
 		Syscalls: []savedRecord{},
@@ -218,6 +220,13 @@ func (c *coordinator) begin(stored []Stored) error {
 	whole := deliberate(c.o)
 	all := c.o.Shard.part(whole)
 	c.asked = asked{len(all), digest(c.o, all)}
+	if c.o.Subject != nil {
+		var b bytes.Buffer
+		if err := trace.Encode(&b, c.o.Subject); err != nil {
+			return err
+		}
+		c.subject = b.Bytes()
+	}
 	if c.o.State != nil {
 		k, err := c.o.State.checkpoint()
 		if err != nil {
@@ -356,16 +365,24 @@ func (c *coordinator) goOn(k *checkpoint, stored []Stored) error {
 
 // loadFailures takes over the kinds whose scenario is there.
 func (c *coordinator) loadFailures(kinds map[string]*Failure, f Folder, saved []savedFailure) error {
-	stored, err := c.o.State.List(f)
+	found, err := c.o.State.failures(f, saved)
+	maps.Copy(kinds, found)
+	return err
+}
+
+// failures are the saved ones whose scenario is there, by their kind.
+func (s *State) failures(f Folder, saved []savedFailure) (map[string]*Failure, error) {
+	stored, err := s.List(f)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	kinds := make(map[string]*Failure)
 	for _, k := range saved {
 		if i := slices.IndexFunc(stored, func(s Stored) bool { return s.ID == k.ID }); i >= 0 {
 			kinds[string(k.Kind)] = &Failure{ID: k.ID, Scenario: stored[i].Scenario, Signal: k.Signal, Place: Place{string(k.Module), k.Offset, k.Caller}, Words: fromWords(k.Words), Count: k.Count}
 		}
 	}
-	return nil
+	return kinds, nil
 }
 
 // unfinished is a discovery of an earlier session that was not pursued to its end.

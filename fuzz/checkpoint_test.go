@@ -70,7 +70,7 @@ func TestAKillAtAnyMomentTakesNoMoreThanTheRunInFlight(t *testing.T) {
 		p.shots[run] = &shot{}
 	}
 	o := options(t, synthetic{})
-	o.Execs, o.State = 2000, state
+	o.Execs, o.State, o.Subject = 2000, state, subject()
 	o.NewExecutor = func(int) (Executor, error) { return p, nil }
 	whole := run(t, o)
 	if whole.Stats.Draws == 0 || !slices.Contains(whole.Unstable, id(99)) {
@@ -82,6 +82,7 @@ func TestAKillAtAnyMomentTakesNoMoreThanTheRunInFlight(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		mustHaveInterim(t, run, state, shot)
 		before := make(map[string]bool)
 		for _, f := range folders {
 			stored, err := state.List(f)

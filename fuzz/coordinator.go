@@ -3,6 +3,7 @@ package fuzz
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"math/rand/v2"
@@ -46,6 +47,8 @@ type coordinator struct {
 	saving sync.Mutex // no checkpoint replaces a younger one
 	before past       // what earlier sessions left
 	asked  asked      // for by the options
+
+	subject json.RawMessage // Options.Subject, encoded
 
 	exchanging sync.Mutex // held by who uses o.Share
 

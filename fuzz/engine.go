@@ -77,6 +77,9 @@ type Options struct {
 	// Evidence says what the runs are evidence of: which program, on which kernel, seen
 	// by which recorder. Numbers that a session with another left in State count no more.
 	Evidence string
+	// Subject, when not nil, says the same as evidence without runs, for those who read the
+	// State of a session that has not ended.
+	Subject *trace.Trace
 	// Aside, when not nil, tells what the recorder knows beside what runs have shown:
 	// every syscall, and what was lost. It is called from any goroutine.
 	Aside func() ([]sysno.ID, trace.Lost)
