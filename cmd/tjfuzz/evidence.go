@@ -121,10 +121,11 @@ func (l *loader) merged(paths []string) (*trace.Trace, error) {
 	return all, nil
 }
 
-// imported is what one recorder wrote: a file, or those that strace -ff wrote for
-// the processes of one run.
+// imported is what one recorder wrote: a file, those that strace -ff wrote for
+// the processes of one run, or a state directory.
 type imported struct {
 	name   string
+	state  bool // name is that of a state directory
 	format foreign.Format
 	logs   []foreign.Log
 	io.Closer
@@ -139,6 +140,10 @@ func (l *loader) sort(paths []string) ([]*imported, error) {
 	var all []*imported
 	perRun := map[string]*imported{}
 	for _, path := range paths {
+		if st, err := os.Stat(path); err == nil && st.IsDir() {
+			all = append(all, &imported{name: path, state: true, Closer: io.NopCloser(nil)})
+			continue
+		}
 		log := foreign.Log{Name: path}
 		if path == "-" {
 			log.Name = "standard input"
@@ -156,7 +161,7 @@ func (l *loader) sort(paths []string) ([]*imported, error) {
 		format := foreign.Detect(start)
 		m := perProcess.FindStringSubmatch(path)
 		if m == nil || format != foreign.StraceProcess {
-			all = append(all, &imported{log.Name, format, []foreign.Log{log}, in})
+			all = append(all, &imported{name: log.Name, format: format, logs: []foreign.Log{log}, Closer: in})
 			continue
 		}
 		in.Close()
@@ -205,6 +210,9 @@ func (r *reopened) Read(p []byte) (n int, err error) {
 // read reads one recording, closes it, and tells what it lacks.
 func (l *loader) read(r *imported) (*trace.Trace, error) {
 	defer r.Close()
+	if r.state {
+		return stateEvidence(l.v, r.name)
+	}
 	first := r.logs[0]
 	var rec *foreign.Recording
 	var err error

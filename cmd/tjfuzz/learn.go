@@ -32,6 +32,8 @@ type learnOptions struct {
 	resume     bool
 	sync       string
 	instance   string
+	shard      string // as given
+	part       fuzz.Shard
 	quiet      bool
 	asJSON     bool
 	workloads  []string // commands
@@ -72,6 +74,9 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
 
   # what its own tests show, too
   tjfuzz learn --workload 'make test' -- ./target
+
+  # on one of four machines; see 'tjfuzz merge --help' for what is done then
+  tjfuzz learn --shard 1/4 -- ./target
 
   # what a file says, as in CI; 'tjfuzz init' writes one
   tjfuzz learn -c tjfuzz.yaml
@@ -119,6 +124,7 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
 	f.BoolVar(&o.resume, "resume", false, "go on from a finished session's scenarios instead of starting anew")
 	f.StringVar(&o.sync, "sync", "", "share what is found with the other sessions on this program that use the same `directory`, on any machine")
 	f.StringVar(&o.instance, "instance", "", "the `name` of this session in the directory of --sync (default: host and process)")
+	f.StringVar(&o.shard, "shard", "", "make the `part` I of N of the planned runs, as I/N, and draws of its own; I counts from 0 or from 1. Then 'tjfuzz merge --state' unites the parts")
 	f.BoolVar(&o.quiet, "quiet", false, "show errors and warnings only")
 	f.BoolVar(&o.asJSON, "json", false, "write the result as JSON to standard output")
 	f.StringArrayVar(&o.workloads, "workload", nil, "first run this shell `command`, such as a test suite, outside of the cage, and record the program wherever it starts it")

@@ -67,9 +67,9 @@ type learned struct {
 	evidence *trace.Trace
 	policy   *synth.Policy
 	check    *verified
-	profile  string
+	profile  string // "" where none is asked for
 	state    string
-	written  bool // false where the profile that was there says the same
+	written  bool // false also where the profile that was there says the same
 
 	reach       *trace.Reach          // nil where the program could not be analyzed
 	recommended *synth.Recommendation // likewise
@@ -132,7 +132,11 @@ func (r *learned) text(v voice, program string) {
 	} else {
 		v.say("evidence is in %s", r.state)
 	}
-	if r.profile != "-" {
+	switch r.profile {
+	case "-":
+	case "":
+		v.say("next, when all shards have ended: tjfuzz merge --state DIR SHARD...")
+	default:
 		policy := ""
 		if r.profile != defaultProfile(program) {
 			policy = "--policy " + fuzz.Quote(r.profile) + " "

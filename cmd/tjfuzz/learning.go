@@ -71,7 +71,11 @@ func (l *learning) check() (err error) {
 		}
 		l.output, l.resume = l.update, true
 	}
-	if l.output == "" {
+	if l.shard != "" {
+		if err := l.beShard(l.c, l.args[0]); err != nil {
+			return err
+		}
+	} else if l.output == "" {
 		l.output = defaultProfile(l.args[0])
 	}
 	if l.output == "-" && l.asJSON {
@@ -98,11 +102,13 @@ func (l *learning) begin(ctx context.Context) (done bool, err error) {
 	if l.s, err = l.session(l.args); err != nil {
 		return false, err
 	}
-	if l.out, err = outputTo(l.c, l.output); err != nil {
-		return false, err
-	}
-	if l.encode, err = policyWriter(l.output); err != nil {
-		return false, err
+	if l.output != "" {
+		if l.out, err = outputTo(l.c, l.output); err != nil {
+			return false, err
+		}
+		if l.encode, err = policyWriter(l.output); err != nil {
+			return false, err
+		}
 	}
 	pack, imported, skipped, err := l.readSeeds(ctx, filepath.Base(l.s.path))
 	if err != nil {
@@ -185,9 +191,9 @@ func (l *learning) fuzz(ctx context.Context) (*fuzz.Outcome, error) {
 	outcome, err := fuzz.Run(ctx, fuzz.Options{
 		Bases: l.s.bases(), Imported: l.others, Seeds: l.initial,
 		Table: l.found.Table, Dictionary: l.found.Dictionary, Aims: l.guide.aims(), EnvNames: l.found.EnvNames, Can: l.s.can, Talks: l.s.talks,
-		Workers: l.jobs, Seed: l.seed, Execs: l.execs, Duration: l.duration, Confidence: l.confidence,
+		Workers: l.jobs, Shard: l.part, Seed: l.seed, Execs: l.execs, Duration: l.duration, Confidence: l.confidence,
 		Only: l.only, Fixed: l.s.fixed, Progress: progress.show, Settled: l.rec.settle,
-		State: l.state, Share: l.shared, Evidence: evidenceOf(l.target, l.s.runs.backend),
+		State: l.state, Share: l.shared, Evidence: evidenceOf(l.target, l.s.runs.backend), Subject: l.subject(),
 		Aside:      func() ([]sysno.ID, trace.Lost) { return l.rec.Seen(), l.rec.Lost() },
 		NewMutator: l.inputs.mutators(ctx),
 		NewExecutor: func(worker int) (fuzz.Executor, error) {
@@ -216,13 +222,16 @@ func (l *learning) fuzz(ctx context.Context) (*fuzz.Outcome, error) {
 	return outcome, nil
 }
 
+// subject is evidence on the target before any run.
+func (l *learning) subject() *trace.Trace {
+	return &trace.Trace{Target: l.target, Arch: sysno.Native(), Kernel: kernelRelease(), AtLeast: l.rec.atLeast()}
+}
+
 // evidence is what the runs and the workloads have shown. Then the recorder is closed.
 func (l *learning) evidence(outcome *fuzz.Outcome) (*trace.Trace, error) {
-	t := &trace.Trace{
-		Target: l.target, Arch: sysno.Native(), Kernel: kernelRelease(), AtLeast: l.rec.atLeast(),
-		Runs: outcome.Stats.Runs, CleanRuns: outcome.Stats.CleanRuns,
-		Observations: complete(outcome.Observations, l.rec.Seen()), Lost: l.rec.Lost().Plus(outcome.LostBefore),
-	}
+	t := l.subject()
+	t.Runs, t.CleanRuns = outcome.Stats.Runs, outcome.Stats.CleanRuns
+	t.Observations, t.Lost = complete(outcome.Observations, l.rec.Seen()), l.rec.Lost().Plus(outcome.LostBefore)
 	if err := l.rec.describe(t); err != nil {
 		return nil, fmt.Errorf("describe what was recorded: %w", err)
 	}
@@ -254,7 +263,7 @@ func (l *learning) conclude(ctx context.Context, outcome *fuzz.Outcome) error {
 	if err != nil {
 		return err
 	}
-	changed := true
+	changed := l.output != ""
 	if l.renewal != nil {
 		if changed, err = l.renewal.finish(l.v, policy, evidence); err != nil {
 			return err

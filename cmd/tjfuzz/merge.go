@@ -12,10 +12,11 @@ import (
 
 func newMerge() *cobra.Command {
 	var f foreignFlags
-	var out, policies string
+	var out, policies, state string
 	var quiet bool
 	c := &cobra.Command{
 		Use: "merge [flags] EVIDENCE...\n" +
+			"  tjfuzz merge --state DIR [flags] STATE...\n" +
 			"  tjfuzz merge --policies union|intersection [flags] POLICY POLICY...",
 		Short: "Unite evidence on one program into one file",
 		Long: `Unite any number of recordings of one program: of several runs, of replicas, of
@@ -28,7 +29,12 @@ Besides the evidence of tjfuzz, recordings by other tools are read:
   profiles of oci-seccomp-bpf-hook and of Inspektor Gadget's advise_seccomp
   SeccompProfiles that the Security Profiles Operator recorded, in YAML or JSON
 They have less to say, and tjfuzz says what they lack. A file named - is standard
-input. Exit code 3 says that something was missed when it was recorded.
+input, and a directory is the state directory of 'tjfuzz learn', whether the session
+has ended or not. Exit code 3 says that something was missed when it was recorded.
+
+With --state, unite state directories, such as those of the shards of 'learn --shard':
+the scenarios of all and their evidence. All that takes --state takes it: verify,
+explain, reduce, report, and learn --resume.
 
 With --policies, make one policy of several, OCI profiles or YAML: with every
 call it does the more permissive, or the stricter, of what they do. Conditions on
@@ -39,6 +45,11 @@ arguments are respected; what no policy can say is an error.`,
   # a log of strace becomes evidence on the program that is installed here
   strace -f -o jq.log jq . in.json
   tjfuzz merge --as jq -o jq.evidence.json jq.log .tjfuzz/jq/evidence.json
+
+  # four shards, wherever they ran, and the profile they make
+  tjfuzz merge --state .tjfuzz/jq .tjfuzz/jq.shard-*
+  tjfuzz generate -o jq.seccomp.json .tjfuzz/jq
+  tjfuzz verify -- jq
 
   # what two programs in one container need
   tjfuzz merge --policies union -o both.json jq.seccomp.json sort.seccomp.json`,
@@ -53,20 +64,18 @@ arguments are respected; what no policy can say is an error.`,
 				return combinePolicies(c, policies, out, args)
 			}
 			v := voiceOf(c, quiet)
-			l, err := newLoader(c, v, f)
+			if state != "" && (c.Flags().Changed("output") || f != foreignFlags{}) {
+				return usage(c, errors.New("--state unites state directories, and writes to one"))
+			}
+			var t *trace.Trace
+			var err error
+			if state != "" {
+				t, err = gatherStates(c, v, state, args)
+			} else {
+				t, err = mergeFiles(c, v, f, out, args)
+			}
 			if err != nil {
 				return err
-			}
-			w, err := outputTo(c, out)
-			if err != nil {
-				return err
-			}
-			t, err := l.merged(args)
-			if err != nil {
-				return err
-			}
-			if err := w.write(func(w io.Writer) error { return trace.Encode(w, t) }); err != nil {
-				return fmt.Errorf("write the evidence: %w", err)
 			}
 			v.say("%d runs, %d syscalls", t.Runs, len(t.Observations))
 			if !t.Lost.Complete() {
@@ -79,6 +88,27 @@ arguments are respected; what no policy can say is an error.`,
 	f.add(c)
 	c.Flags().StringVarP(&out, "output", "o", "-", "write the result to this `file`, - for standard output; a policy in YAML if it ends in .yaml")
 	c.Flags().StringVar(&policies, "policies", "", "combine policies instead of evidence: `how` union or intersection")
+	c.Flags().StringVar(&state, "state", "", "make this state `directory` of those that are given")
 	c.Flags().BoolVar(&quiet, "quiet", false, "show errors and warnings only")
 	return c
+}
+
+// mergeFiles unites evidence into one file.
+func mergeFiles(c *cobra.Command, v voice, f foreignFlags, out string, paths []string) (*trace.Trace, error) {
+	l, err := newLoader(c, v, f)
+	if err != nil {
+		return nil, err
+	}
+	w, err := outputTo(c, out)
+	if err != nil {
+		return nil, err
+	}
+	t, err := l.merged(paths)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.write(func(w io.Writer) error { return trace.Encode(w, t) }); err != nil {
+		return nil, fmt.Errorf("write the evidence: %w", err)
+	}
+	return t, nil
 }

@@ -32,6 +32,7 @@ func compiled(t *testing.T) string {
 		"clock":    nil,
 		"secret":   nil,
 		"aimed":    nil,
+		"options":  nil,
 		"exact":    {"-nostdlib", "-static"},
 	} {
 		program := testenv.Compile(t, filepath.Join("testdata", name+".c"), flags...)
