@@ -45,20 +45,9 @@ func gatherStates(c *cobra.Command, v voice, dir string, from []string) (t *trac
 	}
 	var states []*fuzz.State
 	var all []*trace.Trace
-	to, err := fuzz.OpenState(dir)
-	if err != nil {
-		return nil, hinted(err, "choose another place with --state")
-	}
 	for _, path := range from {
 		t, err := stateEvidence(v, path)
 		if err != nil {
-			return nil, err
-		}
-		s, err := fuzz.LoadState(path)
-		if err != nil {
-			return nil, err
-		}
-		if t, err = s.Relocated(t, to); err != nil {
 			return nil, err
 		}
 		if len(all) > 0 {
@@ -66,7 +55,20 @@ func gatherStates(c *cobra.Command, v voice, dir string, from []string) (t *trac
 				return nil, mergeError(path, err)
 			}
 		}
+		s, err := fuzz.LoadState(path)
+		if err != nil {
+			return nil, err
+		}
 		states, all = append(states, s), append(all, t)
+	}
+	to, err := fuzz.OpenState(dir)
+	if err != nil {
+		return nil, hinted(err, "choose another place with --state")
+	}
+	for i, s := range states {
+		if all[i], err = s.Relocated(all[i], to); err != nil {
+			return nil, err
+		}
 	}
 	if t, err = trace.Merge(all...); err != nil {
 		return nil, err
