@@ -178,7 +178,7 @@ func furnish(dir string) error {
 		"table.csv": "a,b\n1,2\n", "page.xml": "<a><b>c</b></a>\n", "data.json": `{"a": [1, 2, {"b": null}]}` + "\n",
 		"script.sh": "x=1\nfor i in a b; do echo $i; done\ncd tree && pwd\n: > out\ntrap : EXIT\n", "sum": "1+2\n2^10\n", "tcl": "puts [expr 1+2]\nputs [glob *]\n",
 		"tree/a.txt": "one\n", "tree/b/c.txt": "two\n", "other/x": "", "main.go": "package main\nfunc  main() {}\n",
-		"nginx.conf": "worker_processes 1;\nerror_log stderr;\npid nginx.pid;\nevents {}\nhttp { access_log off; server { listen 127.0.0.1:0; } }\n",
+		"nginx.conf": "worker_processes 1;\nerror_log stderr;\npid nginx.pid;\nevents {}\nhttp { access_log off; server { listen unix:nginx.sock; } }\n",
 		"logs/x":     "",
 	}
 	for name, text := range files {
