@@ -18,7 +18,7 @@ type Aims struct {
 	Find func(ctx context.Context) []sysno.ID
 
 	// Aim tells of one, nil where nothing is known. It gives the same for the same syscall, and is
-	// called at most once for each, after Find.
+	// called at most once for each, after Find and beside runs as that.
 	Aim func(sysno.ID) *Aim
 }
 
@@ -63,7 +63,6 @@ const (
 // goal is a syscall that runs are aimed at.
 type goal struct {
 	id      sysno.ID
-	asked   bool
 	aim     *Aim
 	reached int // index in aim.Blocks of the nearest block that a run has reached; their number where none has
 	looked  int // how many things the corpus knew of then
@@ -104,12 +103,10 @@ func (c *coordinator) find(ctx context.Context) {
 		a.from = c.started + lead
 		a.finding.Go(func() {
 			defer close(a.found)
-			ids := a.of.Find(ctx)
+			goals := c.goals(ctx)
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			for _, id := range ids {
-				a.goals = append(a.goals, &goal{id: id})
-			}
+			a.goals = goals
 		})
 	}
 	wait := c.started >= a.from && (c.o.Execs > 0 || c.o.Duration == 0)
@@ -128,31 +125,41 @@ func (c *coordinator) find(ctx context.Context) {
 	}
 }
 
+// goals are what is known of the ways to syscalls. Those that runs have shown meanwhile are left
+// out, as they would be later: that spares time, and changes nothing.
+func (c *coordinator) goals(ctx context.Context) []*goal {
+	var goals []*goal
+	for _, id := range c.aims.of.Find(ctx) {
+		c.mu.Lock()
+		shown := c.books[id] != nil
+		c.mu.Unlock()
+		if shown || ctx.Err() != nil {
+			continue
+		}
+		if aim := c.aims.of.Aim(id); aim != nil {
+			goals = append(goals, &goal{id: id, aim: aim, reached: len(aim.Blocks)})
+		}
+	}
+	return goals
+}
+
 // due reports whether the next run may be one that is aimed. It needs the lock of the coordinator.
 func (a *aims) due(started uint64, c *corpus) bool {
 	if a.from == 0 || started < a.from {
 		return false
 	}
-	a.goals = slices.DeleteFunc(a.goals, func(g *goal) bool {
-		return c.books[g.id] != nil || g.asked && g.aim == nil
-	})
+	a.goals = slices.DeleteFunc(a.goals, func(g *goal) bool { return c.books[g.id] != nil })
 	return len(a.goals) > 0
 }
 
 // choose takes the goals in turns, those on which more was spent in vain less often. It
-// returns nil where nothing is known of those that are left.
+// returns nil where none of those that are left is worth a turn.
 func (a *aims) choose(c *corpus) *goal {
 	for range len(a.goals) * laggard {
 		a.next++
 		round, i := a.next/len(a.goals), a.next%len(a.goals)
 		g := a.goals[i]
-		if !g.asked {
-			g.asked = true
-			if g.aim = a.of.Aim(g.id); g.aim != nil {
-				g.reached = len(g.aim.Blocks)
-			}
-		}
-		if g.aim == nil || g.tired >= patient && round%min(1+g.tired/patient, laggard) != 0 {
+		if g.tired >= patient && round%min(1+g.tired/patient, laggard) != 0 {
 			continue
 		}
 		g.look(c)

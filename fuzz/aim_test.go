@@ -152,6 +152,42 @@ func TestAimedRunsInVainLeaveMostRunsToDraws(t *testing.T) {
 	}
 }
 
+// Finding a way takes as long as many runs.
+func TestRunsAreMadeWhileWaysAreFound(t *testing.T) {
+	o := secretOptions(t, nil)
+	o.Execs, o.Duration = 0, 2*time.Hour
+	var seconds atomic.Int64
+	o.Now = func() time.Time { return time.Unix(seconds.Add(1), 0) }
+	made, asked := make(chan struct{}), make(chan struct{})
+	o.NewExecutor = func(int) (Executor, error) {
+		return &awaited{secretive: secretive{t: t}, asked: asked, made: made}, nil
+	}
+	o.Aims = &Aims{Find: finds(id(300)), Aim: func(sysno.ID) *Aim {
+		close(asked)
+		<-made
+		return nil
+	}}
+	run(t, o)
+}
+
+// awaited is an executor that tells of the first runs that are made after a way was asked for.
+type awaited struct {
+	secretive
+	asked, made chan struct{}
+	after       int
+}
+
+func (x *awaited) Run(ctx context.Context, s *Scenario) (*Result, error) {
+	select {
+	case <-x.asked:
+		if x.after++; x.after == 3 {
+			close(x.made)
+		}
+	default:
+	}
+	return x.secretive.Run(ctx, s)
+}
+
 // How long it takes to find what can be reached decides nothing where runs are counted.
 func TestAimedRunsAreTheSameHoweverLongItTakesToFindWhatToAimAt(t *testing.T) {
 	var logs [2][]string
