@@ -11,10 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Act is one thing that is done to a service while it runs. The acts of a scenario are done in their
+// Act is one thing that is done to a service while it runs, or at the terminal of a program. The acts of a scenario are done in their
 // order: the first when the service has come to rest with a socket to talk to, and each further one
 // when it has come to rest after the one before. After the last one the service is told to end. So a
-// scenario with acts is one run: start, talk, stop.
+// scenario with acts is one run: start, talk, stop. Where nothing is said at sockets and the program has a terminal,
+// each act comes when the program waits there, and the end is that the terminal is hung up.
 type Act struct {
 	Do     Deed
 	To     Socket         // of what talks to a socket
@@ -39,10 +40,14 @@ const (
 	DeedReset        // closes it so that the service gets ECONNRESET
 	DeedSignal       // sends a signal to the service's first process, or what that has left behind
 	DeedRotate       // renames the regular files that the service appends to
+	DeedType         // types Data at the terminal
+	DeedResize       // gives the terminal another size
+	DeedHangUp       // hangs the terminal up
+	DeedPause        // stops the first process, and lets it go on
 	deeds
 )
 
-var deedNames = [deeds]string{"", "send", "drip", "shout", "crowd", "finish", "leave", "reset", "signal", "rotate"}
+var deedNames = [deeds]string{"", "send", "drip", "shout", "crowd", "finish", "leave", "reset", "signal", "rotate", "type", "resize", "hangup", "pause"}
 
 // String is the deed's name in files, empty for an invalid one.
 func (d Deed) String() string {
@@ -54,6 +59,12 @@ func (d Deed) String() string {
 
 // sends reports whether the deed has data.
 func (d Deed) sends() bool { return DeedSend <= d && d <= DeedCrowd }
+
+// talks reports whether the deed is done at a socket.
+func (d Deed) talks() bool { return DeedSend <= d && d <= DeedReset }
+
+// atTerminal reports whether the deed is done at a terminal.
+func (d Deed) atTerminal() bool { return DeedType <= d && d <= DeedHangUp }
 
 // connected reports whether the deed is done on a connection that other acts may use.
 func (d Deed) connected() bool { return DeedSend <= d && d <= DeedReset && d != DeedCrowd }
@@ -168,7 +179,7 @@ func (a *Act) check() error {
 	if a.Times < 0 || a.Times > MaxTimes || a.Times == 1 || a.Times > 0 && !a.Do.sends() {
 		return fmt.Errorf("%d times", a.Times) // one form only: once is 0
 	}
-	if !a.Do.sends() && len(a.Data) > 0 || a.Do.connected() != (a.Client > 0) {
+	if !a.Do.sends() && a.Do != DeedType && len(a.Data) > 0 || a.Do.connected() != (a.Client > 0) {
 		return fmt.Errorf("%s with data or a connection, or without", a.Do)
 	}
 	if a.Do == DeedSignal {
@@ -177,10 +188,13 @@ func (a *Act) check() error {
 		}
 		return nil
 	}
-	if a.Signal != 0 || a.Do == DeedRotate && a.To != "" {
+	if a.Signal != 0 || !a.Do.talks() && a.To != "" {
 		return fmt.Errorf("%s with a signal or a socket", a.Do)
 	}
-	if a.Do == DeedRotate {
+	if len(a.Data) > TypedSize && a.Do == DeedType {
+		return fmt.Errorf("more than %d bytes are typed at once", TypedSize)
+	}
+	if !a.Do.talks() {
 		return nil
 	}
 	return a.To.check()
@@ -194,6 +208,14 @@ func (a Act) String() string {
 		return unix.SignalName(a.Signal)
 	case DeedRotate:
 		return "log files renamed"
+	case DeedType:
+		return "typed " + keys(a.Data)
+	case DeedResize:
+		return "another size of the terminal"
+	case DeedHangUp:
+		return "the terminal hung up"
+	case DeedPause:
+		return "SIGSTOP and SIGCONT"
 	}
 	out := fmt.Sprintf("%s %s", a.Do, a.To)
 	if a.Client > 1 {

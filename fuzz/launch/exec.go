@@ -454,12 +454,13 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 		}
 	}
 	var talk *service.Conversation
-	if from == nil && e.cage != nil && (len(s.Acts) > 0 || e.survey != nil) {
+	terminal := st.streams.forTalks()
+	if from == nil && e.cage != nil && (len(s.Acts) > 0 || e.survey != nil || terminal != nil) {
 		var foreign func(network string, at netip.AddrPort) bool
 		if st.peers != nil {
 			foreign = st.peers.host.Owns
 		}
-		if talk, err = service.Begin(p.Pid, s.Acts, foreign); err != nil {
+		if talk, err = service.Begin(p.Pid, s.Acts, terminal, foreign); err != nil {
 			unwatched = errors.Join(unwatched, err)
 			p.Kill()
 		}
@@ -475,7 +476,7 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 	if st.bell != nil {
 		limits.Nudge = st.bell.ring
 	}
-	if talk != nil {
+	if len(s.Acts) > 0 || e.survey != nil {
 		// A service is told to end. What has no end of its own has the time of its acts, and what it leaves behind too.
 		limits.Timeout += time.Duration(len(s.Acts)) * actTime
 		limits.Grace = limits.Timeout
@@ -498,7 +499,7 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 	if err := errors.Join(unwatched, err, talked); err != nil {
 		return nil, err
 	}
-	r.Said = said.Said
+	r.Said, r.Waited = said.Said, said.Waited
 	if e.survey != nil {
 		*e.survey = said.Found
 	}
@@ -519,7 +520,7 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 	if st.peers != nil {
 		r.Asked = st.peers.Talks()
 	} else if e.cage != nil && !st.lasts && watch != nil && slices.ContainsFunc(r.Seen, calling) {
-		if r.Called, err = e.cage.Called(talk == nil); err != nil {
+		if r.Called, err = e.cage.Called(len(s.Acts) == 0 && e.survey == nil); err != nil {
 			return nil, err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch/service"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
 )
 
@@ -283,26 +284,38 @@ func (st *streams) terminal(output bool) (*os.File, error) {
 	return st.slave, nil
 }
 
+// forTalks is the terminal for a conversation, nil where the run has none.
+func (st *streams) forTalks() *service.Terminal {
+	if st.slave == nil {
+		return nil
+	}
+	return &service.Terminal{Keyboard: st.master, Program: st.slave}
+}
+
 // typeIn makes a terminal at which some input was typed.
 func (st *streams) typeIn(s *fuzz.Scenario) (*os.File, error) {
 	slave, err := st.terminal(s.World.Stdout == fuzz.OutputTerminal || s.World.Stderr == fuzz.OutputTerminal)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := st.master.Write(typed(s.Input)); err != nil {
+	if _, err := st.master.Write(typed(s)); err != nil {
 		return nil, fmt.Errorf("type at a terminal: %w", err)
 	}
 	return slave, nil
 }
 
-// typed is what is typed: control characters would be signals, or the end.
-func typed(input []byte) []byte {
+// typed is what is typed before anything is waited for: control characters would be signals, or the end. What acts
+// type comes after it.
+func typed(s *fuzz.Scenario) []byte {
 	const endOfFile = 4 // ^D
 	out := make([]byte, 0, fuzz.TypedSize+2)
-	for _, c := range input {
+	for _, c := range s.Input {
 		if (c >= ' ' || c == '\n' || c == '\t') && c != 0x7f && len(out) < fuzz.TypedSize {
 			out = append(out, c)
 		}
+	}
+	if s.Types() {
+		return out
 	}
 	if len(out) > 0 && out[len(out)-1] != '\n' {
 		out = append(out, endOfFile) // it ends the line only

@@ -81,7 +81,7 @@ var table = []row{
 	{pkg: "fuzz/launch/clock", own: []string{"internal/spawn"}},
 	{pkg: "fuzz/launch/coverage", own: []string{"internal/image"}},
 	{pkg: "fuzz/launch/network", foreign: []string{ebpf}},
-	{pkg: "fuzz/launch/service", own: []string{"fuzz"}},
+	{pkg: "fuzz/launch/service", own: []string{"fuzz", "internal/sysno"}},
 	{pkg: "fuzz/peer", own: []string{"fuzz"}},
 	{pkg: "fuzz/launch", own: []string{"fuzz", "fuzz/cage", "fuzz/launch/aflserver", "fuzz/launch/clock", "fuzz/launch/coverage", "fuzz/launch/forkserver", "fuzz/launch/network", "fuzz/launch/service", "fuzz/peer", "internal/claim", "internal/image", "internal/spawn", "internal/sysno"}},
 

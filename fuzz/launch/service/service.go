@@ -49,6 +49,7 @@ type Report struct {
 	Found   []Found          // of a survey, sorted by socket
 	Signals []syscall.Signal // that were sent
 	Killed  bool             // all was killed by the conversation, as what was told to end did not
+	Waited  bool             // the program waited at its terminal for something to be typed
 }
 
 // Found is a socket at which a service was found.
@@ -59,10 +60,11 @@ type Found struct {
 }
 
 // Begin begins to do acts to the service that is, or will be, among what descends from a process, the init of a
-// pid namespace that others wait for. Where there are no acts, it is found out where the service can be
-// talked to. The service is told to end after that, and killed if it does not. Of a socket, "tcp" or
-// "udp", of the same network, foreign reports that it is not the service's; nil: all are.
-func Begin(init int, acts []fuzz.Act, foreign func(network string, at netip.AddrPort) bool) (*Conversation, error) {
+// pid namespace that others wait for. Where there are no acts and no terminal, it is found out where the service can be
+// talked to. The service is told to end after that, and killed if it does not; a terminal is hung up before, and where
+// there are no acts, when the program waits there, and never if it does not. Of a socket, "tcp" or
+// "udp", of the same network, foreign reports that it is not the service's; nil: all are. terminal is nil where the program has none.
+func Begin(init int, acts []fuzz.Act, terminal *Terminal, foreign func(network string, at netip.AddrPort) bool) (*Conversation, error) {
 	pidfd, err := unix.PidfdOpen(init, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the init of a run: %w", err)
@@ -72,11 +74,9 @@ func Begin(init int, acts []fuzz.Act, foreign func(network string, at netip.Addr
 		defer close(c.done)
 		// The thread ends with the goroutine, for it is in another network namespace.
 		runtime.LockOSThread()
-		t := &talker{init: init, pidfd: pidfd, foreign: foreign, clients: make(map[uint8]*client), threads: make(map[int]*thread), tasks: make(map[int][]int), said: make(map[fuzz.Socket]*fuzz.Exchange)}
+		t := &talker{init: init, pidfd: pidfd, terminal: terminal, foreign: foreign, clients: make(map[uint8]*client), threads: make(map[int]*thread), tasks: make(map[int][]int), said: make(map[fuzz.Socket]*fuzz.Exchange)}
 		defer t.close()
-		if c.err = t.enter(); c.err == nil {
-			c.err = t.converse(acts)
-		}
+		c.err = t.converse(acts)
 		if errors.Is(c.err, errEnded) {
 			c.err = nil
 		}
@@ -124,6 +124,11 @@ type talker struct {
 	tasks   map[int][]int   // the threads of each process, as they were
 	buf     []byte          // see about
 	heard   []byte          // see client.listen
+
+	terminal *Terminal // nil: none
+	hungUp   bool
+	resized  int  // how often
+	waited   bool // at the terminal
 }
 
 // enter takes the thread into the network namespace of the run.
@@ -143,6 +148,12 @@ func (t *talker) enter() error {
 }
 
 func (t *talker) converse(acts []fuzz.Act) error {
+	if t.terminal != nil && !slices.ContainsFunc(acts, func(a fuzz.Act) bool { return a.To != "" }) {
+		return t.sit(acts)
+	}
+	if err := t.enter(); err != nil {
+		return err
+	}
 	if err := t.ready(); err != nil {
 		return err
 	}
@@ -156,6 +167,27 @@ func (t *talker) converse(acts []fuzz.Act) error {
 			return err
 		}
 		if err := t.settle(); err != nil {
+			return err
+		}
+	}
+	return t.stop()
+}
+
+// sit does acts to a program that has a terminal and is not talked to elsewhere, and leaves the terminal.
+func (t *talker) sit(acts []fuzz.Act) error {
+	if err := t.attend(len(acts) == 0); err != nil {
+		return err
+	}
+	for i := range acts {
+		if err := t.act(&acts[i]); err != nil {
+			return err
+		}
+		if err := t.attend(false); err != nil {
+			return err
+		}
+	}
+	if !t.hungUp {
+		if err := t.hangUp(); err != nil {
 			return err
 		}
 	}
@@ -193,6 +225,10 @@ func (t *talker) act(a *fuzz.Act) error {
 	switch a.Do {
 	case fuzz.DeedSignal:
 		return t.signal(a.Signal)
+	case fuzz.DeedPause:
+		return t.pause()
+	case fuzz.DeedType, fuzz.DeedResize, fuzz.DeedHangUp:
+		return t.atTerminal(a)
 	case fuzz.DeedRotate:
 		return t.rotate()
 	case fuzz.DeedCrowd:
@@ -311,6 +347,19 @@ func (t *talker) signal(sig syscall.Signal) error {
 	return nil
 }
 
+// pause stops the program, and continues it when that is seen.
+func (t *talker) pause() error {
+	pids := t.first()
+	for _, pid := range pids {
+		t.kill(pid, unix.SIGSTOP)
+	}
+	err := t.settle()
+	for _, pid := range pids {
+		t.kill(pid, unix.SIGCONT)
+	}
+	return err
+}
+
 // kill sends a signal to a child of the init. The number may have become that of another process
 // since it was read, so the process is held before it is asked whose child it is.
 func (t *talker) kill(pid int, sig syscall.Signal) {
@@ -319,7 +368,14 @@ func (t *talker) kill(pid int, sig syscall.Signal) {
 		return // it has ended
 	}
 	defer unix.Close(fd)
-	if slices.Contains(t.tops(), pid) && unix.PidfdSendSignal(fd, sig, nil, 0) == nil && !slices.Contains(t.signals, sig) {
+	if slices.Contains(t.tops(), pid) && unix.PidfdSendSignal(fd, sig, nil, 0) == nil {
+		t.sent(sig)
+	}
+}
+
+// sent notes a signal that the program may end by.
+func (t *talker) sent(sig syscall.Signal) {
+	if !slices.Contains(t.signals, sig) {
 		t.signals = append(t.signals, sig)
 	}
 }
@@ -333,7 +389,7 @@ func (t *talker) all() []*client {
 }
 
 func (t *talker) report() Report {
-	r := Report{Found: t.found, Signals: t.signals, Killed: t.killed}
+	r := Report{Found: t.found, Signals: t.signals, Killed: t.killed, Waited: t.waited}
 	for _, x := range t.said {
 		r.Said = append(r.Said, *x)
 	}
