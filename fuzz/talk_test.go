@@ -55,7 +55,7 @@ func TestWhatIsDoneToAServiceCanBeStored(t *testing.T) {
 			t.Fatalf("%s\nis read as %+v, %v", text, back, err)
 		}
 	}
-	for d := DeedSend; d < deeds; d++ {
+	for d := DeedSend; d <= DeedRotate; d++ {
 		if drawn[d] == 0 {
 			t.Errorf("%v is never drawn", d)
 		}
