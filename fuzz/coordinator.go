@@ -383,7 +383,7 @@ func (c *coordinator) watch(quit <-chan struct{}) {
 
 func (c *coordinator) tell() {
 	if c.o.Progress != nil {
-		c.o.Progress(c.snapshot())
+		c.o.Progress(c.progress())
 	}
 }
 

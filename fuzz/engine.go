@@ -86,7 +86,7 @@ type Options struct {
 
 	State    *State           // where scenarios are kept; nil keeps nothing
 	Share    *Share           // with other sessions, every few seconds; it needs State, and makes the outcome depend on the clock
-	Progress func(Stats)      // never called concurrently: after new syscalls, four times a second, and at the end
+	Progress func(Progress)   // never called concurrently: after new syscalls, four times a second, and at the end
 	Now      func() time.Time // nil means time.Now
 }
 

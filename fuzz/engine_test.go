@@ -385,15 +385,18 @@ func TestRunStopsWhenTheTimeIsUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := options(t, synthetic{pause: 10 * time.Millisecond})
 		o.Duration, o.Workers = 3*time.Second, 2
-		var last Stats
+		var last Progress
 		calls := 0
-		o.Progress = func(s Stats) { last, calls = s, calls+1 }
+		o.Progress = func(p Progress) { last, calls = p, calls+1 }
 		out := run(t, o)
 		if out.Stop != StopDuration || out.Stats.Elapsed < 3*time.Second || out.Stats.Elapsed > 3*time.Second+10*time.Millisecond {
 			t.Errorf("%s after %s", out.Stop, out.Stats.Elapsed)
 		}
-		if last != out.Stats {
-			t.Errorf("the last progress was\n%+v, the outcome is\n%+v", last, out.Stats)
+		if last.Stats != out.Stats || last.Session != out.Stats.Elapsed || !slices.Equal(last.Varied, out.Varied) {
+			t.Errorf("the last progress was\n%+v, the outcome is\n%+v", last, out)
+		}
+		if shown := last.Firsts(); !reflect.DeepEqual(shown, out.Found) || last.Observed == 0 || last.Observed > len(shown) {
+			t.Errorf("the last progress has %+v, %d of them observed; the outcome has %+v", shown, last.Observed, out.Found)
 		}
 		if calls < 12 || calls > 12+len(guards)+1 {
 			t.Errorf("%d calls of Progress", calls)

@@ -5,6 +5,7 @@
 package learning
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -25,7 +26,7 @@ func Build(ctx context.Context, dir string) (tjfuzz string, err error) {
 	return tjfuzz, nil
 }
 
-// Result is what `tjfuzz learn --json` tells of a session, as far as it is used here.
+// Result is what `tjfuzz learn --json` tells at the end of a session, as far as it is used here.
 type Result struct {
 	Stop     string  `json:"stop"`
 	Runs     uint64  `json:"runs"`
@@ -45,8 +46,8 @@ type Found struct {
 	Varied  []string `json:"varied"`
 }
 
-// Learn learns a program, with nothing but the flags that are given, and returns what
-// learn printed. The profile, profile.json, and the state directory are in dir.
+// Learn learns a program, with nothing but the flags that are given, and returns the
+// result that learn printed. The profile, profile.json, and the state directory are in dir.
 func Learn(ctx context.Context, tjfuzz, dir, program string, flags ...string) ([]byte, error) {
 	argv := slices.Concat([]string{"learn", "--quiet", "--json", "--state", filepath.Join(dir, "state"),
 		"-o", filepath.Join(dir, "profile.json")}, flags, []string{"--", program})
@@ -58,7 +59,8 @@ func Learn(ctx context.Context, tjfuzz, dir, program string, flags ...string) ([
 	if err != nil {
 		return nil, fmt.Errorf("learn %s: %w\n%s", program, err, stderr.String())
 	}
-	return out, nil
+	out = bytes.TrimSpace(out)
+	return out[bytes.LastIndexByte(out, '\n')+1:], nil // after the other events
 }
 
 // Parse reads what Learn returns.

@@ -16,51 +16,6 @@ import (
 	"github.com/tjfuzz/tjfuzz/trace"
 )
 
-// progress tells a person how far learn is: in one line that is written over on
-// a terminal, in a line now and then elsewhere.
-type progress struct {
-	v        voice
-	terminal bool
-	told     time.Duration
-}
-
-func newProgress(v voice) *progress { return &progress{v: v, terminal: v.terminal()} }
-
-// every is how often a line is written where there is no terminal.
-const every = 10 * time.Second
-
-func (p *progress) show(s fuzz.Stats) {
-	if p.v.quiet {
-		return
-	}
-	line := fmt.Sprintf("%s  %s  %d runs (%.0f/s)  %d syscalls  last new %s ago",
-		s.Elapsed.Round(time.Second), s.Phase, s.Runs, rate(s), s.Syscalls, (s.Elapsed - s.LastNew).Round(time.Second))
-	if s.Chance < 1 {
-		line += "  chance that one more needs another < " + report.Percent(s.Chance)
-	}
-	if p.terminal {
-		fmt.Fprintf(p.v.w, "\r\x1b[K%s", line)
-		return
-	}
-	if s.Elapsed-p.told >= every {
-		p.told = s.Elapsed
-		p.v.say("%s", line)
-	}
-}
-
-func (p *progress) end() {
-	if p.terminal && !p.v.quiet {
-		fmt.Fprint(p.v.w, "\r\x1b[K")
-	}
-}
-
-func rate(s fuzz.Stats) float64 {
-	if s.Elapsed <= 0 {
-		return 0
-	}
-	return float64(s.Runs) / s.Elapsed.Seconds()
-}
-
 // learned is the result of learn.
 type learned struct {
 	outcome  *fuzz.Outcome
@@ -115,7 +70,7 @@ func (r *learned) text(v voice, program string) {
 	default:
 		v.say("confidence: none yet, the last new syscall was found only %d random runs ago; give it more time with --duration", st.Quiet)
 	}
-	v.say("found by deliberate runs: %s", r.deliberate())
+	v.say("found by deliberate runs: %s", deliberate(r.outcome.Found))
 	v.say("found by random runs, and the chance that one more shows another (95 %%): %s", r.varied())
 	if r.recommended != nil {
 		for line := range strings.Lines(r.recommended.String()) {
@@ -232,11 +187,11 @@ func (r *learned) asked() string {
 
 // deliberate says how many syscalls were found by runs that were no draws, by what they
 // were for.
-func (r *learned) deliberate() string {
+func deliberate(found []fuzz.Found) string {
 	var parts []string
 	for p := fuzz.PhaseBase; p <= fuzz.PhaseAimed; p++ {
 		n := 0
-		for _, f := range r.outcome.Found {
+		for _, f := range found {
 			if f.Phase == p && p != fuzz.PhaseExplore {
 				n++
 			}
@@ -245,10 +200,7 @@ func (r *learned) deliberate() string {
 			parts = append(parts, fmt.Sprintf("%d %v", n, p))
 		}
 	}
-	if len(parts) == 0 {
-		return "none"
-	}
-	return strings.Join(parts, ", ")
+	return cmp.Or(strings.Join(parts, ", "), "none")
 }
 
 // varied says the same of draws, by what they varied.

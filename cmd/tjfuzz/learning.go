@@ -47,6 +47,7 @@ type learning struct {
 	initial []fuzz.Seed
 	others  []fuzz.Scenario // of other sessions
 	guide   *guide          // nil where runs are not aimed
+	events  *events         // nil without --json
 }
 
 // check refuses flags that do not go together, and fills in what they leave open.
@@ -176,6 +177,10 @@ func (l *learning) ask(ctx context.Context, pack []corpora.Seed, imported []fuzz
 	if len(l.s.doors) > 0 {
 		l.v.say("%s is a service, at %s: talking to it", l.args[0], told(l.s.doors))
 	}
+	if l.asJSON {
+		l.events = newEvents(l.c.OutOrStdout())
+		l.events.begin(l)
+	}
 	l.v.say("learning %s: %d options, %d sub-commands, %d seeds, %d jobs, seed %d", l.args[0],
 		len(found.Table.Options), len(found.Table.Commands), len(l.initial), l.jobs, l.seed)
 	return nil
@@ -183,7 +188,7 @@ func (l *learning) ask(ctx context.Context, pack []corpora.Seed, imported []fuzz
 
 // fuzz makes the runs.
 func (l *learning) fuzz(ctx context.Context) (*fuzz.Outcome, error) {
-	progress := newProgress(l.v)
+	watching, v := l.watched()
 	l.s.code = new(coverage.Map)
 	if l.directed {
 		l.guide = &guide{path: l.s.path, files: map[string]string{}}
@@ -192,7 +197,7 @@ func (l *learning) fuzz(ctx context.Context) (*fuzz.Outcome, error) {
 		Bases: l.s.bases(), Imported: l.others, Seeds: l.initial,
 		Table: l.found.Table, Dictionary: l.found.Dictionary, Aims: l.guide.aims(), EnvNames: l.found.EnvNames, Can: l.s.can, Talks: l.s.talks,
 		Workers: l.jobs, Shard: l.part, Seed: l.seed, Execs: l.execs, Duration: l.duration, Confidence: l.confidence,
-		Only: l.only, Fixed: l.s.fixed, Progress: progress.show, Settled: l.rec.settle,
+		Only: l.only, Fixed: l.s.fixed, Progress: watching.show, Settled: l.rec.settle,
 		State: l.state, Share: l.shared, Evidence: evidenceOf(l.target, l.s.runs.backend), Subject: l.subject(),
 		Aside:      func() ([]sysno.ID, trace.Lost) { return l.rec.Seen(), l.rec.Lost() },
 		NewMutator: l.inputs.mutators(ctx),
@@ -203,13 +208,13 @@ func (l *learning) fuzz(ctx context.Context) (*fuzz.Outcome, error) {
 			}
 			if worker == 0 {
 				for _, w := range e.Warnings() {
-					l.v.warn("%s", w)
+					v.warn("%s", w)
 				}
 			}
 			return e, nil
 		},
 	})
-	progress.end()
+	watching.end()
 	if err != nil {
 		return nil, runError(err, l.args[0])
 	}
@@ -285,8 +290,8 @@ func (l *learning) conclude(ctx context.Context, outcome *fuzz.Outcome) error {
 	}
 	warnings(l.v, policy)
 	spared(l.v, policy, l.policy)
-	if l.asJSON {
-		if err := r.summary().encode(l.c.OutOrStdout()); err != nil {
+	if l.events != nil {
+		if err := l.events.result(r.summary()); err != nil {
 			return err
 		}
 	} else {

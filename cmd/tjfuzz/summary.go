@@ -14,7 +14,7 @@ import (
 // summaryName is the name of the summary in a state directory.
 const summaryName = "session.json"
 
-// sessionSummary is what machines read of a session of learn: learn --json prints it, and it
+// sessionSummary is what machines read of a session of learn: it ends what learn --json prints, and
 // stays in the state directory for report.
 type sessionSummary struct {
 	Profile    string            `json:"profile"`
@@ -99,7 +99,7 @@ func (r *learned) summary() sessionSummary {
 	s := sessionSummary{Profile: r.profile, State: r.state, Stop: r.outcome.Stop.String(), Runs: st.Runs, CleanRuns: st.CleanRuns,
 		Seconds: st.Elapsed.Seconds(), Syscalls: len(r.evidence.Observations), Chance: st.Chance,
 		Crashes: len(r.outcome.Crashes), Hangs: len(r.outcome.Hangs), Replays: r.check.Replays, Violations: len(r.check.Violations),
-		Groups: []summaryGroup{}, Found: []summaryFound{}, Varied: []summaryVaried{}, Failures: []summaryFailure{}, Asked: r.outcome.Asked}
+		Groups: []summaryGroup{}, Found: []summaryFound{}, Failures: []summaryFailure{}, Asked: r.outcome.Asked}
 	if x := r.recommended; x != nil {
 		s.Recommended = &summaryRecommended{x.Unobserved, x.Why, x.Reached, len(x.Unseen), x.Dangerous, x.Complete}
 	}
@@ -119,11 +119,9 @@ func (r *learned) summary() sessionSummary {
 		t.Messages, t.Answered, t.First = x.Sent, x.Answered, strings.ToValidUTF8(string(x.First), "\uFFFD")
 	}
 	for _, f := range r.outcome.Found {
-		s.Found = append(s.Found, summaryFound{f.ID.String(), f.Run, f.At.Seconds(), f.Phase.String(), f.Varied})
+		s.Found = append(s.Found, foundSummary(f))
 	}
-	for _, d := range r.outcome.Varied {
-		s.Varied = append(s.Varied, summaryVaried{d.Dimension, d.Draws, d.Found, d.Chance})
-	}
+	s.Varied = variedSummary(r.outcome.Varied)
 	for _, g := range r.policy.Sizes() {
 		if g.Allowed > 0 {
 			s.Allowed += g.Allowed
@@ -140,6 +138,19 @@ func (r *learned) summary() sessionSummary {
 		}
 	}
 	return s
+}
+
+func foundSummary(f fuzz.Found) summaryFound {
+	return summaryFound{f.ID.String(), f.Run, f.At.Seconds(), f.Phase.String(), f.Varied}
+}
+
+// variedSummary is never nil.
+func variedSummary(varied []fuzz.Varied) []summaryVaried {
+	out := []summaryVaried{}
+	for _, d := range varied {
+		out = append(out, summaryVaried{d.Dimension, d.Draws, d.Found, d.Chance})
+	}
+	return out
 }
 
 func (s sessionSummary) encode(w io.Writer) error {
