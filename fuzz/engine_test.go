@@ -672,3 +672,16 @@ func TestWhatIsSettledIsNotMissed(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatAPersonIsShownOfAScenario(t *testing.T) {
+	for want, s := range map[string]Scenario{
+		"jq . INPUT":                       {Argv: []string{"/usr/bin/jq", ".", "@@"}, Stdin: StdinNull},
+		"env -u HOME 'A=two words' jq <&-": {Argv: []string{"jq"}, Env: []string{"A=two words", "HOME"}, Stdin: StdinClosed},
+		"jq '' < INPUT > /dev/full":        {Argv: []string{"jq", ""}, Stdin: StdinPipe, World: World{Stdout: OutputFull}},
+		"jq # with \"dir\" of mode 000":    {Argv: []string{"jq"}, Stdin: StdinNull, Files: []File{{Name: "dir", Kind: FileUnreadable}}},
+	} {
+		if got := s.Brief(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

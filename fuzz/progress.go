@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -48,10 +49,12 @@ func (c *coordinator) progress() Progress {
 }
 
 // Brief is the scenario for people to look at: its changes of the environment, its words, and
-// what is special about it. It is one line, and no command to run: where its input lies is left out.
+// what is special about it. It is one line, and no command to run: where the program and its input
+// lie is left out.
 func (s *Scenario) Brief() string {
 	words := environment(s.Env)
-	for _, w := range s.Argv {
+	words = append(words, Quote(filepath.Base(s.Argv[0])))
+	for _, w := range s.Argv[1:] {
 		words = append(words, Quote(strings.ReplaceAll(w, mutate.Input, "INPUT")))
 	}
 	switch s.Stdin {
