@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tjfuzz/tjfuzz/enforce/filter"
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch"
@@ -82,12 +84,12 @@ func newDoctor() *cobra.Command {
 }
 
 func examine(ctx context.Context) []finding {
-	findings := []finding{{What: "kernel", OK: true, Detail: "Linux " + kernelRelease()}}
+	findings := thisMachine().examine()
 	ways := examineBackends()
 	findings = append(findings, ways...)
 	findings = append(findings, examineRecorder(ways))
 	findings = append(findings, examineRuns(ctx)...)
-	return append(findings, examineFilter(), examineLog())
+	return append(findings, examineFilter(), examineLog(), examineRuntimes(exec.LookPath))
 }
 
 // examineBackends looks at each way to record, in the order in which auto prefers them.
@@ -233,18 +235,37 @@ func noCage(err error) finding {
 	return finding{What: "cage", Detail: err.Error(), Costs: []string{"learn and verify need --no-cage, which protects nothing"}, Mend: strings.TrimSpace(mend)}
 }
 
+// examineFilter has libseccomp compile a policy that names all calls which it has no name for.
 func examineFilter() finding {
 	native := sysno.Native()
-	exec, _ := sysno.Lookup(native, "execve")
-	p := &synth.Policy{
-		Default: synth.Verdict{Action: synth.KillProcess},
-		Archs:   []sysno.Arch{native},
-		Groups:  synth.Arrange([]synth.Rule{{ID: exec, Verdict: synth.Verdict{Action: synth.Allow}, Tier: synth.Manual}}),
+	call, _ := sysno.Lookup(native, "execve")
+	version, lacks := filter.Library()
+	var rules []synth.Rule
+	for _, id := range append([]sysno.ID{call}, lacks...) {
+		rules = append(rules, synth.Rule{ID: id, Verdict: synth.Verdict{Action: synth.Allow}, Tier: synth.Manual})
 	}
+	p := &synth.Policy{Default: synth.Verdict{Action: synth.KillProcess}, Archs: []sysno.Arch{native}, Groups: synth.Arrange(rules)}
 	if _, err := compile(p); err != nil {
 		return finding{What: "filter", Detail: err.Error(), Costs: []string{"enforce, verify and learn cannot run"}, Mend: "install a build with libseccomp"}
 	}
-	return finding{What: "filter", OK: true, Detail: "libseccomp compiles policies to what they say"}
+	detail := "libseccomp " + version + " compiles policies to what they say"
+	if len(lacks) > 0 {
+		detail += fmt.Sprintf("; of %d syscalls it has no name for %d, which tjfuzz gives it by number: %v", len(sysno.All(native)), len(lacks), enumerated(lacks))
+	}
+	return finding{What: "filter", OK: true, Detail: detail}
+}
+
+// enumerated names the first of some calls.
+func enumerated(ids []sysno.ID) string {
+	const most = 6
+	var names []string
+	for _, id := range ids[:min(len(ids), most)] {
+		names = append(names, id.String())
+	}
+	if more := len(ids) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(names, ", ")
 }
 
 func examineLog() finding {
