@@ -350,7 +350,7 @@ func (c *coordinator) goOn(k *checkpoint, stored []Stored) error {
 		} else if i := slices.IndexFunc(c.left, func(d discovery) bool { return d.s.ID() == r.Witness }); i >= 0 {
 			c.left[i].ids = append(c.left[i].ids, id)
 		} else {
-			c.left = append(c.left, discovery{*s, []sysno.ID{id}, r.Hung})
+			c.left = append(c.left, discovery{*s, []sysno.ID{id}, r.Hung, nil})
 		}
 	}
 	for _, s := range k.Aside {

@@ -260,6 +260,7 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	}
 	c.said = mergeExchanges(c.said, r.Said)
 	c.corpus.heed(r.Words)
+	c.corpus.outlive(&j.s, r)
 	gain, kept := c.corpus.learn(&j.s, r, len(fresh))
 	if kept && len(fresh) == 0 {
 		keep = append(keep, Queue)

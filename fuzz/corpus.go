@@ -45,6 +45,8 @@ type entry struct {
 	owned [kinds]int // of how many things it is the cheapest scenario
 	drawn int
 	tired int // draws since one showed something new
+
+	served bool // it was a service
 }
 
 // youth is how many draws it takes until an entry is like any other.
@@ -88,6 +90,9 @@ type corpus struct {
 	tokens  mutate.Dictionary // that runs have shown; only ever appended to
 	tokened map[string]bool   // those, and those of the Options
 
+	fates   map[deed]fate
+	endings map[deed]bool // what ends a service; never written to once it is handed out
+
 	suspects   map[string]*suspect
 	runs, hung uint64
 	banned     map[string]bool // never written to once it is handed out
@@ -98,7 +103,7 @@ func newCorpus(o *Options, books map[sysno.ID]*record) *corpus {
 		o: o, books: books, known: make(map[string]*entry), owners: make(map[Signal]*entry),
 		sets: make(map[uint64]bool), alone: make(map[sysno.ID]int), pairs: make(map[[2]sysno.ID]int),
 		suspects: make(map[string]*suspect), banned: make(map[string]bool), byTree: make(map[uint64]*leaving),
-		calls: make(map[string]bool),
+		calls: make(map[string]bool), fates: make(map[deed]fate), endings: make(map[deed]bool),
 	}
 	c.budget = newBudget(c.varies)
 	for _, base := range o.Bases {
@@ -121,6 +126,9 @@ func (c *corpus) learn(s *Scenario, r *Result, syscalls int) (gain float64, kept
 		return 0, false
 	}
 	kept = c.add(*s, r.TimedOut, r.Seen, news)
+	if e := c.known[s.ID()]; e != nil && r.Acts > 0 {
+		e.served = true
+	}
 	gain = float64(syscalls) * worth[kindSyscall]
 	var counted [kinds]bool
 	for _, n := range news { // one run can show thousands of blocks
@@ -333,6 +341,9 @@ func (c *corpus) draw(r *rand.Rand) draft {
 		d.s = c.cross(d.s, c.partner(r, from))
 	}
 	first := c.budget.pick(r)
+	if first == dimMessages && from != nil && !from.served { // to whom nobody can talk
+		d.s = c.begin(r)
+	}
 	d.dims[first] = true
 	for r.IntN(4) == 0 {
 		d.dims[c.budget.pick(r)] = true
@@ -343,8 +354,11 @@ func (c *corpus) draw(r *rand.Rand) draft {
 	if d.dims[dimFaults] {
 		d.faults = c.faults(from)
 	}
+	if c.o.varies(dimMessages) && r.IntN(2) == 0 { // a service of which something else is changed is to show it
+		d.dims[dimMessages] = true
+	}
 	if d.dims[dimMessages] {
-		d.talks = c.o.Talks
+		d.talks, d.ends = c.o.Talks, c.endings
 		if e := c.parent(r); e != nil && len(e.s.Acts) > 0 && r.IntN(2) == 0 {
 			d.talks = [][]Act{e.s.Acts}
 		}

@@ -16,7 +16,8 @@ type draft struct {
 	other  []byte // partner of a splice
 	dict   mutate.Dictionary
 	banned map[string]bool
-	talks  [][]Act   // to take from, where dims has dimMessages
+	talks  [][]Act // to take from, where dims has dimMessages
+	ends   map[deed]bool
 	faults [][]Fault // of the syscalls that the target makes, where dims has dimFaults
 
 	clues []Clue // of a run that is aimed
@@ -74,7 +75,9 @@ func (d *draft) mutate(r *rand.Rand, o *Options, p *plugin) Scenario {
 		drawPeers(r, &s)
 	}
 	if d.dims[dimMessages] {
-		s.Acts = drawActs(r, s.Acts, d.talks, change)
+		s.Acts = drawActs(r, s.Acts, d.talks, change, d.ends)
+	} else if o.varies(dimMessages) {
+		s.Acts = cutShort(r, s.Acts)
 	}
 	if d.dims[dimFaults] {
 		drawFaults(r, &s, d.faults)

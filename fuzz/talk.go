@@ -135,19 +135,13 @@ func weave(a, b []Act) []Act {
 	return out
 }
 
-// drawActs changes what is done to a service; change changes the bytes of a message.
-func drawActs(r *rand.Rand, acts []Act, known [][]Act, change func([]byte) []byte) []Act {
-	acts = slices.Clone(acts)
+// drawActs changes what is done to a service; change changes the bytes of a message, and ends are the acts that end it.
+func drawActs(r *rand.Rand, acts []Act, known [][]Act, change func([]byte) []byte, ends map[deed]bool) []Act {
+	acts = excerpt(r, acts)
 	for first := true; first || r.IntN(2) == 0; first = false {
 		acts = drawAct(r, acts, known, change)
 	}
-	// To start a service takes as long as many messages.
-	for range r.IntN(8) {
-		acts = slices.Concat(acts, drawAct(r, slices.Clone(one(r, known)), known, change))
-	}
-	if r.IntN(4) != 0 { // to end by itself takes many a service the longest, and is always the same
-		acts = append(acts, send(unix.SIGKILL))
-	}
+	acts = cutShort(r, live(r, acts, r.IntN(longLife), known, change, ends))
 	if len(acts) > MaxActs {
 		acts = acts[:MaxActs]
 	}

@@ -64,7 +64,7 @@ func (w *worker) explore(ctx context.Context, j *job) error {
 	if err != nil || len(fresh) == 0 {
 		return err
 	}
-	return w.pursue(ctx, discovery{j.s, fresh, r.TimedOut})
+	return w.pursue(ctx, discovery{j.s, fresh, r.TimedOut, shownBy(r, fresh)})
 }
 
 // run makes one run and books it. The error is errStop when no run may be made
@@ -114,6 +114,20 @@ type discovery struct {
 	s    Scenario
 	ids  []sysno.ID
 	hung bool
+	by   []int // as Result.Shown, of ids; nil where that is not known
+}
+
+// shownBy is by which acts a run has shown some of its syscalls.
+func shownBy(r *Result, ids []sysno.ID) []int {
+	if r.Shown == nil {
+		return nil
+	}
+	by := make([]int, len(ids))
+	for i, id := range ids {
+		at, _ := slices.BinarySearchFunc(r.Seen, id, sysno.ID.Compare)
+		by[i] = r.Shown[at]
+	}
+	return by
 }
 
 // pursue confirms and minimizes a discovery, and those made on the way.
@@ -136,7 +150,7 @@ func (w *worker) pursueOne(ctx context.Context, d discovery) (more []discovery, 
 			return nil
 		}
 		if len(fresh) > 0 {
-			more = append(more, discovery{*s, fresh, r.TimedOut})
+			more = append(more, discovery{*s, fresh, r.TimedOut, shownBy(r, fresh)})
 		}
 		return r.Seen
 	}
@@ -158,11 +172,11 @@ func (w *worker) pursueOne(ctx context.Context, d discovery) (more []discovery, 
 	// The syscalls of one discovery mostly have one cause: what was run for one of
 	// them is not run again for the next.
 	memory := make(map[string][]sysno.ID)
-	for _, id := range d.ids {
+	for i, id := range d.ids {
 		confirmed := shown[id] >= confirming
 		best := d.s
 		if confirmed {
-			best = minimize(d.s, min(w.c.o.Fixed, len(d.s.Argv)), tries, func(s *Scenario) bool {
+			shows := func(s *Scenario) bool {
 				key := s.ID()
 				seen, ok := memory[key]
 				if !ok {
@@ -177,7 +191,11 @@ func (w *worker) pursueOne(ctx context.Context, d discovery) (more []discovery, 
 				}
 				_, found := slices.BinarySearchFunc(seen, id, sysno.ID.Compare)
 				return found
-			})
+			}
+			if d.by != nil {
+				best = shortened(d.s, d.by[i], shows)
+			}
+			best = minimize(best, min(w.c.o.Fixed, len(d.s.Argv)), tries, shows)
 		}
 		if w.c.o.State != nil {
 			if e := w.c.o.State.Save(Witnesses, &best); e != nil {

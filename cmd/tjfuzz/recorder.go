@@ -275,6 +275,8 @@ func (w ofSlot) Begin(*spawn.Spec) error {
 
 func (w ofSlot) Started(*spawn.Process) error { return nil }
 
+func (w ofSlot) SoFar() []sysno.ID { return w.Seen() }
+
 // attempts is a watcher whose set also has the calls that a filter of the target's
 // own refused: the target makes them, so the policy must let them get that far.
 type attempts struct{ ofSlot }
@@ -284,6 +286,8 @@ func (a attempts) Seen() []sysno.ID {
 	slices.SortFunc(ids, sysno.ID.Compare)
 	return slices.Compact(ids)
 }
+
+func (a attempts) SoFar() []sysno.ID { return a.Seen() }
 
 // byNotify records by seccomp user notification.
 type byNotify struct {

@@ -454,13 +454,15 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 		}
 	}
 	var talk *service.Conversation
+	var order *course
 	terminal := st.streams.forTalks()
 	if from == nil && e.cage != nil && (len(s.Acts) > 0 || e.survey != nil || terminal != nil) {
 		var foreign func(network string, at netip.AddrPort) bool
 		if st.peers != nil {
 			foreign = st.peers.host.Owns
 		}
-		if talk, err = service.Begin(p.Pid, s.Acts, terminal, foreign); err != nil {
+		order = newCourse(watch)
+		if talk, err = service.Begin(p.Pid, s.Acts, terminal, foreign, order.rested); err != nil {
 			unwatched = errors.Join(unwatched, err)
 			p.Kill()
 		}
@@ -499,7 +501,8 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 	if err := errors.Join(unwatched, err, talked); err != nil {
 		return nil, err
 	}
-	r.Said, r.Waited = said.Said, said.Waited
+	r.Said, r.Waited, r.Acts = said.Said, said.Waited, said.Acts
+	r.Shown = order.of(r.Seen, r.Acts, len(s.Acts))
 	if e.survey != nil {
 		*e.survey = said.Found
 	}

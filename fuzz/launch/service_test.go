@@ -23,11 +23,7 @@ var serviceC []byte
 func services(t *testing.T) *Exec {
 	t.Helper()
 	testenv.Require(t, testenv.Cage)
-	source := filepath.Join(t.TempDir(), "service.c")
-	if err := os.WriteFile(source, serviceC, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	program := testenv.Compile(t, source)
+	program := testenv.Compile(t, serviceSource(t))
 	e, err := New(Options{Program: program, Cage: &cage.Options{Expose: []string{filepath.Dir(program)}}})
 	if err != nil {
 		t.Fatal(err)
@@ -38,6 +34,16 @@ func services(t *testing.T) *Exec {
 		}
 	})
 	return e
+}
+
+// serviceSource is a copy of testdata/service.c for the compiler.
+func serviceSource(t *testing.T) string {
+	t.Helper()
+	source := filepath.Join(t.TempDir(), "service.c")
+	if err := os.WriteFile(source, serviceC, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return source
 }
 
 func serving(how string, acts ...fuzz.Act) *fuzz.Scenario {

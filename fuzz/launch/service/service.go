@@ -48,6 +48,7 @@ type Report struct {
 	Said    []fuzz.Exchange  // sorted by socket
 	Found   []Found          // of a survey, sorted by socket
 	Signals []syscall.Signal // that were sent
+	Acts    int              // how many acts were begun
 	Killed  bool             // all was killed by the conversation, as what was told to end did not
 	Waited  bool             // the program waited at its terminal for something to be typed
 }
@@ -64,7 +65,8 @@ type Found struct {
 // talked to. The service is told to end after that, and killed if it does not; a terminal is hung up before, and where
 // there are no acts, when the program waits there, and never if it does not. Of a socket, "tcp" or
 // "udp", of the same network, foreign reports that it is not the service's; nil: all are. terminal is nil where the program has none.
-func Begin(init int, acts []fuzz.Act, terminal *Terminal, foreign func(network string, at netip.AddrPort) bool) (*Conversation, error) {
+// Each time that the program has come to rest, rested is told of it with the index of the act that it follows, -1 before the first.
+func Begin(init int, acts []fuzz.Act, terminal *Terminal, foreign func(network string, at netip.AddrPort) bool, rested func(act int)) (*Conversation, error) {
 	pidfd, err := unix.PidfdOpen(init, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the init of a run: %w", err)
@@ -76,7 +78,7 @@ func Begin(init int, acts []fuzz.Act, terminal *Terminal, foreign func(network s
 		runtime.LockOSThread()
 		t := &talker{init: init, pidfd: pidfd, terminal: terminal, foreign: foreign, clients: make(map[uint8]*client), threads: make(map[int]*thread), tasks: make(map[int][]int), said: make(map[fuzz.Socket]*fuzz.Exchange)}
 		defer t.close()
-		c.err = t.converse(acts)
+		c.err = t.converse(acts, rested)
 		if errors.Is(c.err, errEnded) {
 			c.err = nil
 		}
@@ -115,6 +117,7 @@ type talker struct {
 	crowd   []*client
 	said    map[fuzz.Socket]*fuzz.Exchange
 	signals []syscall.Signal
+	begun   int          // acts
 	busy    bool         // it did not come to rest once
 	told    map[int]bool // processes that were told to end
 	killed  bool
@@ -147,9 +150,9 @@ func (t *talker) enter() error {
 	return err
 }
 
-func (t *talker) converse(acts []fuzz.Act) error {
+func (t *talker) converse(acts []fuzz.Act, rested func(act int)) error {
 	if t.terminal != nil && !slices.ContainsFunc(acts, func(a fuzz.Act) bool { return a.To != "" }) {
-		return t.sit(acts)
+		return t.sit(acts, rested)
 	}
 	if err := t.enter(); err != nil {
 		return err
@@ -157,34 +160,40 @@ func (t *talker) converse(acts []fuzz.Act) error {
 	if err := t.ready(); err != nil {
 		return err
 	}
+	rested(-1)
 	if len(acts) == 0 {
 		if err := t.survey(); err != nil {
 			return err
 		}
 	}
 	for i := range acts {
+		t.begun = i + 1
 		if err := t.act(&acts[i]); err != nil {
 			return err
 		}
 		if err := t.settle(); err != nil {
 			return err
 		}
+		rested(i)
 	}
 	return t.stop()
 }
 
 // sit does acts to a program that has a terminal and is not talked to elsewhere, and leaves the terminal.
-func (t *talker) sit(acts []fuzz.Act) error {
+func (t *talker) sit(acts []fuzz.Act, rested func(act int)) error {
 	if err := t.attend(len(acts) == 0); err != nil {
 		return err
 	}
+	rested(-1)
 	for i := range acts {
+		t.begun = i + 1
 		if err := t.act(&acts[i]); err != nil {
 			return err
 		}
 		if err := t.attend(false); err != nil {
 			return err
 		}
+		rested(i)
 	}
 	if !t.hungUp {
 		if err := t.hangUp(); err != nil {
@@ -389,7 +398,7 @@ func (t *talker) all() []*client {
 }
 
 func (t *talker) report() Report {
-	r := Report{Found: t.found, Signals: t.signals, Killed: t.killed, Waited: t.waited}
+	r := Report{Found: t.found, Signals: t.signals, Acts: t.begun, Killed: t.killed, Waited: t.waited}
 	for _, x := range t.said {
 		r.Said = append(r.Said, *x)
 	}
