@@ -94,7 +94,7 @@ func newSession(args []string, runs runFlags) (*session, error) {
 	if runs.noCage {
 		return s, s.resolveArgs()
 	}
-	s.cage = &cage.Options{}
+	s.cage = &cage.Options{Run: runDirs(path, systemUnits)}
 	if relative {
 		err = s.startHere()
 	}

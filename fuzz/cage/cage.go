@@ -62,6 +62,15 @@ type Options struct {
 	Dir string
 	// Hide lists names in Dir that targets do not see.
 	Hide []string
+	// Run lists directories that targets find in /run, which is empty otherwise.
+	Run []RunDir
+}
+
+// RunDir is a directory in /run, as an init system makes them for services.
+type RunDir struct {
+	Name     string // one element of a path
+	Mode     uint32 // permission bits
+	UID, GID int    // an ordinary user's cage leaves them out
 }
 
 // Cage makes worlds for one worker. Its methods, but for Remove, are called on the
@@ -71,6 +80,7 @@ type Cage struct {
 	mounts    []mount  // of the host, what a world shows beside the root file system
 	expose    []string // sorted
 	exposeDir []bool   // which of them are directories
+	run       []RunDir // Options.Run
 	dir       string   // Options.Dir
 	hide      []string
 	locked    []string // what a world's /proc shows read-only
@@ -103,7 +113,7 @@ func New(o Options) (*Cage, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cage{limits: o.Limits, dir: o.Dir, hide: o.Hide, points: mounts, bundles: findBundles(), proc: -1, expose: slices.DeleteFunc(slices.Clone(o.Expose), func(p string) bool { return !hidden(p) })}
+	c := &Cage{limits: o.Limits, dir: o.Dir, hide: o.Hide, run: o.Run, points: mounts, bundles: findBundles(), proc: -1, expose: slices.DeleteFunc(slices.Clone(o.Expose), func(p string) bool { return !hidden(p) })}
 	if c.ordinary, err = inUserNamespace(); err != nil {
 		return nil, err
 	}
@@ -325,6 +335,9 @@ func (w *World) furnish() error {
 				return fmt.Errorf("chmod of what lies over %s: %w", m.point, err)
 			}
 		}
+	}
+	if err := w.furnishRun(); err != nil {
+		return err
 	}
 	if w.cage.dir != "" {
 		if err := w.furnishDir(); err != nil {

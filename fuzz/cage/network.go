@@ -222,6 +222,21 @@ func (w *World) Configure(path string, data []byte) error {
 	return nil
 }
 
+// furnishRun makes the directories in /run.
+func (w *World) furnishRun() error {
+	for _, d := range w.cage.run {
+		path := "run/" + d.Name
+		err := unix.Mkdirat(w.scratch, path, d.Mode)
+		if err == nil && !w.cage.ordinary {
+			err = errors.Join(unix.Fchownat(w.scratch, path, d.UID, d.GID, unix.AT_SYMLINK_NOFOLLOW), unix.Fchmodat(w.scratch, path, d.Mode, 0))
+		}
+		if err != nil && err != unix.EEXIST {
+			return fmt.Errorf("make /%s in the scratch file system: %w", path, err)
+		}
+	}
+	return nil
+}
+
 // cover is a file of the scratch file system that is seen in the place of one of the host.
 type cover struct{ file, path string }
 
