@@ -26,6 +26,10 @@ type Reached struct {
 	// Startup says that only what runs before the program's own entry point reaches it.
 	Startup bool
 
+	// BeforeMain says that nothing of what may run once main() has begun reaches it, as far as pointers tell: a
+	// hint. All of Startup are among them.
+	BeforeMain bool
+
 	// Args are the values that its typed enum and flag arguments may have, in the order of
 	// their index. An argument that is missing or Any may have any value; so may all where
 	// the analysis has gaps.

@@ -12,8 +12,8 @@ import (
 )
 
 // ReachVersion is the version of the file that EncodeReach writes. Version 1 had no values
-// of arguments.
-const ReachVersion = 2
+// of arguments, version 2 does not say what is called before main() only.
+const ReachVersion = 3
 
 // The file of a Reach is JSON, one line for each syscall; docs/reach.md describes it. The
 // number of a syscall decides, its name is for readers.
@@ -32,6 +32,7 @@ type (
 		Arch    string     `json:"arch"`
 		NR      *uint32    `json:"nr"`
 		Startup bool       `json:"startup,omitempty"`
+		Before  bool       `json:"before_main,omitempty"`
 		Args    []fileArg  `json:"args,omitempty"`
 		Path    []fileStep `json:"path,omitempty"`
 		Short   text       `json:"short,omitempty"`
@@ -73,7 +74,7 @@ func EncodeReach(w io.Writer, r *Reach) error {
 	fmt.Fprintf(&b, "{\n  \"reach\": %d,\n  \"target\": %s,\n  \"arch\": %s,\n  \"complete\": %v,\n", ReachVersion, compact(target), compact(r.Arch.String()), r.Complete())
 	fmt.Fprintf(&b, "  \"gaps\": %s,\n  \"assumed\": %s,\n  \"reached\": [\n", compact(texts(r.Gaps)), compact(texts(r.Assumed)))
 	for i, x := range r.Reached {
-		f := fileReached{Arch: x.ID.Arch.String(), NR: &x.ID.NR, Startup: x.Startup, Args: newFileArgs(x.Args), Short: text(x.Short)}
+		f := fileReached{Arch: x.ID.Arch.String(), NR: &x.ID.NR, Startup: x.Startup, Before: x.BeforeMain, Args: newFileArgs(x.Args), Short: text(x.Short)}
 		f.Syscall, _ = x.ID.Name()
 		for _, s := range x.Path {
 			f.Path = append(f.Path, fileStep{string(s.Link), text(s.Module), text(s.Function), hex(s.Offset)})
@@ -133,7 +134,7 @@ func decodeReach(data []byte) (*Reach, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reached[%d]: %w", i, err)
 		}
-		y := Reached{ID: sysno.ID{Arch: a, NR: *x.NR}, Startup: x.Startup, Short: string(x.Short)}
+		y := Reached{ID: sysno.ID{Arch: a, NR: *x.NR}, Startup: x.Startup, BeforeMain: x.Before, Short: string(x.Short)}
 		if name, named := y.ID.Name(); named && x.Syscall != "" && name != x.Syscall {
 			return nil, fmt.Errorf("number %d of %v is %q, not %q", *x.NR, a, name, x.Syscall)
 		}

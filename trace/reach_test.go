@@ -15,7 +15,7 @@ func someReach() *Reach {
 		Arch:   sysno.AMD64,
 		Reached: []Reached{
 			{ID: sysno.ID{Arch: sysno.AMD64, NR: 0}, Path: []Step{{"/bin/x\xff", "main", 0x1000, Begin}, {"/lib/libc.so.6", "", 1 << 60, Pointer}}},
-			{ID: sysno.ID{Arch: sysno.AMD64, NR: 158}, Startup: true, Args: []Arg{{Index: 0, Values: []uint64{0x1002, 0x1003}}, {Index: 3, Any: true}}},
+			{ID: sysno.ID{Arch: sysno.AMD64, NR: 158}, Startup: true, BeforeMain: true, Args: []Arg{{Index: 0, Values: []uint64{0x1002, 0x1003}}, {Index: 3, Any: true}}},
 			{ID: sysno.ID{Arch: sysno.I386, NR: 99999}},
 		},
 		Gaps: []string{"a", "b"}, Assumed: []string{"c"},
@@ -41,7 +41,7 @@ func TestBrokenReachIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range [][2]string{
-		{`"reach": 2`, `"reach": 3`}, {`"reach": 2`, `"reach": 0`}, {`"reach": 2,`, ``}, {`"complete": false`, `"complete": true`}, {`"read"`, `"write"`},
+		{`"reach": 3`, `"reach": 4`}, {`"reach": 3`, `"reach": 0`}, {`"reach": 3,`, ``}, {`"complete": false`, `"complete": true`}, {`"read"`, `"write"`},
 		{`"link":"begin"`, `"link":"magic"`}, {`"nr":158`, `"nr":0`}, {`"nr":158,`, ``}, {`"arch": "x86_64"`, `"arch": "vax"`}, {`"gaps"`, `"Gaps"`},
 		{`"index":3`, `"index":0`}, {`"index":3,`, ``}, {`"0x1002","0x1003"`, `"0x1003","0x1002"`}, {`"any":true`, `"any":false`},
 	} {

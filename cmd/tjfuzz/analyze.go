@@ -221,7 +221,7 @@ func compared(v voice, r *trace.Reach, t *trace.Trace) error {
 // summary is a result in text.
 func summary(r *trace.Reach, paths bool) string {
 	var b bytes.Buffer
-	startup := 0
+	startup, before := 0, 0
 	groups := map[string][]string{}
 	totals := map[string]int{}
 	for _, x := range r.Reached {
@@ -229,6 +229,9 @@ func summary(r *trace.Reach, paths bool) string {
 		if x.Startup {
 			startup++
 			name += "*"
+		} else if x.BeforeMain {
+			before++
+			name += "+"
 		}
 		group := "@unnamed"
 		if def, ok := synth.FunctionalGroup(x.ID); ok {
@@ -237,7 +240,11 @@ func summary(r *trace.Reach, paths bool) string {
 		}
 		groups[group] = append(groups[group], name)
 	}
-	fmt.Fprintf(&b, "%s: %d syscalls can be reached, %d of them (*) only before the program itself begins\n", legible(r.Target.Path), len(r.Reached), startup)
+	fmt.Fprintf(&b, "%s: %d syscalls can be reached, %d of them (*) only before the program itself begins", legible(r.Target.Path), len(r.Reached), startup)
+	if before > 0 {
+		fmt.Fprintf(&b, ", and %d (+) only before main, as far as pointers tell", before)
+	}
+	b.WriteByte('\n')
 	if paths {
 		for _, x := range r.Reached {
 			b.WriteString(way(x))
@@ -304,6 +311,8 @@ func way(x trace.Reached) string {
 	fmt.Fprintf(&b, "%v\n", x.ID)
 	if x.Startup {
 		b.WriteString("  only before the program itself begins\n")
+	} else if x.BeforeMain {
+		b.WriteString("  only before main, as far as pointers tell\n")
 	}
 	for _, a := range x.Args {
 		name, values := valuesOf(x.ID, a)

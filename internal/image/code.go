@@ -24,6 +24,7 @@ type Code struct {
 	Functions []Function              // sorted by address, one for each, the end excluded
 	Init      []uint64                // functions, or slots that hold such, that loaders call at start and end
 	Arrays    []uint64                // the slots
+	Ends      []uint64                // those of both that they call at the end
 	Exports   map[string][]Symbol     // by name; several where there are versions
 	Relocs    map[uint64]Relocation   // by the address of the slot
 	Sections  map[string]AddressRange // that have a name
@@ -289,11 +290,17 @@ func (x elfFile) linked(c *Code, names map[uint64]string) error {
 	for _, tag := range []elf.DynTag{elf.DT_INIT, elf.DT_FINI} {
 		if at := tags[tag]; at != 0 {
 			c.Init = append(c.Init, at)
+			if tag == elf.DT_FINI {
+				c.Ends = append(c.Ends, at)
+			}
 		}
 	}
 	for _, a := range [][2]elf.DynTag{{elf.DT_PREINIT_ARRAY, elf.DT_PREINIT_ARRAYSZ}, {elf.DT_INIT_ARRAY, elf.DT_INIT_ARRAYSZ}, {elf.DT_FINI_ARRAY, elf.DT_FINI_ARRAYSZ}} {
 		for i := uint64(0); i+8 <= min(tags[a[1]], maxTable); i += 8 {
 			c.Arrays = append(c.Arrays, tags[a[0]]+i)
+			if a[0] == elf.DT_FINI_ARRAY {
+				c.Ends = append(c.Ends, tags[a[0]]+i)
+			}
 		}
 	}
 	// Linkers put the strings behind the symbols; there is no count.
@@ -355,6 +362,9 @@ func (x elfFile) irelative(c *Code) error {
 		case elf.SHT_INIT_ARRAY, elf.SHT_FINI_ARRAY, elf.SHT_PREINIT_ARRAY:
 			for i := uint64(0); i+8 <= min(s.Size, maxTable); i += 8 {
 				c.Arrays = append(c.Arrays, s.Addr+i)
+				if s.Type == elf.SHT_FINI_ARRAY {
+					c.Ends = append(c.Ends, s.Addr+i)
+				}
 			}
 		}
 	}

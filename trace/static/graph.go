@@ -44,6 +44,7 @@ func (g *graph) reach(f, from *function, link trace.Link) {
 	}
 	if link != trace.Called && link != trace.Jumped {
 		f.taken = true
+		f.kept = f.kept || link != trace.Begin
 	}
 	depth := 0
 	if from != nil {
@@ -154,7 +155,7 @@ func (g *graph) decode(f *function) {
 		if below := m.functions[f.end]; below != nil && below != f {
 			if last.Op != image.OpCall && last.Op != image.OpNop { // assembly that goes on into what follows
 				g.reach(below, f, trace.Jumped)
-				below.taken = true
+				below.taken, below.kept = true, true
 			}
 			break
 		}
@@ -363,6 +364,7 @@ func (g *graph) refer(f *function, at uint64) {
 					return
 				}
 				other.label(at)
+				other.kept = true
 				g.reach(other, f, trace.Jumped)
 				return
 			}
@@ -487,16 +489,22 @@ func (g *graph) text(f *function, at uint64) {
 
 // root reaches what is called when a module is loaded, and what its data name.
 func (g *graph) root(m *module, from *function) {
+	begin := func(at uint64, f *function) {
+		g.reach(f, from, trace.Begin)
+		if f != nil && slices.Contains(m.Ends, at) {
+			f.kept = true
+		}
+	}
 	for _, at := range m.Init {
-		g.reach(m.functionAt(at), from, trace.Begin)
+		begin(at, m.functionAt(at))
 	}
 	for _, slot := range m.Arrays {
 		if r, ok := m.Relocs[slot]; ok {
 			for _, t := range g.resolve(m, r) {
-				g.reach(t.f, from, trace.Begin)
+				begin(slot, t.f)
 			}
 		} else if at, ok := m.Word(slot); ok && at != 0 && at != ^uint64(0) {
-			g.reach(m.functionAt(at), from, trace.Begin)
+			begin(slot, m.functionAt(at))
 		}
 	}
 }
@@ -504,8 +512,9 @@ func (g *graph) root(m *module, from *function) {
 // named reaches all that the data of a module name.
 func (g *graph) named(m *module, from *function) {
 	var slots []uint64
+	called := m.arrays() // by root
 	for slot, r := range m.Relocs {
-		if r.Copy || r.Calls || !m.fine && !inside(m.got, slot) {
+		if r.Copy || r.Calls || !m.fine && !inside(m.got, slot) && !called[slot] {
 			slots = append(slots, slot)
 		}
 	}

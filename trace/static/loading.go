@@ -337,6 +337,7 @@ func (a *analysis) execute(ctx context.Context, p place, name, by string) error 
 		if len(x.Path) == 0 {
 			continue
 		}
+		a.late[x.ID] = true
 		steps := slices.Clone(x.Path)
 		steps[0].Link = trace.Exec
 		a.note(x.ID, false, append(slices.Clone(before), steps...))

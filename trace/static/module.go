@@ -52,6 +52,8 @@ type function struct {
 	link    trace.Link
 	path    int             // how long that is, 0 if not known yet
 	taken   bool            // its address was taken, so calls of it are not all known
+	kept    bool            // who has its address may call it at any time
+	late    bool            // it may run when main has begun
 	labels  map[uint64]bool // addresses in its middle that were
 
 	flow    []flow
@@ -249,16 +251,26 @@ func (m *module) discover() {
 	slices.Sort(m.starts)
 }
 
+// arrays are the slots of Arrays.
+func (m *module) arrays() map[uint64]bool {
+	slots := make(map[uint64]bool, len(m.Arrays))
+	for _, slot := range m.Arrays {
+		slots[slot] = true
+	}
+	return slots
+}
+
 // words visits the aligned words of data, which where nothing is relocated may be pointers.
-// The slots of stubs are not: before they are filled they point back to these.
+// The slots of stubs are not: before they are filled they point back to these. Nor are those of what is called at
+// start and end.
 func (m *module) words(visit func(uint64)) {
-	lazy := m.ranges(".got.plt")
+	lazy, called := m.ranges(".got.plt"), m.arrays()
 	for _, seg := range m.Segments {
 		if seg.Exec {
 			continue
 		}
 		for i := (8 - seg.Address%8) % 8; i+8 <= uint64(len(seg.Data)); i += 8 {
-			if !inside(lazy, seg.Address+i) {
+			if at := seg.Address + i; !inside(lazy, at) && !called[at] {
 				visit(binary.LittleEndian.Uint64(seg.Data[i:]))
 			}
 		}

@@ -55,6 +55,7 @@ type found struct {
 	f     *function
 	at    uint64 // an instruction of f, behind the one that has the value
 	via   *hop   // the functions that it is handed on through
+	kept  bool   // it was in memory meanwhile
 }
 
 // maxStates bounds the search for one value.
@@ -227,7 +228,7 @@ func (s state) finish(v uint64) found {
 	if b := s.f.decoded(); s.index < len(b.at) {
 		at = b.at[s.index]
 	}
-	return found{value: v, m: s.f.module, f: s.f, at: at, via: s.via}
+	return found{value: v, m: s.f.module, f: s.f, at: at, via: s.via, kept: s.frames == elsewhere}
 }
 
 // then notes a change; false if there are too many.

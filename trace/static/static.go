@@ -27,7 +27,7 @@ import (
 )
 
 // Version changes when the same program may make another result.
-const Version = 3
+const Version = 4
 
 // ErrMachine says that the program is not for x86-64, the only machine whose code is known here.
 var ErrMachine = errors.New("its code is not x86-64")
@@ -77,6 +77,7 @@ func analyze(ctx context.Context, path string, o Options, programs map[string]bo
 		reached:  map[sysno.ID]trace.Reached{},
 		chosen:   map[sysno.ID]choices{},
 		makers:   map[sysno.ID][]place{},
+		late:     map[sysno.ID]bool{},
 		programs: programs,
 		done:     map[string]bool{},
 	}
@@ -96,6 +97,7 @@ type analysis struct {
 	reached  map[sysno.ID]trace.Reached
 	chosen   map[sysno.ID]choices // values of their arguments
 	makers   map[sysno.ID][]place // where the numbers come from
+	late     map[sysno.ID]bool    // may be called once main has begun
 	programs map[string]bool      // that are analyzed, or about to be
 	done     map[string]bool      // texts that were looked at
 	bytes    int                  // of all files
@@ -157,6 +159,7 @@ func (a *analysis) result(ctx context.Context) (*trace.Reach, error) {
 	for _, id := range slices.SortedFunc(maps.Keys(a.reached), sysno.ID.Compare) {
 		x := a.reached[id]
 		x.Args = a.chosen[id].list(id)
+		x.BeforeMain = !a.late[id] && len(x.Path) > 0
 		r.Reached = append(r.Reached, x)
 	}
 	return r, nil
@@ -287,6 +290,7 @@ func (a *analysis) functions() []*function {
 func (a *analysis) numbers(ctx context.Context) error {
 	functions := a.functions()
 	settle(functions)
+	spread(functions)
 	if a.exhausted {
 		a.gap("its functions overlap so much that not all were looked at")
 	}
@@ -315,6 +319,9 @@ func (a *analysis) numbers(ctx context.Context) error {
 			}
 			for _, v := range all {
 				id, startup := idOf(arch, uint32(v.value)), v.f.startup || f.startup
+				if f.late && (v.f.late || v.kept) {
+					a.late[id] = true
+				}
 				if !a.longer(id, startup, v) {
 					a.note(id, startup, append(pathTo(v.f), v.via.steps()...))
 				}

@@ -95,6 +95,24 @@ func check(t *testing.T, r *trace.Reach, loose bool) {
 	}
 }
 
+func TestWhatIsCalledBeforeMainOnlyIsToldFromTheRest(t *testing.T) {
+	before, later := []string{"personality", "sysfs", "ustat"}, []string{"getsid", "getpgid", "quotactl", "vhangup", "ioprio_get", "acct", "exit_group"}
+	for _, flags := range [][]string{{"-O1"}, {"-O2", "-s"}, {"-O1", "-static"}, {"-O1", "-static-pie", "-s"}, {"-O1", "-no-pie", "-fno-pie"}} {
+		t.Run(strings.Join(flags, " "), func(t *testing.T) {
+			t.Parallel()
+			r := analyzed(t, testenv.Compile(t, "testdata/phases.c", flags...), Options{})
+			for i, names := range [][]string{before, later} {
+				for _, name := range names {
+					id, _ := sysno.Lookup(sysno.AMD64, name)
+					if x, ok := r.Find(id); !ok || x.BeforeMain != (i == 0) {
+						t.Errorf("%s: reached %t, before main only %t, want %t", name, ok, x.BeforeMain, i == 0)
+					}
+				}
+			}
+		})
+	}
+}
+
 func TestProgramsWithMuslReachWhatTheirCodeCalls(t *testing.T) {
 	gcc := testenv.Program(t, "musl-gcc")
 	for _, flags := range [][]string{{"-static"}, {"-static", "-s"}, nil, {"-s", "-O2"}} {
