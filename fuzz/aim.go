@@ -85,7 +85,7 @@ const lead = 128
 // patient is how many runs are aimed at each goal without coming nearer until it has only every
 // second, then every third turn and so on, but at least one of laggard.
 const (
-	patient = 128
+	patient = 32
 	laggard = 8
 )
 
@@ -202,17 +202,24 @@ func (g *goal) nearest(c *corpus) *entry {
 // distance is that of the nearest block that was reached.
 func (g *goal) distance() int { return g.aim.Blocks[g.reached].Distance }
 
-// aimed chooses what is changed to come nearer to a goal.
-func (c *corpus) aimed(r *rand.Rand, g *goal) draft {
+// aimed chooses what is changed to come nearer to a goal, and a little to others.
+func (c *corpus) aimed(r *rand.Rand, g *goal, others []*goal) draft {
 	c.weigh()
-	from := g.nearest(c)
-	switch n := r.IntN(3); {
-	case n == 0: // nothing stands in the way there
-		from = nil
-	case from == nil || n == 1:
-		from = c.parent(r)
+	d := draft{banned: c.banned, clues: g.clues(r)}
+	for r.IntN(2) == 0 && len(d.beside) < 4 { // what is read of the surroundings mostly does not exclude other such
+		d.beside = append(d.beside, one(r, others).clues(r))
 	}
-	d := draft{s: c.scenario(r, from), from: from, banned: c.banned, clues: g.clues(r)}
+	switch from := g.nearest(c); {
+	case from != nil && r.IntN(2) == 0: // all that it has may be what brought it there
+		d.s, d.from = from.s, from
+	case from != nil && r.IntN(4) == 0:
+		d.s, d.from = c.scenario(r, from), from
+	default:
+		if r.IntN(3) != 0 { // else: nothing stands in the way there
+			d.from = c.parent(r)
+		}
+		d.s = c.scenario(r, d.from)
+	}
 	for _, k := range d.clues {
 		if k.Kind == ClueText && k.Text != "" {
 			d.dict = append(d.dict, []byte(k.Text))
@@ -251,7 +258,7 @@ func (g *goal) clues(r *rand.Rand) []Clue {
 // missed books an aimed run. What is called deep below the target's own code is there for cases that no
 // input makes, mostly.
 func (g *goal) missed(gain float64) {
-	const deep = 8
+	const deep = 4
 	g.tired += 1 + g.aim.Blocks[0].Distance/deep
 	if gain > 0 {
 		g.tired /= 2

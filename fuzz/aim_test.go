@@ -276,6 +276,48 @@ func TestAttemptsCanBeRunWhateverTheClues(t *testing.T) {
 	}
 }
 
+// staged is an executor for a target that reads a file line by line: what each line is looked at for depends on
+// those before.
+type staged struct{ secretive }
+
+func (staged) Run(_ context.Context, s *Scenario) (*Result, error) {
+	r := &Result{Seen: []sysno.ID{id(0)}}
+	f := s.File("tool.conf")
+	if f == nil || f.Kind != FileRegular {
+		return r, nil
+	}
+	wanted := []string{"", "[net]", "listen=yes", "mode=fast", "trust=none"}
+	stage := 1
+	for line := range strings.Lines(string(f.Data)) {
+		if stage < len(wanted) && strings.TrimSpace(line) == wanted[stage] {
+			stage++
+		}
+	}
+	for i := range stage {
+		r.Signals = append(r.Signals, Signal{SignalBlock, uint64(10 - i)})
+	}
+	if stage == len(wanted) {
+		r.Seen = append(r.Seen, id(200))
+	}
+	return r, nil
+}
+
+func TestWhatBroughtARunNearerIsBuiltUpon(t *testing.T) {
+	for seed := range uint64(3) {
+		o := secretOptions(t, nil)
+		o.Seed, o.Execs = seed, 4000
+		o.NewExecutor = func(int) (Executor, error) { return staged{}, nil }
+		aim := &Aim{Blocks: []AimBlock{{1, 0}, {6, 4}, {7, 8}, {8, 12}, {9, 16}, {10, 20}}}
+		for i, text := range []string{"none", "trust", "fast", "mode", "yes", "listen", "net", "tool.conf"} {
+			aim.Clues = append(aim.Clues, Clue{Kind: ClueText, Text: text, Distance: 1 + 2*i})
+		}
+		o.Aims = &Aims{Find: finds(id(200)), Aim: func(sysno.ID) *Aim { return aim }}
+		if witness(run(t, o), 200) == nil {
+			t.Errorf("seed %d: not found in %d runs", seed, o.Execs)
+		}
+	}
+}
+
 // A run that came nearer is what the next ones begin with, and its clues are those that count.
 func TestTheNearestScenarioIsWhatIsChanged(t *testing.T) {
 	o := secretOptions(t, nil)

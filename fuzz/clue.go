@@ -1,8 +1,6 @@
 package fuzz
 
 import (
-	"bytes"
-	"encoding/binary"
 	"math/rand/v2"
 	"path"
 	"regexp"
@@ -27,26 +25,12 @@ type attempt struct {
 // attempt makes what a draft that is aimed at something stands for.
 func (d *draft) attempt(r *rand.Rand, o *Options, p *plugin) Scenario {
 	a := attempt{r: r, o: o, s: d.s, all: d.faults}
-	for _, k := range d.clues {
-		a.clues[k.Kind] = append(a.clues[k.Kind], k)
-		if k.Kind == ClueText && fileName.MatchString(k.Text) {
-			a.clues[ClueFile] = append(a.clues[ClueFile], k)
-		}
-	}
+	a.sort(d.clues)
 	ways := a.ways()
-	total := 0
-	for _, w := range ways {
-		total += w.weight
-	}
+	total := sum(ways)
 	const most = 6
 	for n := 0; total > 0 && n < most && (n == 0 || r.IntN(3) != 0); n++ {
-		x := r.IntN(total)
-		for _, w := range ways {
-			if x -= w.weight; x < 0 {
-				w.place()
-				break
-			}
-		}
+		use(r, ways, total)
 	}
 	if o.varies(dimArgv) && (total == 0 || r.IntN(4) == 0) {
 		args := mutate.Args(r, &o.Table, d.dict, a.s.Argv[o.Fixed:])
@@ -56,11 +40,28 @@ func (d *draft) attempt(r *rand.Rand, o *Options, p *plugin) Scenario {
 	if o.varies(dimBytes) && a.s.usesInput() && (total == 0 || r.IntN(4) == 0) {
 		a.s.Input = p.bytes(r, a.s.Input, mutate.ByteOptions{Dictionary: d.dict, Other: d.other, Max: o.MaxInput})
 	}
+	for _, clues := range d.beside {
+		a.sort(clues)
+		if ways := a.beside(); len(ways) > 0 {
+			use(r, ways, sum(ways))
+		}
+	}
 	a.s.settle()
 	if a.s.Check() != nil {
 		return d.s
 	}
 	return a.s
+}
+
+// sort takes clues in the place of those so far.
+func (a *attempt) sort(clues []Clue) {
+	a.clues = [clueKinds][]Clue{}
+	for _, k := range clues {
+		a.clues[k.Kind] = append(a.clues[k.Kind], k)
+		if k.Kind == ClueText && fileName.MatchString(k.Text) {
+			a.clues[ClueFile] = append(a.clues[ClueFile], k)
+		}
+	}
 }
 
 // fileName is what files are called: settings.conf, %s/.toolrc, and not 1.5.
@@ -72,13 +73,57 @@ type placing struct {
 	place  func()
 }
 
+func sum(ways []placing) (total int) {
+	for _, w := range ways {
+		total += w.weight
+	}
+	return total
+}
+
+// use draws a way by its weight.
+func use(r *rand.Rand, ways []placing, total int) {
+	x := r.IntN(total)
+	for _, w := range ways {
+		if x -= w.weight; x < 0 {
+			w.place()
+			return
+		}
+	}
+}
+
+// has reports whether there is a clue of one of the kinds.
+func (a *attempt) has(kinds ...ClueKind) bool {
+	return slices.ContainsFunc(kinds, func(k ClueKind) bool { return len(a.clues[k]) > 0 })
+}
+
+// beside are the ways that hardly disturb others.
+func (a *attempt) beside() (out []placing) {
+	if a.o.varies(dimEnv) && a.has(ClueVariable) {
+		out = append(out, placing{1, a.variable})
+	}
+	if a.o.varies(dimFiles) && a.has(ClueFile) {
+		out = append(out, placing{1, a.file})
+	}
+	return out
+}
+
 // ways are those for which there are clues, and that may be varied.
 func (a *attempt) ways() []placing {
 	var out []placing
 	add := func(weight int, d dimension, place func(), kinds ...ClueKind) {
-		if a.o.varies(d) && slices.ContainsFunc(kinds, func(k ClueKind) bool { return len(a.clues[k]) > 0 }) {
+		if a.o.varies(d) && a.has(kinds...) {
 			out = append(out, placing{weight, place})
 		}
+	}
+	// What the scenario has may be what brought it so far, and where is looked for more.
+	if len(a.held()) > 0 {
+		add(5, dimFiles, a.edit, ClueText, ClueNumber)
+	}
+	if len(a.s.Env) > 0 {
+		add(3, dimEnv, a.reset, ClueText, ClueNumber)
+	}
+	if len(a.s.Argv) > a.o.Fixed {
+		add(3, dimArgv, a.reword, ClueText, ClueNumber)
 	}
 	add(4, dimArgv, a.word, ClueText, ClueNumber)
 	if len(a.o.Table.Options) > 0 {
@@ -183,45 +228,6 @@ func (a *attempt) some() string {
 	return one(a.r, []string{"1", "0", "2", "a", ".", "/tmp", "yes", "on"})
 }
 
-// separators stand between a key and its value.
-var separators = []string{"=", "=", "=", " = ", ": ", " : ", ":", " ", " ", "\t", ", ", ""}
-
-// line is one of a file or of the input.
-func (a *attempt) line() string {
-	switch texts := a.clues[ClueText]; a.r.IntN(10) {
-	case 0, 1, 2:
-		return a.term()
-	case 3:
-		return a.term() + one(a.r, separators) + a.some()
-	case 4:
-		return a.term() + one(a.r, separators) + a.decimal()
-	case 5, 6, 7:
-		if len(texts) > 1 { // what is farther is looked for first
-			i := nearest(a.r, texts[1:])
-			j := max(slices.Index(texts, i)-1, 0)
-			return i.Text + one(a.r, separators) + texts[j].Text
-		}
-	}
-	return a.term() + one(a.r, separators) + a.term()
-}
-
-// lines are some, perhaps below a heading.
-func (a *attempt) lines() []byte {
-	var b bytes.Buffer
-	if a.r.IntN(4) == 0 {
-		b.WriteString("[" + a.text() + "]\n")
-	}
-	line := a.line()
-	for n := 0; n < 32 && (n == 0 || a.r.IntN(2) == 0); n++ {
-		if a.r.IntN(2) == 0 {
-			line = a.line()
-		}
-		b.WriteString(line)
-		b.WriteByte('\n')
-	}
-	return b.Bytes()
-}
-
 // clean is a word without what none can hold.
 func clean(word string) string { return strings.ReplaceAll(word, "\x00", "") }
 
@@ -274,6 +280,20 @@ func (a *attempt) value() {
 	a.insert(opt.Words(clean(a.term()))...)
 }
 
+// reword puts a text in the place of a word, or of the value in one.
+func (a *attempt) reword() {
+	if len(a.s.Argv) == a.o.Fixed { // by now
+		return
+	}
+	i := a.o.Fixed + a.r.IntN(len(a.s.Argv)-a.o.Fixed)
+	a.s.Argv = slices.Clone(a.s.Argv)
+	word := clean(a.term())
+	if key, _, ok := strings.Cut(a.s.Argv[i], "="); ok {
+		word = key + "=" + word
+	}
+	a.s.Argv[i] = word
+}
+
 // options adds some that nothing is known to be told by.
 func (a *attempt) options() {
 	options := a.o.Table.For(a.s.Argv[a.o.Fixed:])
@@ -281,104 +301,6 @@ func (a *attempt) options() {
 		opt := one(a.r, options)
 		a.insert(opt.Words(a.o.Table.Value(a.r, opt.Likely()))...)
 	}
-}
-
-// feed sees to it that there is an input.
-func (a *attempt) feed() {
-	if a.s.usesInput() {
-		return
-	}
-	if a.o.varies(dimArgv) && len(a.s.Argv) < maxWords && a.r.IntN(2) == 0 {
-		a.s.Argv = slices.Concat(a.s.Argv, []string{mutate.Input})
-		return
-	}
-	a.s.Stdin = StdinFile + StdinKind(a.r.IntN(2))
-}
-
-// content writes lines, or a text, into the input.
-func (a *attempt) content() {
-	a.feed()
-	in := a.s.Input
-	at := 0
-	switch a.r.IntN(4) {
-	case 0:
-		in = nil
-	case 1:
-		at = a.r.IntN(len(in) + 1)
-	case 2:
-		if n := bytes.IndexByte(in, '\n'); n >= 0 {
-			at = n + 1
-		}
-	}
-	what := a.lines()
-	if a.r.IntN(3) == 0 {
-		what = []byte(a.term())
-	}
-	in = slices.Concat(in[:at], what, in[at:])
-	a.s.Input = in[:min(len(in), a.limit())]
-}
-
-func (a *attempt) limit() int {
-	if a.o.MaxInput > 0 {
-		return a.o.MaxInput
-	}
-	return mutate.MaxInput
-}
-
-// magic writes a number into the input, in either order of its bytes, mostly where formats have theirs.
-func (a *attempt) magic() {
-	a.feed()
-	if numbers := a.clues[ClueNumber]; len(numbers) > 1 && a.r.IntN(4) == 0 {
-		// What is farther is looked for first, and stands in front.
-		k := nearest(a.r, numbers[1:])
-		j := max(slices.Index(numbers, k)-1, 0)
-		in := slices.Clone(a.s.Input)
-		head := append(binary.LittleEndian.AppendUint64(nil, k.Number)[:max(k.Size, 1)], binary.LittleEndian.AppendUint64(nil, numbers[j].Number)[:max(numbers[j].Size, 1)]...)
-		in = append(head, in[min(len(head), len(in)):]...)
-		a.s.Input = in[:min(len(in), a.limit())]
-		return
-	}
-	for n := 0; n < 3 && (n == 0 || a.r.IntN(2) == 0); n++ {
-		k := nearest(a.r, a.clues[ClueNumber])
-		size := max(k.Size, 1)
-		if size == 4 && k.Number < 1<<16 && a.r.IntN(2) == 0 {
-			size = 2
-		}
-		b := binary.LittleEndian.AppendUint64(nil, k.Number)[:size]
-		if a.r.IntN(2) == 0 {
-			slices.Reverse(b)
-		}
-		at := one(a.r, []int{0, 0, 0, 4, 8, 16, 2, 1, 12, 24, -1, -2})
-		switch {
-		case at == -1:
-			at = a.r.IntN(len(a.s.Input) + 1)
-		case at == -2:
-			at = max(len(a.s.Input)-size, 0)
-		}
-		in := slices.Clone(a.s.Input)
-		if missing := at + size - len(in); missing > 0 {
-			in = append(in, make([]byte, missing)...)
-		}
-		copy(in[at:], b)
-		if a.r.IntN(4) == 0 { // what is decided by more than it follows
-			in = append(in, make([]byte, 16)...)
-		}
-		a.s.Input = in[:min(len(in), a.limit())]
-	}
-}
-
-// size makes the input as long as a number says, or have as many lines.
-func (a *attempt) size() {
-	a.feed()
-	n := int(min(a.number(), uint64(a.limit())))
-	unit := []byte("a")
-	if len(a.clues[ClueText]) > 0 && a.r.IntN(2) == 0 {
-		unit = []byte(a.text() + "\n")
-	}
-	if len(unit)*n > a.limit() {
-		unit = []byte("a")
-	}
-	a.s.Input = bytes.Repeat(unit, n)
 }
 
 // set sets a variable, or unsets it.
@@ -418,6 +340,13 @@ func (a *attempt) variable() {
 	a.set(name, &v)
 }
 
+// reset gives one that is set another value.
+func (a *attempt) reset() {
+	name, _, _ := strings.Cut(one(a.r, a.s.Env), "=")
+	v := a.term()
+	a.set(name, &v)
+}
+
 // setting sets one that is known otherwise, or has a text as its name.
 func (a *attempt) setting() {
 	names := a.o.EnvNames
@@ -433,6 +362,27 @@ func (a *attempt) setting() {
 
 // file makes one that the way depends on, or makes it something else than a file.
 func (a *attempt) file() { a.make(nearest(a.r, a.clues[ClueFile]).Text) }
+
+// held are the indices of files that have lines.
+func (a *attempt) held() (files []int) {
+	for i, f := range a.s.Files {
+		if f.Kind.holds() && len(f.Data) < 1<<12 {
+			files = append(files, i)
+		}
+	}
+	return files
+}
+
+// edit writes lines into one that is there.
+func (a *attempt) edit() {
+	files := a.held()
+	if len(files) == 0 { // any more
+		return
+	}
+	i := one(a.r, files)
+	a.s.Files = slices.Clone(a.s.Files)
+	a.s.Files[i].Data = a.amend(a.s.Files[i].Data, a.lines())
+}
 
 // named makes a file whose name is a text, if it can be one.
 func (a *attempt) named() { a.make(a.text()) }
@@ -460,7 +410,11 @@ func (a *attempt) make(name string) {
 		}
 	}
 	if f.Kind.holds() {
-		f.Data = a.lines()
+		var before []byte
+		if old := a.s.File(name); old != nil {
+			before = old.Data
+		}
+		f.Data = a.amend(before, a.lines())
 	}
 	files := slices.DeleteFunc(slices.Clone(a.s.Files), func(o File) bool { return o.Name == name })
 	if !roomFor(files, name) || len(files) > 16 {

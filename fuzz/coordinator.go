@@ -148,9 +148,9 @@ const (
 	sources
 )
 
-// worthwhile is what to expect of the sources. Beside draws alone, aimed runs are a sixth of all
+// worthwhile is what to expect of the sources. Beside draws alone, aimed runs are a fifth of all
 // where nothing comes of them, and at most two thirds.
-var worthwhile = [sources]float64{fromPlan: 2, fromDraw: 1, fromSweep: 1, fromAim: 0.5}
+var worthwhile = [sources]float64{fromPlan: 2, fromDraw: 1, fromSweep: 1, fromAim: 0.75}
 
 // source says where the next run comes from. What the plan has not tried so far, draws may find
 // sooner, and what draws find is worth more draws: so late ones take turns with draws, and both with what is
@@ -194,7 +194,7 @@ func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 		return j
 	case fromAim:
 		if g := c.aims.choose(c.corpus); g != nil {
-			d := c.corpus.aimed(r, g)
+			d := c.corpus.aimed(r, g, c.aims.goals)
 			c.mu.Unlock()
 			return job{s: d.attempt(r, c.o, p), phase: PhaseAimed, from: fromAim, aimed: g}
 		}

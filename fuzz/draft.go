@@ -20,7 +20,8 @@ type draft struct {
 	ends   map[deed]bool
 	faults [][]Fault // of the syscalls that the target makes, where dims has dimFaults
 
-	clues []Clue // of a run that is aimed
+	clues  []Clue   // of a run that is aimed
+	beside [][]Clue // and of what else it may come to
 }
 
 // extraNames are the names of files that draws put into the working directory.
