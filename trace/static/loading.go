@@ -154,6 +154,9 @@ func (a *analysis) plugin(path string, by *function) {
 			a.gap("%s could not be read: %v", p, err)
 			continue
 		}
+		if p != path {
+			m.whom = filepath.Base(path)
+		}
 		loaded = append(loaded, m)
 	}
 	for _, m := range loaded {
@@ -182,11 +185,11 @@ func (a *analysis) plugin(path string, by *function) {
 // nameServices loads what glibc's name service switch is configured for (nsswitch.conf(5)).
 func (a *analysis) nameServices(by *function) {
 	file := cmp.Or(a.NameServices, "/etc/nsswitch.conf")
-	a.assume("names of users, hosts and the like are looked up as %s says here", file)
 	text, err := os.ReadFile(file)
 	if err != nil {
 		text = nil // files and dns are in the C library
 	}
+	var named []string
 	for line := range strings.Lines(string(text)) {
 		line, _, _ = strings.Cut(line, "#")
 		_, services, ok := strings.Cut(line, ":")
@@ -197,11 +200,18 @@ func (a *analysis) nameServices(by *function) {
 			if strings.ContainsAny(word, "[]=!/") {
 				continue
 			}
-			if path := a.program.Find("libnss_"+word+".so.2", a.LibraryPath); path != "" {
+			name := "libnss_" + word + ".so.2"
+			if path := a.program.Find(name, a.LibraryPath); path != "" {
 				a.plugin(path, by)
+				named = append(named, name)
 			}
 		}
 	}
+	with := ""
+	if slices.Sort(named); len(named) > 0 {
+		with = ", by " + strings.Join(slices.Compact(named), " ")
+	}
+	a.assume("names of users, hosts and the like are looked up as %s says here%s", file, with)
 }
 
 // converters reaches what glibc's modules for character sets import. They make no

@@ -19,6 +19,7 @@ type module struct {
 	*image.Code
 	index     int // in the order in which symbols are looked for
 	main      bool
+	whom      string   // what is loaded while the program runs, and needs this; empty where that is the program
 	starts    []uint64 // of functions that the file tells, sorted
 	functions map[uint64]*function
 

@@ -27,7 +27,7 @@ import (
 )
 
 // Version changes when the same program may make another result.
-const Version = 4
+const Version = 5
 
 // ErrMachine says that the program is not for x86-64, the only machine whose code is known here.
 var ErrMachine = errors.New("its code is not x86-64")
@@ -351,7 +351,11 @@ func idOf(arch sysno.Arch, nr uint32) sysno.ID {
 }
 
 func where(f *function, at uint64) string {
-	return fmt.Sprintf("%s+%#x (%s)", filepath.Base(f.Path), at, cmp.Or(f.name, "no name"))
+	name := cmp.Or(f.name, "no name")
+	if f.whom != "" {
+		name += ", loaded for " + f.whom
+	}
+	return fmt.Sprintf("%s+%#x (%s)", filepath.Base(f.Path), at, name)
 }
 
 // note keeps a syscall with the shortest of its paths.

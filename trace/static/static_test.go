@@ -113,6 +113,38 @@ func TestWhatIsCalledBeforeMainOnlyIsToldFromTheRest(t *testing.T) {
 	}
 }
 
+func TestWhatNameServicesBringIsNamed(t *testing.T) {
+	gcc, dir := testenv.Program(t, "gcc"), t.TempDir()
+	build := func(name, text string, flags ...string) string {
+		path := filepath.Join(dir, name)
+		args := slices.Concat([]string{"-O1", "-o", path, source(t, "a.c", text)}, flags)
+		if out, err := exec.Command(gcc, args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return path
+	}
+	build("libbelow.so", `#include <unistd.h>
+extern long number[]; long number[2]; long below(int i) { return syscall(number[i]); }`, "-shared", "-fPIC")
+	build("libnss_mine.so.2", `#include <unistd.h>
+#include <sys/syscall.h>
+long below(int); int _nss_mine_getpwnam_r(void) { return syscall(SYS_ustat) + below(1); }`, "-shared", "-fPIC", "-L"+dir, "-lbelow")
+	program := build("user", `#include <pwd.h>
+int main(int n, char **v) { return getpwnam(v[0]) != 0; }`)
+	services := source(t, "nsswitch.conf", "passwd: files mine # and\n")
+	r := analyzed(t, program, Options{LibraryPath: dir, NameServices: services})
+	if !reaches(t, r, "ustat") {
+		t.Error("what the module calls is not reached")
+	}
+	for _, want := range []struct {
+		in   []string
+		text string
+	}{{r.Gaps, "loaded for libnss_mine.so.2"}, {r.Assumed, services + " says here, by"}, {r.Assumed, "libnss_mine.so.2"}} {
+		if !strings.Contains(strings.Join(want.in, "\n"), want.text) {
+			t.Errorf("%q is not among %q", want.text, want.in)
+		}
+	}
+}
+
 func TestProgramsWithMuslReachWhatTheirCodeCalls(t *testing.T) {
 	gcc := testenv.Program(t, "musl-gcc")
 	for _, flags := range [][]string{{"-static"}, {"-static", "-s"}, nil, {"-s", "-O2"}} {
