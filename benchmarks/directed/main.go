@@ -1,6 +1,6 @@
 // Directed measures what it is worth that learning aims runs at what the code of a program
 // can reach: it learns programs with and without, for the same time or with the same number of runs, and
-// compares which of the reachable syscalls were seen. Two of the programs are made for it, with 30 guarded calls each
+// compares which of the reachable syscalls were seen. Three of the programs are made for it, with 30 guarded calls each
 // (testdata); the others are real ones.
 //
 //	go run ./benchmarks/directed                                      # as root; an hour
@@ -8,8 +8,8 @@
 //	go run ./benchmarks/directed -execs 5000                          # on a machine that is busy otherwise
 //
 // Its main hazard is chance, as that of discovery: another -seed shows what was chance. What the
-// programs that are made for it are worth depends on who made them: heldout.c has guards
-// to which nothing was tuned.
+// programs that are made for it are worth depends on who made them: heldout.c and third.c have
+// guards to which nothing was tuned.
 package main
 
 import (
@@ -35,7 +35,7 @@ import (
 
 func main() { harness.Main("directed", run) }
 
-//go:embed testdata/guarded.c testdata/heldout.c
+//go:embed testdata/guarded.c testdata/heldout.c testdata/third.c
 var sources embed.FS
 
 // guards are the calls of a program that is made for this, by the kinds of their guards,
@@ -59,6 +59,15 @@ var guards = map[string][]struct{ kind, calls string }{
 		{"config", "msgget mlock inotify_init1 socket"},
 		{"magic", "getpgrp semget fadvise64 fdatasync capget"},
 	},
+	"third": {
+		{"options", "memfd_create getsid times getpriority ioprio_get sched_getparam"},
+		{"environment", "timerfd_create sched_getscheduler getpgid membarrier"},
+		{"contents", "eventfd2 flock munlock mincore"},
+		{"errno", "getrusage fgetxattr getresgid sched_rr_get_interval"},
+		{"signal", "getitimer umask epoll_create1"},
+		{"config", "msgget inotify_init1 socket mlock"},
+		{"magic", "getpgrp semget fadvise64 fdatasync capget"},
+	},
 }
 
 // programs are real ones, of several kinds.
@@ -78,7 +87,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("directed", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	var (
-		list     = flags.String("programs", "guarded,heldout,"+programs, "the `programs`, separated by commas")
+		list     = flags.String("programs", "guarded,heldout,third,"+programs, "the `programs`, separated by commas")
 		duration = flags.Duration("duration", 5*time.Minute, "the `time` for each session with a real program")
 		guarded  = flags.Duration("guarded", 3*time.Minute, "the `time` for each session with a program that is made for this")
 		execs    = flags.Uint64("execs", 0, "this `number` of runs for each session, whatever time they take; 0 for no limit but time")
