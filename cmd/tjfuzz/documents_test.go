@@ -65,6 +65,7 @@ func blocks(page string, text string) (out []block) {
 // files can be read. Each page has a directory of its own, in which its blocks run one after the other.
 func TestWhatTheDocumentsShowRuns(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
+	testenv.FewFiles(t)
 	// Those that need what no test has. Fewer is better: one that is added needs a reason here.
 	const mostNotRun = 6
 	var pages []string
