@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
 	"github.com/tjfuzz/tjfuzz/trace/rawtp"
 )
@@ -111,6 +113,19 @@ func TestClientsAreAnswered(t *testing.T) {
 				t.Errorf("exit %d, %v, conversations %v, output %q; want exit %d, one of %s, and %q", r.ExitCode, r, r.Asked, out, c.code, c.talks, c.want)
 			}
 		})
+	}
+}
+
+// Few objects are stored one by one and many as they come, which takes other calls: a client meets both.
+func TestAClientOfGitIsGivenFewObjectsAndMany(t *testing.T) {
+	e := newClient(t, "git")
+	for url, many := range map[string]bool{"https://name.example/x.git": true, "http://name.example/x.git": false} {
+		s := fuzz.Scenario{Argv: []string{"git", "clone", "-q", url, "y"}, Stdin: fuzz.StdinNull, World: fuzz.World{Peers: fuzz.Peers{Conduct: fuzz.ConductProper}}}
+		r := run(t, e, &s)
+		packed := slices.ContainsFunc(r.Seen, func(id sysno.ID) bool { name, _ := id.Name(); return name == "fsync" })
+		if r.ExitCode != 0 || packed != many {
+			t.Errorf("%s: exit %d, a pack is stored: %v, want %v: %q", url, r.ExitCode, packed, many, e.Output())
+		}
 	}
 }
 

@@ -11,8 +11,9 @@ import (
 	"strings"
 )
 
-// The repository that is behind every URL at which git looks for one: one commit with one
-// file. Formats: gitprotocol-pack(5), gitformat-pack(5), gitprotocol-http(5).
+// The repository that is behind every URL at which git looks for one: one commit with a few files, or with
+// many over HTTP/2. Up to 100 objects that come by HTTP git stores one by one, and more as the pack that they come in
+// (fetch.unpackLimit, git-config(1)), which takes other calls. Formats: gitprotocol-pack(5), gitformat-pack(5), gitprotocol-http(5).
 
 type object struct {
 	kind uint8 // as in a pack
@@ -24,22 +25,29 @@ func (o object) id() string {
 	return fmt.Sprintf("%x", sha1.Sum(fmt.Appendf(nil, "%s %d\x00%s", o.name, len(o.data), o.data)))
 }
 
-// repository returns the objects, the commit first.
-func repository() []object {
-	blob := object{3, "blob", []byte("hello\n")}
-	entry := func(o object) []byte {
-		sum := sha1.Sum(fmt.Appendf(nil, "%s %d\x00%s", o.name, len(o.data), o.data))
-		return sum[:]
+// The numbers of files.
+const (
+	fewFiles  = 1
+	manyFiles = 120
+)
+
+// repository returns the objects of one with so many files, the commit first.
+func repository(files int) []object {
+	tree := object{2, "tree", nil}
+	var blobs []object
+	for i := range files {
+		blob := object{3, "blob", fmt.Appendf(nil, "hello %d\n", i)}
+		sum := sha1.Sum(fmt.Appendf(nil, "%s %d\x00%s", blob.name, len(blob.data), blob.data))
+		tree.data = append(fmt.Appendf(tree.data, "100644 README%03d\x00", i), sum[:]...)
+		blobs = append(blobs, blob)
 	}
-	tree := object{2, "tree", append([]byte("100644 README\x00"), entry(blob)...)}
 	const who = "Example <user@example.com> 1767225600 +0000"
 	commit := object{1, "commit", fmt.Appendf(nil, "tree %s\nauthor %s\ncommitter %s\n\nfirst\n", tree.id(), who, who)}
-	return []object{commit, tree, blob}
+	return append([]object{commit, tree}, blobs...)
 }
 
-// pack has all objects.
-func pack() []byte {
-	objects := repository()
+// pack has these objects.
+func pack(objects []object) []byte {
 	var b bytes.Buffer
 	b.WriteString("PACK")
 	b.Write(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, 2), uint32(len(objects))))
@@ -73,8 +81,8 @@ const (
 )
 
 // references are what a service advertises, in version 0 of the protocol, which all clients know.
-func references(service string) string {
-	id := repository()[0].id()
+func references(service string, objects []object) string {
+	id := objects[0].id()
 	if service == "git-receive-pack" {
 		return packet("%s %s\x00report-status delete-refs ofs-delta\n", id, branch) + flush
 	}
@@ -100,12 +108,15 @@ func received(commands []byte) string {
 
 // gitHTTP answers what git asks of web servers.
 func gitHTTP(r *http.Request, sent []byte) (kind string, body []byte, ok bool) {
-	service := r.URL.Query().Get("service")
+	service, objects := r.URL.Query().Get("service"), repository(fewFiles)
+	if r.ProtoMajor > 1 { // as clients speak it where they can, with TLS
+		objects = repository(manyFiles)
+	}
 	switch {
 	case strings.HasSuffix(r.URL.Path, "/info/refs") && strings.HasPrefix(service, "git-"):
-		return "application/x-" + service + "-advertisement", []byte(packet("# service=%s\n", service) + flush + references(service)), true
+		return "application/x-" + service + "-advertisement", []byte(packet("# service=%s\n", service) + flush + references(service, objects)), true
 	case strings.HasSuffix(r.URL.Path, "/git-upload-pack"):
-		return "application/x-git-upload-pack-result", append([]byte(packet("NAK\n")), pack()...), true
+		return "application/x-git-upload-pack-result", append([]byte(packet("NAK\n")), pack(objects)...), true
 	case strings.HasSuffix(r.URL.Path, "/git-receive-pack"):
 		return "application/x-git-receive-pack-result", []byte(received(sent)), true
 	}
@@ -124,7 +135,8 @@ func (c *call) gitDaemon() error {
 
 // git serves a repository over a connection, of whatever kind.
 func (c *call) git(service string) error {
-	if err := c.say([]byte(references(service))); err != nil {
+	objects := repository(fewFiles)
+	if err := c.say([]byte(references(service, objects))); err != nil {
 		return err
 	}
 	if service == "git-receive-pack" {
@@ -153,7 +165,7 @@ func (c *call) git(service string) error {
 		case line == "" && turn == 0: // it has seen enough
 			return errOver
 		case strings.HasPrefix(line, "done"):
-			return c.say(append([]byte(packet("NAK\n")), pack()...))
+			return c.say(append([]byte(packet("NAK\n")), pack(objects)...))
 		}
 	}
 	return errOver
