@@ -29,7 +29,8 @@ type finding struct {
 	Costs  []string `json:"costs,omitempty"` // what tjfuzz cannot do for want of it, or does worse
 	Mend   string   `json:"mend,omitempty"`
 
-	// Choice says that this is one of several ways, of which one is enough.
+	// Choice says that tjfuzz works without this: it is one of several ways, of which one is
+	// enough, or makes more possible.
 	Choice bool `json:"choice,omitempty"`
 }
 

@@ -65,6 +65,9 @@ func blocks(page string, text string) (out []block) {
 // files can be read. Each page has a directory of its own, in which its blocks run one after the other.
 func TestWhatTheDocumentsShowRuns(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
+	for _, program := range []string{"afl-whatsup", "bash", "curl", "jq", "make", "nginx", "python3", "redis-server", "runc", "systemd-analyze"} {
+		testenv.Program(t, program)
+	}
 	testenv.FewFiles(t)
 	// Those that need what no test has. Fewer is better: one that is added needs a reason here.
 	const mostNotRun = 6
