@@ -41,6 +41,8 @@ type bench struct {
 	tjfuzz   string
 	duration time.Duration
 	execs    uint64
+	jobs     int
+	seed     uint64
 	limit    time.Duration
 	progress io.Writer
 }
@@ -52,14 +54,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var (
 		programs = flags.String("programs", names(all), "the `programs`, separated by commas")
 		duration = flags.Duration("duration", 5*time.Minute, "learn each program for this `time` at the most")
+		execs    = flags.Uint64("execs", 0, "learn each program with this `number` of runs at the most; 0 for no limit")
+		jobs     = flags.Int("jobs", 2, "learn with this `number` of runs at a time")
+		seed     = flags.Uint64("seed", 1, "the `number` that all randomness of learning comes from")
 		limit    = flags.Duration("limit", 30*time.Minute, "the `time` that preparing or running a suite may take")
 		dir      = flags.String("dir", "", "keep sources, profiles and what the suites wrote in this `directory`, and use what is there (default: a temporary one)")
 	)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if flags.NArg() > 0 {
-		return errors.New("usage: recall [-programs LIST] [-duration TIME] [-limit TIME] [-dir DIRECTORY]")
+	if flags.NArg() > 0 || *jobs < 1 {
+		return errors.New("usage: recall [-programs LIST] [-duration TIME] [-execs N] [-jobs N] [-seed N] [-limit TIME] [-dir DIRECTORY]")
 	}
 	var chosen []recipe
 	for _, name := range strings.Split(*programs, ",") {
@@ -69,7 +74,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		chosen = append(chosen, all[i])
 	}
-	b := &bench{duration: *duration, limit: *limit, progress: stderr}
+	b := &bench{duration: *duration, execs: *execs, jobs: *jobs, seed: *seed, limit: *limit, progress: stderr}
 	var err error
 	if *dir == "" {
 		if b.dir, err = os.MkdirTemp("", "tjfuzz-recall-"); err != nil {
@@ -220,7 +225,8 @@ func (b *bench) learn(ctx context.Context, dir, program string) (*learning.Resul
 	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		b.say("learning %s", program)
-		text, err = learning.Learn(ctx, b.tjfuzz, dir, program, "--seed", "1", "--duration", b.duration.String(), "--execs", fmt.Sprint(b.execs))
+		text, err = learning.Learn(ctx, b.tjfuzz, dir, program, "--seed", fmt.Sprint(b.seed), "--duration", b.duration.String(),
+			"--execs", fmt.Sprint(b.execs), "--jobs", fmt.Sprint(b.jobs))
 		if err == nil {
 			err = os.WriteFile(path, text, 0o644)
 		}
