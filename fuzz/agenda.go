@@ -8,13 +8,22 @@ type agenda struct {
 	plan     []planned
 	next     int        // of the early ones
 	at, end  [ranks]int // of the late ones, of each kind
+	taken    []bool     // of plan
 	kinds    fair       // among them
 	refusals            // of the target, for which some are left out
+	stages   stages
+	leading  []int      // late ones that come before all draws, too
+	open     bool       // which these are
+	staged   []int      // of rankStages
+	starts   []Scenario // worth to begin draws with
 }
 
 func newAgenda(plan []planned, r refusals) agenda {
-	a := agenda{plan: plan, kinds: newFair(prospects[:]), refusals: r}
+	a := agenda{plan: plan, taken: make([]bool, len(plan)), kinds: newFair(prospects[:]), refusals: r}
 	for i, p := range plan {
+		if p.leads() {
+			a.open = true
+		}
 		if p.early {
 			continue
 		}
@@ -27,11 +36,43 @@ func newAgenda(plan []planned, r refusals) agenda {
 }
 
 // early reports whether a run that comes before all draws is left.
-func (a *agenda) early() bool { return a.next < len(a.plan) && a.plan[a.next].early }
+func (a *agenda) early() bool { return a.first() || a.open || len(a.leading) > 0 }
+
+// first reports whether one of those is left that come before anything is known of the program.
+func (a *agenda) first() bool { return a.next < len(a.plan) && a.plan[a.next].early }
+
+// leads reports whether the run may be one of those that are made soon.
+func (p *planned) leads() bool { return !p.early && p.stage != (stage{}) && p.guess == "" }
+
+// lead chooses those runs that try each option once, where that shows most, and what draws may begin with, too.
+func (a *agenda) lead() {
+	a.open = false
+	best := a.stages.best(a.settled)
+	for n, st := range best {
+		if s, ok := a.stages.bare[st]; ok {
+			a.starts = append(a.starts, s)
+		}
+		for i, p := range a.plan {
+			switch {
+			case !p.leads() || p.stage != st:
+			case n == 0:
+				a.leading = append(a.leading, i)
+			default:
+				a.staged = append(a.staged, i)
+			}
+		}
+	}
+}
 
 // ready reports whether a late run of the kind may be made now.
 func (a *agenda) ready(r rank) bool {
-	for a.at[r] < a.end[r] && a.refused(a.plan[a.at[r]].guess) {
+	for r == rankStages && len(a.staged) > 0 {
+		if !a.taken[a.staged[0]] {
+			return true
+		}
+		a.staged = a.staged[1:]
+	}
+	for a.at[r] < a.end[r] && (a.taken[a.at[r]] || a.refused(a.plan[a.at[r]].guess)) {
 		a.at[r]++
 	}
 	if r == rankGuessedMore && a.ready(rankGuessed) { // which may spare it
@@ -52,19 +93,37 @@ func (a *agenda) over() bool {
 
 // take is the next run; there must be one.
 func (a *agenda) take() planned {
-	if a.early() {
-		a.next++
-		return a.plan[a.next-1]
+	if !a.first() && a.open {
+		a.lead()
 	}
-	r := rank(a.kinds.pick(func(i int) bool { return a.ready(rank(i)) }))
-	a.at[r]++
-	return a.plan[a.at[r]-1]
+	i, as := a.next, rankBase
+	switch {
+	case a.first():
+		a.next++
+	case len(a.leading) > 0:
+		i = a.leading[0]
+		a.leading = a.leading[1:]
+	default:
+		as = rank(a.kinds.pick(func(i int) bool { return a.ready(rank(i)) }))
+		if i = a.at[as]; as == rankStages {
+			i = a.staged[0]
+		}
+	}
+	a.taken[i] = true
+	p := a.plan[i]
+	if as == rankStages {
+		p.rank = as
+	}
+	return p
 }
 
 // phase is that of the next run, as far as that can be told, of draws where none is left.
 func (a *agenda) phase() Phase {
-	if a.early() {
+	switch {
+	case a.first():
 		return a.plan[a.next].phase
+	case len(a.leading) > 0:
+		return a.plan[a.leading[0]].phase
 	}
 	for r := range ranks {
 		if a.ready(r) {
@@ -77,7 +136,7 @@ func (a *agenda) phase() Phase {
 // left are the runs that were not taken.
 func (a *agenda) left(yield func(planned) bool) {
 	for i, p := range a.plan {
-		if a.refused(p.guess) || p.early && i < a.next || !p.early && i < a.at[p.rank] {
+		if a.taken[i] || a.refused(p.guess) {
 			continue
 		}
 		if !yield(p) {

@@ -93,6 +93,7 @@ type job struct {
 	turn  int // of a planned run
 	rank  rank
 	trial trial
+	bare  stage
 	aimed *goal
 	from  source
 	dims  [dimensions]bool
@@ -180,6 +181,7 @@ func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 		return job{s: s, phase: PhaseOptions, from: fromSweep}
 	case fromPlan:
 		next := c.agenda.take()
+		c.corpus.starts, c.agenda.starts = append(c.corpus.starts, c.agenda.starts...), nil
 		if next.turn > 0 {
 			c.flying[next.turn] = true
 		}
@@ -187,7 +189,7 @@ func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 			next.s = c.corpus.accompanied(next.s)
 		}
 		c.mu.Unlock()
-		j := job{s: next.s, phase: next.phase, turn: next.turn, rank: next.rank, trial: next.trial}
+		j := job{s: next.s, phase: next.phase, turn: next.turn, rank: next.rank, trial: next.trial, bare: next.bare}
 		if !next.early {
 			j.from = fromPlan
 		}
@@ -280,7 +282,7 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	}
 	if j.phase != PhaseReplay {
 		c.corpus.credit(j, gain)
-		c.spend(j, r, gain)
+		c.spend(j, r, gain, len(fresh))
 		// What is killed had mostly used all the memory that it may, which takes as long.
 		c.corpus.blame(&j.s, r.TimedOut || r.Signal == sigkill)
 	}
@@ -297,8 +299,12 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	return fresh, keep
 }
 
-// spend books what a run has cost and gained for where it came from.
-func (c *coordinator) spend(j *job, r *Result, gain float64) {
+// spend books what a run has cost and gained for where it came from. What promises further syscalls counts
+// little beside those that it has shown: strange input easily shows something strange.
+func (c *coordinator) spend(j *job, r *Result, gain float64, syscalls int) {
+	const promise = 0.25
+	shown := float64(syscalls) * worth[kindSyscall]
+	gain = shown + promise*(gain-shown)
 	cost := 1.0
 	if r.TimedOut {
 		cost = 16 // as for entries
@@ -310,6 +316,7 @@ func (c *coordinator) spend(j *job, r *Result, gain float64) {
 		c.agenda.kinds.spend(int(j.rank), cost, gain)
 	}
 	c.agenda.note(j.trial, r)
+	c.agenda.stages.note(j.bare, &j.s, r)
 }
 
 func (c *coordinator) chance() float64 {

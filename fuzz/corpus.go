@@ -64,7 +64,7 @@ func (e *entry) young() bool { return e.drawn < youth }
 type corpus struct {
 	o       *Options
 	books   map[sysno.ID]*record // the coordinator's
-	starts  []Scenario           // the ways to give the target an input
+	starts  []Scenario           // the ways to give the target an input, and the command lines on which it does most
 	entries []*entry
 	known   map[string]*entry // by ID; nil: it was removed, or there was no room
 	owners  map[Signal]*entry // nil: none that is known
@@ -423,7 +423,13 @@ func (c *corpus) dress(s, start Scenario) Scenario {
 	if start.usesFile() && !s.usesFile() && len(s.Argv) < maxWords {
 		s.Argv = slices.Concat(s.Argv, []string{mutate.Input})
 	}
-	s.Input, s.Files, s.Stdin = start.Input, start.Files, start.Stdin
+	own := s.Files
+	s.Input, s.Files, s.Stdin = start.Input, slices.Clone(start.Files), start.Stdin
+	for _, f := range own { // that its words name, or that what came before has found
+		if (len(s.Before) > 0 || slices.Contains(s.Argv[c.o.Fixed:], f.Name)) && roomFor(s.Files, f.Name) {
+			s.Files = append(s.Files, f)
+		}
+	}
 	return s
 }
 

@@ -523,10 +523,10 @@ func TestThePlanRunsTheUsersCommandLineFirst(t *testing.T) {
 			"options pipe [-a @@] seed", "options pipe [-a] seed", "options file [-a] seed"}},
 		{"operand given", Scenario{Argv: target("x", "@@")}, []string{
 			"base null [x @@] ", "base file [x @@] ", "base pipe [x @@] ", "seeds null [x @@] seed",
-			"options null [--version] ", "options null [--help] ", "options null [-h] ", "options null [--no-such-option] ", "options null [-a] ", "options null [-a x @@] seed"}},
+			"options null [] ", "options null [--version] ", "options null [--help] ", "options null [-h] ", "options null [--no-such-option] ", "options null [-a] ", "options null [-a x @@] seed"}},
 		{"arguments only", Scenario{Argv: target("x"), Stdin: StdinPipe}, []string{
 			"base pipe [x] ", "seeds pipe [x] seed",
-			"options null [--version] ", "options null [--help] ", "options null [-h] ", "options null [--no-such-option] ", "options null [-a] ", "options pipe [-a x] seed"}},
+			"options null [] ", "options null [--version] ", "options null [--help] ", "options null [-h] ", "options null [--no-such-option] ", "options null [-a] ", "options pipe [-a x] seed"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package fuzz
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
 )
@@ -26,6 +27,31 @@ func named(s Scenario, seed *Seed) (Scenario, bool) {
 		s.Stdin, s.Input = StdinNull, nil // it has its input already
 	}
 	return s, true
+}
+
+// lying puts the seed into the working directory under the one name by which programs find such files without
+// being told. It reports whether there is such a name.
+func lying(s Scenario, seed *Seed) (Scenario, bool) {
+	suffixed := strings.Contains(seed.File, ".") // of which there may be any number
+	if seed.File == "" || suffixed || s.usesFile() || !roomFor(s.Files, seed.File) {
+		return s, false
+	}
+	s.Files = append(slices.Clone(s.Files), File{Name: seed.File, Data: seed.Data})
+	return s, true
+}
+
+// namedFiles are those that a word names, of a step also, or that lie in what a word names.
+func (s *Scenario) namedFiles() (out []File) {
+	words := slices.Clone(s.Argv[1:])
+	for _, step := range s.Before {
+		words = append(append(words, step.Argv[1:]...), step.Stdin)
+	}
+	for _, f := range s.Files {
+		if slices.ContainsFunc(words, func(w string) bool { return w == f.Name || strings.HasPrefix(f.Name, w+"/") }) {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // operand is the index of a regular file that a word of the command line names, -1 when

@@ -105,3 +105,27 @@ func TestEveryOptionIsProbedWithTwoOperands(t *testing.T) {
 		}
 	}
 }
+
+func TestASeedOfAConventionalNameIsFoundByTheProgramItself(t *testing.T) {
+	o := options(t, synthetic{})
+	o.Seeds = []Seed{{Name: "plain", File: "input.txt", Data: []byte("text")}, {Name: "rules", File: "Rulefile", Data: []byte("all:")}}
+	if err := o.fill(); err != nil {
+		t.Fatal(err)
+	}
+	alone, with := false, map[string]bool{}
+	for _, p := range deliberate(&o) {
+		for _, f := range p.s.Files {
+			if f.Name != "Rulefile" || slices.Contains(p.s.Argv, "Rulefile") || p.s.Stdin != StdinNull {
+				continue
+			}
+			if len(p.s.Argv) == o.Fixed {
+				alone = alone || p.early
+			} else {
+				with[p.s.Argv[o.Fixed]] = true
+			}
+		}
+	}
+	if !alone || !with["-a"] {
+		t.Errorf("the program is run beside it without arguments before all draws: %v; with -a: %v", alone, with["-a"])
+	}
+}

@@ -63,6 +63,21 @@ type planned struct {
 	rank  rank // of a deliberate run
 	trial trial
 	guess string // the guessed option that it builds on, "" for none
+	stage stage  // to which it adds an option
+	bare  stage  // that it is, without any option
+}
+
+// also makes the run stand for another one of the same scenario.
+func (p *planned) also(o planned) {
+	if o.trial != (trial{}) {
+		p.trial = o.trial
+	}
+	if p.stage == (stage{}) {
+		p.stage = o.stage
+	}
+	if p.bare == (stage{}) {
+		p.bare = o.bare
+	}
 }
 
 // plan puts the stored scenarios after the base: no scenario twice, and none of the
@@ -102,8 +117,8 @@ func deliberate(o *Options) []planned {
 			at[id] = [2]int{int(p.rank), len(all[p.rank])}
 			p.early = p.rank < rankLate
 			all[p.rank] = append(all[p.rank], p)
-		} else if p.trial != (trial{}) {
-			all[i[0]][i[1]].trial = p.trial
+		} else {
+			all[i[0]][i[1]].also(p)
 		}
 	}
 	add := func(r rank, p Phase, s Scenario) { put(planned{s: s, phase: p, rank: r}) }
@@ -123,7 +138,10 @@ func deliberate(o *Options) []planned {
 		}
 	}
 	for _, base := range o.Bases {
-		ways := templates(base, o.Fixed)
+		ways, alone := templates(base, o.Fixed), base
+		if alone.Stdin == StdinInvalid {
+			alone.Stdin = StdinNull
+		}
 		for i, seed := range o.Seeds {
 			for j, s := range ways {
 				r := rankSeedWays
@@ -132,6 +150,9 @@ func deliberate(o *Options) []planned {
 					r = rankFavoured
 				case j == i%len(ways):
 					r = rankSeeds
+				}
+				if alone, ok := lying(alone, &seed); ok && j == 0 {
+					add(r, PhaseSeeds, alone)
 				}
 				s.Input = seed.Data
 				add(r, PhaseSeeds, s)

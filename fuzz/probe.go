@@ -25,8 +25,8 @@ const (
 	rankTalks         // what is said to a service, and what happens to it
 	rankExamples      // command lines that the target's own texts show
 	rankCommands      // each sub-command alone
-	rankOptions       // each option alone
 
+	rankOptions      // each option alone
 	rankMoreExamples // those that come later in long texts
 	rankFirstShown   // each option in the first example
 	rankFiles        // each option with a file to work on
@@ -37,7 +37,8 @@ const (
 	rankWorlds       // other streams, kinds of file, limits, faults
 	rankSub          // each option of a sub-command
 	rankEnv          // variables set and unset
-	rankPairs        // each option with a directory, and with two operands
+	rankDirs         // each option with a directory
+	rankPairs        // each option with two operands
 	rankFlows        // each option where much flows, where nobody reads what is written, and at a terminal
 	rankValues       // what else is known of the values of options
 	rankOwnEnv       // variables that the target alone seems to know, set
@@ -48,16 +49,17 @@ const (
 	rankWays         // options in all other ways
 	rankGuessed      // options for which only a string in a file speaks: whether there are such
 	rankGuessedMore  // what is tried of those that are not refused
+	rankStages       // of others, each option where the program does much; which these are shows when it runs
 	ranks
 
-	rankLate = rankMoreExamples
+	rankLate = rankOptions
 )
 
 // prospects are what to expect of the late ranks, one beside the other, before anything is known.
 var prospects = [ranks]float64{
-	rankMoreExamples: 4, rankFirstShown: 4, rankFiles: 4, rankOperated: 4, rankSeeds: 4, rankShown: 2, rankLarge: 1, rankWorlds: 4, rankSub: 3,
-	rankEnv: 2, rankPairs: 2, rankFlows: 2, rankValues: 2, rankOwnEnv: 1, rankSubFiles: 2, rankMoreShown: 1, rankSeedWays: 1, rankSignals: 1,
-	rankWays: 1, rankGuessed: 2, rankGuessedMore: 1,
+	rankOptions: 4, rankMoreExamples: 4, rankFirstShown: 4, rankFiles: 4, rankOperated: 4, rankSeeds: 4, rankShown: 2, rankLarge: 1, rankWorlds: 4, rankSub: 3,
+	rankEnv: 2, rankDirs: 3, rankPairs: 2, rankFlows: 2, rankValues: 2, rankOwnEnv: 1, rankSubFiles: 2, rankMoreShown: 1, rankSeedWays: 1, rankSignals: 1,
+	rankWays: 1, rankGuessed: 2, rankGuessedMore: 1, rankStages: 24,
 }
 
 // favoured is how many of the first seeds, which the target likes best, every
@@ -104,6 +106,8 @@ type prober struct {
 	o     *Options
 	put   func(planned)
 	guess string     // the option at hand, if it is a guess
+	stage stage      // of the option at hand
+	bare  stage      // without any option
 	alone Scenario   // nothing but the words that are never changed
 	ways  []Scenario // to give the target an input
 	light []Seed     // to choose inputs from
@@ -131,6 +135,11 @@ func probe(o *Options, base Scenario, put func(planned)) {
 // arguments tries words, sub-commands and options.
 func (p *prober) arguments() {
 	o := p.o
+	p.bareOf(stage{rankOptions, 0}, rankOperands, p.alone)
+	p.bareOf(stage{rankFiles, 0}, rankOperands, p.ways[len(p.ways)-1])
+	if s, ok := p.found(); ok {
+		p.bareOf(stage{rankSeeds, 0}, rankOperands, s)
+	}
 	p.words()
 	p.commands()
 	// Where no text tells of any option, the strings are all that there is to go by.
@@ -154,7 +163,31 @@ func (p *prober) add(r rank, s Scenario) {
 	if p.guess != "" {
 		r = rankGuessedMore
 	}
-	p.put(planned{s: s, rank: r, guess: p.guess})
+	p.put(planned{s: s, rank: r, guess: p.guess, stage: p.stage, bare: p.bare})
+}
+
+// on tries words in a stage.
+func (p *prober) on(st stage, r rank, s Scenario, words ...string) {
+	p.stage = st
+	p.try(r, s, words...)
+	p.stage = stage{}
+}
+
+// bareOf tries words that are a stage when options are added to them.
+func (p *prober) bareOf(st stage, r rank, s Scenario, words ...string) {
+	p.bare = st
+	p.try(r, s, words...)
+	p.bare = stage{}
+}
+
+// found is the program with a seed that it finds by itself. It reports whether there is one.
+func (p *prober) found() (Scenario, bool) {
+	for i := range p.light {
+		if s, ok := lying(p.alone, &p.light[i]); ok {
+			return s, true
+		}
+	}
+	return p.alone, false
 }
 
 // trials plans the runs that tell whether a word is refused, for which the input is always the same.
@@ -225,8 +258,11 @@ func (p *prober) words() {
 	for _, w := range []string{"--version", "--help", "-h", unknownWord} {
 		p.try(rankOperands, p.alone, w)
 	}
-	for _, pair := range p.both {
-		p.try(rankOperands, p.alone, pair...)
+	for i, pair := range p.both {
+		p.bareOf(stage{rankPairs, i}, rankOperands, p.alone, pair...)
+	}
+	if len(p.o.Table.Texts) > 0 {
+		p.bareOf(stage{rankShown, 0}, rankOperands, p.alone, p.o.Table.Texts[0], mutate.Input)
 	}
 	const texts = 32
 	for _, text := range p.o.Table.Texts[:min(len(p.o.Table.Texts), texts)] {
@@ -238,11 +274,15 @@ func (p *prober) words() {
 		if i >= firstExamples {
 			r = rankMoreExamples
 		}
-		for _, s := range p.o.staged(p.alone, words) {
+		for j, s := range p.o.staged(p.alone, words) {
 			if s.usesInput() {
 				s.Input = p.seed()
 			}
+			if i < shownExamples {
+				p.bare = stage{rankExamples, ways*i + j}
+			}
 			p.add(r, s)
+			p.bare = stage{}
 		}
 	}
 }
@@ -252,9 +292,9 @@ func (p *prober) option(i int) {
 	opt := &p.o.Table.Options[i]
 	values := likely(opt)
 	first := opt.Words(values[0])
-	p.try(rankOptions, p.alone, first...)
+	p.on(stage{rankOptions, 0}, rankOptions, p.alone, first...)
 	last := len(p.ways) - 1 // an operand, where there can be one
-	p.try(rankFiles, p.ways[last], first...)
+	p.on(stage{rankFiles, 0}, rankFiles, p.ways[last], first...)
 	if len(p.light) > 0 {
 		liked := &p.light[i%min(favoured, len(p.light))]
 		for _, s := range p.ways {
@@ -263,12 +303,15 @@ func (p *prober) option(i int) {
 			}
 		}
 	}
+	if s, ok := p.found(); ok {
+		p.on(stage{rankSeeds, 0}, rankFiles, s, first...)
+	}
 	p.shown(i, first)
 	if len(p.both) > 0 {
-		p.try(rankPairs, p.alone, slices.Concat(first, p.both[1][:1])...)
+		p.try(rankDirs, p.alone, slices.Concat(first, p.both[1][:1])...)
 	}
-	for _, pair := range p.both {
-		p.try(rankPairs, p.alone, slices.Concat(first, pair)...)
+	for i, pair := range p.both {
+		p.on(stage{rankPairs, i}, rankPairs, p.alone, slices.Concat(first, pair)...)
 	}
 	for _, v := range values[1:] {
 		p.try(rankValues, p.alone, opt.Words(v)...)
@@ -313,8 +356,8 @@ func likely(opt *mutate.Option) []string {
 // program before the file, as sed(1) and grep(1) want it.
 func (p *prober) shown(i int, words []string) {
 	t := &p.o.Table
-	const first, each = 2, 6
-	for n := range min(each, len(t.Examples)) {
+	const first = 2
+	for n := range min(shownExamples, len(t.Examples)) {
 		r, example := rankShown, t.Examples[n]
 		switch {
 		case n == 0:
@@ -326,19 +369,21 @@ func (p *prober) shown(i int, words []string) {
 		if strings.HasPrefix(words[0], "-") && !strings.HasPrefix(words[0], "--") && len(words[0]) > 2 {
 			with = slices.Concat(example, words) // find(1) has its words behind the operands
 		}
-		for i, s := range p.o.staged(p.alone, with) {
+		for j, s := range p.o.staged(p.alone, with) {
 			if s.usesInput() {
 				s.Input = p.seed()
 			}
-			if i > 0 {
+			if j > 0 {
 				r = max(r, rankShown)
 			}
+			p.stage = stage{rankExamples, ways*n + j}
 			p.add(r, s)
+			p.stage = stage{}
 		}
 	}
 	if len(t.Texts) > 0 {
 		text := t.Texts[i%len(t.Texts)]
-		p.try(rankShown, p.alone, slices.Concat(words, []string{text, mutate.Input})...)
+		p.on(stage{rankShown, 0}, rankShown, p.alone, slices.Concat(words, []string{text, mutate.Input})...)
 		if len(t.Names) > 0 {
 			p.try(rankShown, p.alone, slices.Concat(words, []string{text, t.Names[i%len(t.Names)]})...)
 		}

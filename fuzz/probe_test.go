@@ -25,18 +25,23 @@ func TestTheBroadestRunsComeBeforeAllDrawsAndTheOthersTakeTurnsWithThem(t *testi
 	if early < 1 || len(c.agenda.plan)-early < 10 {
 		t.Fatalf("of %d planned runs %d are early", len(c.agenda.plan), early)
 	}
-	alone := map[string]bool{}
+	tried := map[string]bool{}
 	for _, p := range c.agenda.plan[:early] {
 		if c.choose(r, &plugin{}).phase != p.phase {
 			t.Fatal("an early run is not made in its turn")
 		}
 		for _, w := range p.s.Argv[1:] {
-			alone[w] = true
+			tried[w] = true
+		}
+	}
+	for c.agenda.early() {
+		for _, w := range c.choose(r, &plugin{}).s.Argv[1:] {
+			tried[w] = true
 		}
 	}
 	for i := range o.Table.Options {
 		opt := &o.Table.Options[i]
-		if v := append(opt.Likely(), "1"); !alone[opt.Words(v[0])[0]] {
+		if v := append(opt.Likely(), "1"); !tried[opt.Words(v[0])[0]] {
 			t.Errorf("%s is not tried before all draws", opt.Name)
 		}
 	}

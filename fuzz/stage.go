@@ -1,0 +1,78 @@
+package fuzz
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
+)
+
+// stage is a command line to which options are added one at a time. Which of them a program does anything
+// on is not known before it has run: many only complain where nothing is named to work on, and many options do
+// nothing where the program has no work. So each option is tried first on the stage that shows most
+// by itself. The zero value is none.
+type stage struct {
+	rank rank
+	n    int // among those of the rank
+}
+
+// The examples that are stages, and the ways there are to carry out each.
+const (
+	shownExamples = 6
+	ways          = 2
+)
+
+// stages are what the program did on each of them without any option.
+type stages struct {
+	order   []stage
+	results map[stage]*Result
+	bare    map[stage]Scenario
+}
+
+func (g *stages) note(st stage, s *Scenario, r *Result) {
+	if st == (stage{}) || g.results[st] != nil {
+		return
+	}
+	if g.results == nil {
+		g.results, g.bare = make(map[stage]*Result), make(map[stage]Scenario)
+	}
+	g.order = append(g.order, st)
+	g.results[st], g.bare[st] = kept(r), *s
+}
+
+// best are the stage that showed most, and of equal ones the first, and then those that show what the ones
+// before them do not. Syscalls that a Result may leave out do not count. That a program is content is worth as
+// much as four that it makes: what complains has mostly done little else.
+func (g *stages) best(settled func(sysno.ID) bool) []stage {
+	const most, content, worthwhile = 4, 4, 2
+	shown := make(map[sysno.ID]bool)
+	value := func(st stage) (n int) {
+		r := g.results[st]
+		for _, id := range r.Seen {
+			if !shown[id] && !settled(id) {
+				n++
+			}
+		}
+		if r.ExitCode == 0 {
+			n += content
+		}
+		return n
+	}
+	var out []stage
+	rest := slices.DeleteFunc(slices.Clone(g.order), func(st stage) bool { return !g.results[st].Clean() })
+	for len(out) < most && len(rest) > 0 {
+		best := slices.MaxFunc(rest, func(a, b stage) int { return cmp.Compare(value(a), value(b)) })
+		if len(out) > 0 && value(best) < content+worthwhile {
+			break
+		}
+		out = append(out, best)
+		for _, id := range g.results[best].Seen {
+			shown[id] = true
+		}
+		rest = slices.DeleteFunc(rest, func(st stage) bool { return st == best })
+	}
+	if len(out) == 0 { // an earlier session knew it
+		out = append(out, stage{rank: rankOptions})
+	}
+	return out
+}
