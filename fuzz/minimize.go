@@ -162,10 +162,13 @@ func (m *minimizer) steps() {
 	m.shrink(0, func() int { return len(m.best.Before) }, func(s *Scenario, from, to int) { s.Before = without(s.Before, from, to) })
 }
 
-// files tries none, then fewer, then empty ones.
+// files tries none, then those alone that words name, then fewer, then empty ones.
 func (m *minimizer) files() {
 	if len(m.best.Files) > 1 && m.try(func(s *Scenario) { s.Files = nil }) {
 		return
+	}
+	if named := m.best.namedFiles(); len(named) > 0 && len(named) < len(m.best.Files)-1 {
+		m.try(func(s *Scenario) { s.Files = named })
 	}
 	m.shrink(0, func() int { return len(m.best.Files) }, func(s *Scenario, from, to int) { s.Files = without(s.Files, from, to) })
 	for i := range m.best.Files {

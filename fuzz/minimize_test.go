@@ -100,3 +100,16 @@ func TestMinimizeHalvesLongLists(t *testing.T) {
 		t.Errorf("%d calls", calls)
 	}
 }
+
+func TestMinimizeDropsAtOnceTheFilesThatNoWordNames(t *testing.T) {
+	s := Scenario{Argv: target("-x", "archive", "dir"), Files: []File{{Name: "archive", Data: []byte("z")}, {Name: "dir/a"}}}
+	for i := range 20 {
+		s.Files = append(s.Files, File{Name: fmt.Sprint("other", i)})
+	}
+	needed := func(s *Scenario) bool { return s.File("archive") != nil && slices.Contains(s.Argv, "archive") }
+	tries := 0
+	got := minimize(s, 1, 100, func(s *Scenario) bool { tries++; return needed(s) })
+	if len(got.Files) != 1 || tries > 14 {
+		t.Errorf("%d files are left after %d tries", len(got.Files), tries)
+	}
+}
