@@ -18,7 +18,7 @@ func (s Shard) check() error {
 
 // part are the runs of the whole plan that fall to the shard, counted anew. The command lines of
 // the user are in each, for all that follows is held against them; so are the runs that tell what
-// an unknown word does. What is known of a guess decides whether more is tried of it, so all of that
+// an unknown word does, and where the program does most. What is known of a guess decides whether more is tried of it, so all of that
 // is in one shard. Nothing else is in two.
 func (s Shard) part(whole []planned) []planned {
 	if s.Of < 2 {
@@ -30,7 +30,7 @@ func (s Shard) part(whole []planned) []planned {
 	for _, p := range whole {
 		guess := cmp.Or(p.guess, p.trial.word)
 		n, known := unit[guess]
-		common := p.phase == PhaseBase || p.trial.setting != settingNone && (guess == "" || guess == unknownWord)
+		common := p.phase == PhaseBase || p.bare != (stage{}) || p.trial.setting != settingNone && (guess == "" || guess == unknownWord)
 		if !common && !known {
 			n = units
 			units++
