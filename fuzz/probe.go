@@ -1,12 +1,10 @@
 package fuzz
 
 import (
-	"bytes"
 	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
 )
@@ -137,6 +135,7 @@ func (p *prober) arguments() {
 	o := p.o
 	p.bareOf(stage{rankOptions, 0}, rankOperands, p.alone)
 	p.bareOf(stage{rankFiles, 0}, rankOperands, p.ways[len(p.ways)-1])
+	p.bareOf(stage{rankWays, 0}, rankOperands, p.ways[0])
 	if s, ok := p.found(); ok {
 		p.bareOf(stage{rankSeeds, 0}, rankOperands, s)
 	}
@@ -274,7 +273,7 @@ func (p *prober) words() {
 		if i >= firstExamples {
 			r = rankMoreExamples
 		}
-		for j, s := range p.o.staged(p.alone, words) {
+		for j, s := range p.staged(words) {
 			if s.usesInput() {
 				s.Input = p.seed()
 			}
@@ -285,6 +284,16 @@ func (p *prober) words() {
 			p.bare = stage{}
 		}
 	}
+}
+
+// staged are the ways to carry out an example. One that names no file may have to be fed.
+func (p *prober) staged(words []string) []Scenario {
+	out := p.o.staged(p.alone, words)
+	if fed := out[0]; len(out) < ways && p.ways[0].Stdin.carries() {
+		fed.Stdin = p.ways[0].Stdin
+		out = append(out, fed)
+	}
+	return out
 }
 
 // option tries the option with an index.
@@ -329,8 +338,12 @@ func (p *prober) option(i int) {
 		p.flows(i, opt.Words(v))
 	}
 	for _, v := range values {
-		for _, s := range p.ways[:last] {
-			p.try(rankWays, s, opt.Words(v)...)
+		for i, s := range p.ways[:last] {
+			if v == values[0] {
+				p.on(stage{rankWays, i}, rankWays, s, first...)
+			} else {
+				p.try(rankWays, s, opt.Words(v)...)
+			}
 		}
 	}
 	if opt.Arity == mutate.NoValue {
@@ -369,7 +382,7 @@ func (p *prober) shown(i int, words []string) {
 		if strings.HasPrefix(words[0], "-") && !strings.HasPrefix(words[0], "--") && len(words[0]) > 2 {
 			with = slices.Concat(example, words) // find(1) has its words behind the operands
 		}
-		for j, s := range p.o.staged(p.alone, with) {
+		for j, s := range p.staged(with) {
 			if s.usesInput() {
 				s.Input = p.seed()
 			}
@@ -387,111 +400,6 @@ func (p *prober) shown(i int, words []string) {
 		if len(t.Names) > 0 {
 			p.try(rankShown, p.alone, slices.Concat(words, []string{text, t.Names[i%len(t.Names)]})...)
 		}
-	}
-}
-
-// large tries an option that takes an amount, or names a program, on the seeds that are large.
-// A program is mostly started when there is much to do, or little to do it with, so it is tried
-// with each amount. The others would cost too much: every such run is slow.
-func (p *prober) large(opt *mutate.Option, words []string) {
-	amount := func(o *mutate.Option) bool { return o.Takes("size") || o.Takes("number") }
-	if !amount(opt) && !opt.Takes("program") {
-		return
-	}
-	for _, seed := range p.o.Seeds {
-		if !seed.heavy() {
-			continue
-		}
-		try := func(words []string) {
-			s := p.ways[len(p.ways)-1]
-			s.Argv = slices.Concat(s.Argv[:p.o.Fixed], words, s.Argv[p.o.Fixed:])
-			s.Input = seed.Data
-			p.add(rankLarge, s)
-		}
-		try(words)
-		for i := range p.o.Table.Options {
-			if other := &p.o.Table.Options[i]; opt.Takes("program") && amount(other) {
-				try(slices.Concat(words, other.Words(likely(other)[0])))
-			}
-		}
-	}
-}
-
-// bulk is more than a pipe and most buffers hold, and less than what makes runs slow: lines
-// of the large seed, or those that the target likes again and again.
-func (p *prober) bulk() []byte {
-	const size = 192 << 10
-	for _, seed := range p.o.Seeds {
-		if seed.heavy() {
-			return seed.Data[:size]
-		}
-	}
-	for _, seed := range p.light {
-		if len(seed.Data) > 0 {
-			return bytes.Repeat(seed.Data, size/len(seed.Data)+1)
-		}
-	}
-	return nil
-}
-
-// flows tries an option where much flows: from a pipe, of which the program may want only the
-// beginning, the more so where its output goes nowhere, and from two files to a pipe that nobody reads, or with whose writes a signal comes, which ends most programs while they are
-// at it; and an option where a person reads and types.
-func (p *prober) flows(i int, words []string) {
-	if !p.o.varies(dimStreams) || len(p.ways) == 0 {
-		return
-	}
-	try := func(s Scenario, change func(*Scenario), words ...string) {
-		s.Argv = slices.Concat(s.Argv[:p.o.Fixed], words, s.Argv[p.o.Fixed:])
-		change(&s)
-		s.settle()
-		p.add(rankFlows, s)
-	}
-	if p.much == nil {
-		p.much = p.bulk()
-	}
-	way, last := p.ways[0], p.ways[len(p.ways)-1]
-	// What looks for something has to be told what, and most lines of the large seed have a one.
-	try(way, func(s *Scenario) { s.Input, s.World.Stdout = p.much, OutputNull }, slices.Concat(words, []string{"1"})...)
-	t := &p.o.Table
-	if len(t.Texts) > 0 {
-		words = slices.Concat(words, []string{t.Texts[i%len(t.Texts)]})
-	}
-	try(way, func(s *Scenario) { s.Input = p.much }, words...)
-	try(last, func(s *Scenario) { s.Input, s.World.Stdout = p.much, OutputBroken }, words...)
-	for _, change := range []func(*Scenario){
-		func(s *Scenario) { s.World.Stdout = OutputBroken },
-		func(s *Scenario) { // programs that colour or move about set a terminal right before they end
-			if p.o.Can.Terminal {
-				s.Stdin, s.World.Stdout, s.World.Stderr = StdinTerminal, OutputTerminal, OutputTerminal
-			}
-			s.interrupt(syscall.SIGINT, MomentWrite)
-		},
-	} {
-		if len(p.both) == 0 || len(t.Texts) > 0 {
-			break
-		}
-		pair := p.both[0]
-		try(p.alone, func(s *Scenario) {
-			change(s)
-			s.Files = slices.Clone(s.Files)
-			for i := range s.Files {
-				switch s.Files[i].Name {
-				case pair[0]:
-					s.Files[i].Data = p.much
-				case pair[1]:
-					s.Files[i].Data = p.much[len(p.much)/2:]
-				}
-			}
-		}, slices.Concat(words, pair)...)
-	}
-	if p.o.Can.Terminal && last.Stdin != StdinInvalid {
-		try(last, func(s *Scenario) {
-			if len(p.light) > 0 {
-				s.Input = p.light[i%len(p.light)].Data
-			}
-			s.Stdin, s.World.Stdout, s.World.Stderr = StdinTerminal, OutputTerminal, OutputTerminal
-		}, words...)
 	}
 }
 
