@@ -45,7 +45,7 @@ func TestLearnIsTheSameForTheSameSeedAndRuns(t *testing.T) {
 				runs = c.more
 			}
 			learn := func(dir string) map[string]string {
-				p := start(t, dir, "learn", "--seeds", seeds, "--seed", "7", "--execs", fmt.Sprint(runs), "--jobs", "1", "--confidence", "0", "--only", c.only, "--", c.target)
+				p := start(t, dir, "learn", "--seeds", seeds, "--seed", "7", "--execs", fmt.Sprint(runs), "--jobs", "1", "--confidence", "0", "--duration", "1h", "--only", c.only, "--", c.target)
 				p.wait(t, 0)
 				stats, err := os.ReadFile(filepath.Join(dir, ".tjfuzz", c.name, "fuzzer_stats"))
 				if err != nil {
