@@ -127,7 +127,7 @@ func (a *attempt) ways() []placing {
 	}
 	add(4, dimArgv, a.word, ClueText, ClueNumber)
 	if len(a.o.Table.Options) > 0 {
-		add(2, dimArgv, a.options, ClueText, ClueNumber, ClueFailure)
+		add(4, dimArgv, a.options, ClueText, ClueNumber, ClueFailure)
 	}
 	add(3, dimArgv, a.value, ClueText, ClueNumber)
 	add(4, dimBytes, a.content, ClueText, ClueNumber)
@@ -294,12 +294,15 @@ func (a *attempt) reword() {
 	a.s.Argv[i] = word
 }
 
-// options adds some that nothing is known to be told by.
+// options adds some that nothing is known to be told by, for letters are no clues, and a file or a directory for them.
 func (a *attempt) options() {
 	options := a.o.Table.For(a.s.Argv[a.o.Fixed:])
 	for n := 0; len(options) > 0 && n < 4 && (n == 0 || a.r.IntN(3) != 0); n++ {
 		opt := one(a.r, options)
 		a.insert(opt.Words(a.o.Table.Value(a.r, opt.Likely()))...)
+	}
+	if names := a.o.Table.Names; len(names) > 0 && len(a.s.Argv) < maxWords && a.r.IntN(2) == 0 {
+		a.s.Argv = slices.Concat(a.s.Argv, []string{one(a.r, names)})
 	}
 }
 

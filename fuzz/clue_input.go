@@ -13,7 +13,11 @@ var separators = []string{"=", "=", "=", " = ", ": ", " : ", ":", " ", " ", "\t"
 
 // line is one of a file or of the input. What stands between a key and its value is the same in all of a file.
 func (a *attempt) line(between string) string {
-	switch texts := a.clues[ClueText]; a.r.IntN(10) {
+	texts, numbers := a.clues[ClueText], a.clues[ClueNumber]
+	if len(texts) > 0 && len(numbers) > 0 && numbers[0].Distance <= texts[0].Distance && a.r.IntN(4) == 0 { // the value decides last
+		return nearest(a.r, texts).Text + between + a.decimal()
+	}
+	switch a.r.IntN(10) {
 	case 0, 1, 2:
 		return a.term()
 	case 3:
@@ -30,7 +34,7 @@ func (a *attempt) line(between string) string {
 	return a.term() + between + a.term()
 }
 
-// lines are some, perhaps below a heading. Many are tried at once half of the time: few programs mind those that
+// lines are some, perhaps below headings. Many are tried at once half of the time: few programs mind those that
 // they do not know.
 func (a *attempt) lines() []byte {
 	var b bytes.Buffer
@@ -43,6 +47,9 @@ func (a *attempt) lines() []byte {
 		many = 16
 	}
 	for n := 0; n < 32 && (n <= many || a.r.IntN(2) == 0); n++ {
+		if n > 0 && a.r.IntN(8) == 0 {
+			b.WriteString("[" + a.text() + "]\n")
+		}
 		if many > 0 || a.r.IntN(2) == 0 {
 			line = a.line(between)
 		}

@@ -24,7 +24,7 @@ type Code struct {
 	Functions []Function              // sorted by address, one for each, the end excluded
 	Init      []uint64                // functions, or slots that hold such, that loaders call at start and end
 	Arrays    []uint64                // the slots
-	Ends      []uint64                // those of both that they call at the end
+	Ends      map[uint64]bool         // those of both that they call at the end
 	Exports   map[string][]Symbol     // by name; several where there are versions
 	Relocs    map[uint64]Relocation   // by the address of the slot
 	Sections  map[string]AddressRange // that have a name
@@ -110,7 +110,7 @@ func ReadCode(path string) (*Code, error) {
 }
 
 func (x elfFile) code() (*Code, error) {
-	c := &Code{Entry: x.Entry, Fixed: x.Type == elf.ET_EXEC, Exports: map[string][]Symbol{}, Relocs: map[uint64]Relocation{}, Sections: map[string]AddressRange{}}
+	c := &Code{Entry: x.Entry, Fixed: x.Type == elf.ET_EXEC, Ends: map[uint64]bool{}, Exports: map[string][]Symbol{}, Relocs: map[uint64]Relocation{}, Sections: map[string]AddressRange{}}
 	if err := x.segments(c); err != nil {
 		return nil, err
 	}
@@ -291,7 +291,7 @@ func (x elfFile) linked(c *Code, names map[uint64]string) error {
 		if at := tags[tag]; at != 0 {
 			c.Init = append(c.Init, at)
 			if tag == elf.DT_FINI {
-				c.Ends = append(c.Ends, at)
+				c.Ends[at] = true
 			}
 		}
 	}
@@ -299,7 +299,7 @@ func (x elfFile) linked(c *Code, names map[uint64]string) error {
 		for i := uint64(0); i+8 <= min(tags[a[1]], maxTable); i += 8 {
 			c.Arrays = append(c.Arrays, tags[a[0]]+i)
 			if a[0] == elf.DT_FINI_ARRAY {
-				c.Ends = append(c.Ends, tags[a[0]]+i)
+				c.Ends[tags[a[0]]+i] = true
 			}
 		}
 	}
@@ -363,7 +363,7 @@ func (x elfFile) irelative(c *Code) error {
 			for i := uint64(0); i+8 <= min(s.Size, maxTable); i += 8 {
 				c.Arrays = append(c.Arrays, s.Addr+i)
 				if s.Type == elf.SHT_FINI_ARRAY {
-					c.Ends = append(c.Ends, s.Addr+i)
+					c.Ends[s.Addr+i] = true
 				}
 			}
 		}

@@ -491,7 +491,7 @@ func (g *graph) text(f *function, at uint64) {
 func (g *graph) root(m *module, from *function) {
 	begin := func(at uint64, f *function) {
 		g.reach(f, from, trace.Begin)
-		if f != nil && slices.Contains(m.Ends, at) {
+		if f != nil && m.Ends[at] {
 			f.kept = true
 		}
 	}

@@ -143,7 +143,7 @@ func TestTablesThatClaimToBeHugeTakeNoMemory(t *testing.T) {
 	}
 	const huge = 1 << 40
 	cases := map[string][]byte{}
-	for _, tag := range []elf.DynTag{elf.DT_STRSZ, elf.DT_RELASZ, elf.DT_PLTRELSZ, elf.DT_INIT_ARRAYSZ, elf.DT_STRTAB, elf.DT_SYMTAB} {
+	for _, tag := range []elf.DynTag{elf.DT_STRSZ, elf.DT_RELASZ, elf.DT_PLTRELSZ, elf.DT_INIT_ARRAYSZ, elf.DT_FINI_ARRAYSZ, elf.DT_STRTAB, elf.DT_SYMTAB} {
 		b := slices.Clone(dynamic)
 		for at := table.Off; at < table.Off+table.Filesz; at += 16 {
 			if elf.DynTag(binary.LittleEndian.Uint64(b[at:])) == tag {
