@@ -32,7 +32,7 @@ const (
 func (s *Scenario) past() (before []Step, files []File, ok bool) {
 	w := s.World
 	w.Stdout, w.Stderr = OutputFile, OutputFile // which makes no difference to what is left
-	if len(s.Before) == maxSteps || s.Stdin > StdinPipe || len((&Scenario{World: w}).world()) > 0 {
+	if len(s.Before) == maxSteps || s.Stdin > StdinPipe || s.Types() || len((&Scenario{World: w}).world()) > 0 {
 		return nil, nil, false
 	}
 	step := Step{Argv: slices.Clone(s.Argv), Env: s.Env, Acts: s.Acts}

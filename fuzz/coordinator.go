@@ -158,10 +158,10 @@ var worthwhile = [sources]float64{fromPlan: 2, fromDraw: 1, fromSweep: 1, fromAi
 // tried where runs have left something and with what is aimed. It needs c.mu.
 func (c *coordinator) source() source {
 	if c.agenda.early() {
-		if !c.corpus.called || len(c.sweep) == 0 {
+		if !c.corpus.called && len(c.corpus.sittings) == 0 || len(c.sweep) == 0 {
 			return fromPlan
 		}
-		// Who calls somebody does little as long as nobody answers.
+		// Who calls somebody does little as long as nobody answers, and who waits for keys, as long as none is pressed.
 		return source(c.sources.pick(func(i int) bool { return source(i) == fromPlan || source(i) == fromSweep }))
 	}
 	planned, aimed := !c.agenda.over(), c.aims.due(c.started, c.corpus)
@@ -186,7 +186,7 @@ func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 			c.flying[next.turn] = true
 		}
 		if next.phase == PhaseSeeds || next.phase == PhaseOptions {
-			next.s = c.corpus.accompanied(next.s)
+			next.s = c.corpus.seated(c.corpus.accompanied(next.s), &next)
 		}
 		c.mu.Unlock()
 		j := job{s: next.s, phase: next.phase, turn: next.turn, rank: next.rank, trial: next.trial, bare: next.bare}
@@ -273,6 +273,12 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	}
 	if r.Called || len(r.Asked) > 0 {
 		c.sweep = append(c.sweep, c.corpus.answer(&j.s)...)
+	}
+	if j.phase == PhaseBase && r.Clean() && r.ExitCode == 0 {
+		c.corpus.plain = true
+	}
+	if r.Waited {
+		c.sweep = append(c.sweep, c.corpus.sit(&j.s, r)...)
 	}
 	for protocol, n := range r.Asked {
 		c.talks[protocol] += n

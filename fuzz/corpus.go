@@ -83,6 +83,10 @@ type corpus struct {
 	called bool            // some run has called somebody over the network, so that peers are worth drawing
 	calls  map[string]bool // command lines that have
 
+	sittings []Scenario // those that have waited at a terminal for something to be typed
+	keyed    bool       // some have for single keys
+	plain    bool       // the program has done well without a terminal
+
 	leavings []*leaving
 	byTree   map[uint64]*leaving // by the Key of a SignalTree
 	lines    []planned           // what to try where something was left
@@ -362,6 +366,9 @@ func (c *corpus) draw(r *rand.Rand) draft {
 		if e := c.parent(r); e != nil && len(e.s.Acts) > 0 && r.IntN(2) == 0 {
 			d.talks = [][]Act{e.s.Acts}
 		}
+	}
+	if d.dims[dimKeys] {
+		c.atTheTerminal(r, &d)
 	}
 	d.kind = stratum(first)
 	if from != nil {

@@ -22,13 +22,14 @@ const (
 	dimHistory
 	dimPeers
 	dimMessages
+	dimKeys
 	dimensions
 )
 
 // dimensionNames are what users call the dimensions.
 var dimensionNames = [dimensions]string{
 	dimBytes: "bytes", dimArgv: "argv", dimEnv: "env", dimStreams: "streams", dimFiles: "files",
-	dimFaults: "faults", dimProcess: "process", dimHistory: "history", dimPeers: "peers", dimMessages: "messages",
+	dimFaults: "faults", dimProcess: "process", dimHistory: "history", dimPeers: "peers", dimMessages: "messages", dimKeys: "keys",
 }
 
 // Dimensions are the parts of a scenario that mutation changes, by name.
@@ -43,6 +44,9 @@ func (o *Options) varies(d dimension) bool {
 		return false
 	}
 	if d == dimMessages && (!o.Can.Talk || len(o.Talks) == 0) {
+		return false
+	}
+	if d == dimKeys && !(o.Can.Talk && o.Can.Terminal) {
 		return false
 	}
 	return len(o.Only) == 0 || slices.Contains(o.Only, dimensionNames[d])
@@ -80,7 +84,7 @@ func newBudget(varies func(dimension) bool) budget {
 // expected is what to expect of each dimension before anything is known, and what none falls far
 // below: arguments show most, as far as that was measured for programs, bytes less.
 var expected = [dimensions]float64{
-	dimBytes: 2, dimArgv: 6, dimEnv: 1, dimStreams: 1, dimFiles: 1, dimFaults: 1, dimProcess: 1, dimHistory: 1.5, dimPeers: 2, dimMessages: 8,
+	dimBytes: 2, dimArgv: 6, dimEnv: 1, dimStreams: 1, dimFiles: 1, dimFaults: 1, dimProcess: 1, dimHistory: 1.5, dimPeers: 2, dimMessages: 8, dimKeys: 4,
 }
 
 // share recomputes the shares of the dimensions from what they have gained for

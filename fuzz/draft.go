@@ -18,6 +18,7 @@ type draft struct {
 	banned map[string]bool
 	talks  [][]Act // to take from, where dims has dimMessages
 	ends   map[deed]bool
+	known  [][]Act   // what to type, where dims has dimKeys
 	faults [][]Fault // of the syscalls that the target makes, where dims has dimFaults
 
 	clues  []Clue   // of a run that is aimed
@@ -79,6 +80,9 @@ func (d *draft) mutate(r *rand.Rand, o *Options, p *plugin) Scenario {
 		s.Acts = drawActs(r, s.Acts, d.talks, change, d.ends)
 	} else if o.varies(dimMessages) {
 		s.Acts = cutShort(r, s.Acts)
+	}
+	if d.dims[dimKeys] {
+		s.Acts = drawKeys(r, s.Acts, d.known, d.dict, change)
 	}
 	if d.dims[dimFaults] {
 		drawFaults(r, &s, d.faults)

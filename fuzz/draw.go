@@ -23,7 +23,6 @@ type Abilities struct {
 // stored may need what only that session's executor could do.
 func (a Abilities) Allow(s *Scenario) bool {
 	w := &s.World
-	terminal := s.Stdin == StdinTerminal || w.Stdout == OutputTerminal || w.Stderr == OutputTerminal
 	faults := len(w.Faults) > 0 || w.Kernel != KernelHost
 	if _, shifted := w.Clock.Uptime(); shifted && !a.Uptime {
 		return false
@@ -32,7 +31,7 @@ func (a Abilities) Allow(s *Scenario) bool {
 		return false
 	}
 	acts := len(s.Acts) > 0 || slices.ContainsFunc(s.Before, func(step Step) bool { return len(step.Acts) > 0 })
-	return (a.Talk || !acts) && (a.Terminal || !terminal) && (a.Faults || !faults) && (a.User || w.User == UserSame) && (a.Peers || w.Peers == Peers{})
+	return (a.Talk || !acts) && (a.Terminal || !s.onTerminal()) && (a.Faults || !faults) && (a.User || w.User == UserSame) && (a.Peers || w.Peers == Peers{})
 }
 
 // stdins are the kinds of standard input to draw from, the most usual more often.
@@ -204,6 +203,9 @@ func (s *Scenario) settle() {
 	}
 	if s.World.Interruption.Moment == MomentWrite && !s.World.bringsSignals() {
 		s.World.Interruption = Interruption{}
+	}
+	if !s.onTerminal() && s.Types() {
+		s.Acts = slices.DeleteFunc(slices.Clone(s.Acts), func(a Act) bool { return a.Do.atTerminal() })
 	}
 	s.settleSteps()
 }

@@ -50,3 +50,15 @@ func keys(data []byte) string {
 	flush()
 	return strings.Join(out, " ")
 }
+
+// together are the acts with what is typed one after the other as one, for people.
+func together(acts []Act) (out []Act) {
+	for _, a := range acts {
+		if n := len(out); n > 0 && a.Do == DeedType && out[n-1].Do == DeedType {
+			out[n-1].Data = slices.Concat(out[n-1].Data, a.Data)
+		} else {
+			out = append(out, a)
+		}
+	}
+	return out
+}

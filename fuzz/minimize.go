@@ -124,7 +124,10 @@ func (m *minimizer) shrink(from int, length func() int, drop func(s *Scenario, f
 // nobody tells to end takes its whole time.
 func (m *minimizer) acts() {
 	alone := []Act{ending()}
-	if len(m.best.Acts) == 0 || len(ActWords(m.best.Acts)) == len(ActWords(alone)) && m.best.Acts[0].Do == DeedSignal {
+	if m.best.Types() {
+		alone = glance()
+	}
+	if len(m.best.Acts) == 0 || len(m.best.Acts) == 1 && m.best.Acts[0].Do == alone[0].Do {
 		return
 	}
 	if m.try(func(s *Scenario) { s.Acts = alone }) {

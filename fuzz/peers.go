@@ -205,9 +205,9 @@ func drawPeers(r *rand.Rand, s *Scenario) {
 }
 
 // varies reports whether draws change the dimension. Peers are for targets that call
-// somebody: to nobody else do they make a difference, and runs with them cost more.
+// somebody, and keys for those that wait for some: to nobody else do they make a difference, and runs with them cost more.
 func (c *corpus) varies(d dimension) bool {
-	return c.o.varies(d) && (d != dimPeers || c.called)
+	return c.o.varies(d) && (d != dimPeers || c.called) && (d != dimKeys || len(c.sittings) > 0)
 }
 
 // The bounds of what is tried with peers before chance decides: of so many command lines all

@@ -122,6 +122,7 @@ func probe(o *Options, base Scenario, put func(planned)) {
 	p.alone.Stdin, p.alone.Input = StdinNull, nil
 	p.light = slices.DeleteFunc(slices.Clone(o.Seeds), func(s Seed) bool { return s.heavy() })
 	talks(o, base, p.add)
+	sittings(o, base, p.ways, p.add)
 	// Words come first, so that they get the same inputs whatever else is varied.
 	if o.varies(dimArgv) {
 		p.arguments()

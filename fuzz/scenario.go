@@ -74,6 +74,7 @@ type Result struct {
 	Stopped  bool              // it was still there when all of Scenario.Acts was done, or when its terminal was hung up, and ended by a signal that was sent to it; Signal is 0 then
 	Said     []Exchange        // with a service, sorted by socket
 	Waited   bool              // it waited at a terminal for something to be typed, and nothing was there
+	Keyed    bool              // it did so for single keys, not for a line
 	Acts     int               // how many of Scenario.Acts were begun before it ended
 	Shown    []int             // for each of Seen the index of the act by which it was first seen, -1 before all and len(Scenario.Acts) after them; nil where that is not known
 	Duration time.Duration

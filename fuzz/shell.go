@@ -137,7 +137,11 @@ func (s *Scenario) notes() []string {
 	w := &s.World
 	switch s.Stdin {
 	case StdinTerminal:
-		add("the input typed at a terminal")
+		if s.Types() && len(s.Input) == 0 {
+			add("a terminal as standard input")
+		} else {
+			add("the input typed at a terminal")
+		}
 	case StdinSocket:
 		add("the input from a socket")
 	}
@@ -191,9 +195,9 @@ func (s *Scenario) notes() []string {
 		add("the syscalls of Linux %v only", w.Kernel)
 	}
 	const told = 4
-	for i, a := range s.Acts {
+	for i, a := range together(s.Acts) {
 		if i == told {
-			add("%d more messages or signals", len(s.Acts)-told)
+			add("%d more messages, keys or signals", len(together(s.Acts))-told)
 			break
 		}
 		add("%v", a)

@@ -501,7 +501,7 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 	if err := errors.Join(unwatched, err, talked); err != nil {
 		return nil, err
 	}
-	r.Said, r.Waited, r.Acts = said.Said, said.Waited, said.Acts
+	r.Said, r.Waited, r.Keyed, r.Acts = said.Said, said.Waited, said.Keyed, said.Acts
 	r.Shown = order.of(r.Seen, r.Acts, len(s.Acts))
 	if e.survey != nil {
 		*e.survey = said.Found

@@ -51,6 +51,7 @@ type Report struct {
 	Acts    int              // how many acts were begun
 	Killed  bool             // all was killed by the conversation, as what was told to end did not
 	Waited  bool             // the program waited at its terminal for something to be typed
+	Keyed   bool             // for single keys
 }
 
 // Found is a socket at which a service was found.
@@ -132,6 +133,7 @@ type talker struct {
 	hungUp   bool
 	resized  int  // how often
 	waited   bool // at the terminal
+	keyed    bool // for single keys
 }
 
 // enter takes the thread into the network namespace of the run.
@@ -398,7 +400,7 @@ func (t *talker) all() []*client {
 }
 
 func (t *talker) report() Report {
-	r := Report{Found: t.found, Signals: t.signals, Acts: t.begun, Killed: t.killed, Waited: t.waited}
+	r := Report{Found: t.found, Signals: t.signals, Acts: t.begun, Killed: t.killed, Waited: t.waited, Keyed: t.keyed}
 	for _, x := range t.said {
 		r.Said = append(r.Said, *x)
 	}

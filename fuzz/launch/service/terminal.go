@@ -38,6 +38,8 @@ func (t *talker) attend(unending bool) error {
 		}
 		if t.waits() {
 			t.waited = true
+			state, err := unix.IoctlGetTermios(int(t.terminal.Program.Fd()), unix.TCGETS)
+			t.keyed = t.keyed || err == nil && state.Lflag&unix.ICANON == 0
 			return nil
 		}
 		if !unending && (t.busy || time.Since(began) > patience) {
