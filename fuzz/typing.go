@@ -14,7 +14,7 @@ import (
 // The bounds of what is typed before chance decides: so many command lines are known to wait for keys, and so many
 // of them are typed all at that there is to try.
 const (
-	maxSittings = 64
+	maxSittings = 24
 	maxStudied  = 2
 )
 
@@ -86,8 +86,12 @@ func (c *corpus) sit(s *Scenario, r *Result) (out []Scenario) {
 	if len(c.sittings) == 1 {
 		c.budget.share()
 	}
-	if len(c.sittings) <= maxStudied {
+	switch {
+	case len(c.sittings) > maxStudied:
+	case r.Keyed:
 		scripts = append(scripts, c.o.scripts()...)
+	default: // single keys make no difference
+		scripts = slices.Concat(scripts, c.o.lines(), c.o.spoken())
 	}
 	seen := make(map[string]bool)
 	for _, acts := range scripts {

@@ -76,6 +76,11 @@ func TestWhatIsTypedCanBeStored(t *testing.T) {
 			t.Errorf("%s is not among what is tried", keys([]byte(what)))
 		}
 	}
+	lines := s
+	lines.Argv = []string{"edit"}
+	if some := c.sit(&lines, &Result{Waited: true}); len(some) == 0 || len(some) > planned/2 {
+		t.Errorf("of %d runs, %d are for who reads lines, too", planned, len(some))
+	}
 	if again := c.sit(&s, &Result{Waited: true}); len(again) > 0 {
 		t.Errorf("the same command line is tried again, with %d runs", len(again))
 	}

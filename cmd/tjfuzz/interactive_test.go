@@ -79,6 +79,54 @@ func TestInteractiveProgramsWorkUnderTheirPolicy(t *testing.T) {
 	}
 }
 
+// What is learned by pressing keys is enough for people who press others: no run of learn has typed these.
+func TestInteractiveProgramsWorkUnderALearnedPolicy(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	testenv.Require(t, testenv.Cage)
+	if os.Getenv("TJFUZZ_LONG") == "" {
+		t.Skip("set TJFUZZ_LONG to learn each program for minutes")
+	}
+	dir := t.TempDir()
+	text := filepath.Join(dir, "text")
+	if err := os.WriteFile(text, []byte(strings.Repeat("a line\n", 500)+"the last one\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const escape = "\x1b"
+	for _, c := range []struct {
+		name  string
+		learn []string // the command line that is learned
+		use   []string // the one that is used
+		steps []step
+		flags []string // of enforce
+	}{
+		{"bash", []string{"bash"}, []string{"bash", "--norc", "-i"}, []step{
+			{"$ ", "echo $((6*7))4 | cat\n"}, {"424", "sleep 500\n"}, {"sleep", "\x1a"}, {"Stopped", "fg\n"}, {"sleep", "\x03"},
+			{"$ ", "for i in 1 2; do echo again$i; done\n"}, {"again2", "exit 0\n"}}, nil},
+		{"vim", []string{"vim"}, []string{"vim", "-u", "NONE", "-N", filepath.Join(dir, "written")}, []step{{"~", "ihello" + escape + ":wq\r"}}, nil},
+		{"less", []string{"less", text}, []string{"less", text}, []step{{"a line", " "}, {"a line", "/last\r"}, {"the last one", "q"}}, nil},
+		// qsort asks for the size of memory where there are many processes, which a cage does not have.
+		{"top", []string{"top"}, []string{"top"}, []step{{"load average", "M"}, {"load average", "q"}}, []string{"--allow", "sysinfo"}},
+		{"nano", []string{"nano"}, []string{"nano", filepath.Join(dir, "noted")}, []step{{"Exit", "hello\x0f\r"}, {"Wrote", "\x18"}}, nil},
+		{"sqlite3", []string{"sqlite3"}, []string{"sqlite3"}, []step{{"sqlite>", "select 6*7;\n"}, {"42", ".quit\n"}}, nil},
+		{"dc", []string{"dc"}, []string{"dc"}, []step{{"", "6 7 * p\n"}, {"42", "q\n"}}, nil},
+		{"ed", []string{"ed"}, []string{"ed"}, []step{{"", "a\nhello\n.\n1p\nQ\n"}}, nil},
+		{"htop", []string{"htop"}, []string{"htop"}, []step{{"Quit", "q"}}, []string{"--allow", "sysinfo"}},
+		{"dialog", []string{"dialog", "--msgbox", "some words", "8", "40"}, []string{"dialog", "--msgbox", "some words", "8", "40"}, []step{{"OK", "\r"}}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if _, err := exec.LookPath(c.learn[0]); err != nil {
+				t.Skip(err)
+			}
+			profile := filepath.Join(dir, c.name+".json")
+			learn := append([]string{"learn", "--quiet", "--execs", "1500", "--duration", "10m", "--seed", "1", "--state", filepath.Join(dir, c.name), "-o", profile, "--"}, c.learn...)
+			if out, err := exec.Command("tjfuzz", learn...).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			converse(t, c.steps, slices.Concat([]string{"enforce", "--policy", profile}, c.flags, []string{"--"}, c.use))
+		})
+	}
+}
+
 // converse runs tjfuzz on a terminal of its own, and demands that it end with 0.
 func converse(t *testing.T, steps []step, args []string) {
 	t.Helper()
