@@ -67,6 +67,7 @@ type coordinator struct {
 	quiet   exposure // Stats.Quiet by kind
 	books   map[sysno.ID]*record
 	said    []Exchange
+	called  bool // see Outcome
 	crashes map[string]*Failure
 	hangs   map[string]*Failure
 	talks   map[string]uint64 // of peers with the target, by protocol
@@ -271,6 +272,7 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 		c.sweep = append(c.sweep, c.corpus.sweep(found)...)
 		c.quiet[dimHistory] = 0 // draws that go back to it are not like those before
 	}
+	c.called = c.called || r.Called
 	if r.Called || len(r.Asked) > 0 {
 		c.sweep = append(c.sweep, c.corpus.answer(&j.s)...)
 	}
@@ -427,7 +429,7 @@ func (c *coordinator) outcome(err error) *Outcome {
 	if err != nil {
 		out.Stop = StopNone
 	}
-	out.Said = c.said
+	out.Said, out.Called = c.said, c.called
 	kept := make(map[string]bool)
 	out.LostBefore, out.Unshared = c.before.lost, c.unshared
 	out.Before = slices.SortedFunc(slices.Values(c.before.shown), sysno.ID.Compare)

@@ -154,6 +154,7 @@ type Outcome struct {
 	Found        []Found             // for each observation that a run has shown, in the order of the runs
 	Varied       []Varied            // by dimension
 	Said         []Exchange          // with the service, sorted by socket
+	Called       bool                // a run tried to reach somebody over the network, where nobody was
 	LostBefore   trace.Lost          // by the sessions that this one went on from
 	Before       []sysno.ID          // sorted: what runs of these have shown, which the recorder of this one has not seen
 	Unshared     error               // why the last exchange on Options.Share failed, nil when it did not

@@ -72,15 +72,21 @@ func TestWhoCallsSomebodyIsAnsweredInAllWays(t *testing.T) {
 }
 
 func TestWhoCallsNobodyMeetsNobody(t *testing.T) {
-	_, meets := learnClient(t, Abilities{Peers: true})
+	out, meets := learnClient(t, Abilities{Peers: true})
+	if out.Called {
+		t.Error("somebody is said to have been called")
+	}
 	if i := slices.IndexFunc(meets, func(p Peers) bool { return p != Peers{} }); i >= 0 {
 		t.Errorf("run %d has peers that are %v", i, meets[i])
 	}
-	out, meets := learnClient(t, Abilities{}, "http://host.example/")
+	out, meets = learnClient(t, Abilities{}, "http://host.example/")
 	if i := slices.IndexFunc(meets, func(p Peers) bool { return p != Peers{} }); i >= 0 {
 		t.Errorf("where there can be none, run %d has peers that are %v", i, meets[i])
 	}
 	if slices.ContainsFunc(out.Varied, func(v Varied) bool { return v.Dimension == "peers" }) {
 		t.Error("peers are said to have been varied")
+	}
+	if !out.Called {
+		t.Error("it is not said that somebody was called who could not answer")
 	}
 }

@@ -288,6 +288,9 @@ func (l *learning) conclude(ctx context.Context, outcome *fuzz.Outcome) error {
 	if err != nil {
 		return fmt.Errorf("write the evidence: %w", err)
 	}
+	if outcome.Called && !l.s.can.Peers {
+		l.v.warn("the target called others over the network and nobody answered, for that takes root and eBPF: what it does with answers is not in the policy")
+	}
 	warnings(l.v, policy)
 	spared(l.v, policy, l.policy)
 	if l.events != nil {
