@@ -80,14 +80,18 @@ generate: ## make all generated files anew
 	@scripts/setup build generate
 	$(GO) generate ./...
 
-release: ## dist/: a static, reproducible binary and the manual pages, with their checksums
+# ARCH=arm64 on another machine: with a cross compiler, and libseccomp for that machine where PKG_CONFIG_LIBDIR says.
+ARCH    ?= $(shell $(GO) env GOARCH)
+CROSS   := $(if $(filter-out $(shell $(GO) env GOHOSTARCH),$(ARCH)),CC=aarch64-linux-gnu-gcc)
+release: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
+release: ## dist/: a static, reproducible binary, packages, an OCI image layout, manual pages, completions, SBOM, checksums
 	@scripts/setup build
-	@rm -rf dist && mkdir dist
-	$(GO) build -trimpath -buildvcs=false -tags $(tags) -ldflags '-s -w $(static) $(stamp)' \
-		-o dist/tjfuzz-$(VERSION)-linux-$$($(GO) env GOARCH) ./cmd/tjfuzz
-	@mkdir dist/man && SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
-		$(GO) test -count=1 -ldflags '$(stamp)' -run '^TestEachCommandHasAManualPage$$' ./cmd/tjfuzz -man "$$PWD/dist/man"
-	@cd dist && sha256sum tjfuzz-* man/* | tee SHA256SUMS
+	@rm -rf dist && mkdir -p dist/man dist/completions
+	GOARCH=$(ARCH) CGO_ENABLED=1 $(CROSS) $(GO) build -trimpath -buildvcs=false -tags $(tags) -ldflags '-s -w $(static) $(stamp)' \
+		-o dist/tjfuzz-$(VERSION)-linux-$(ARCH) ./cmd/tjfuzz
+	$(GO) test -count=1 -ldflags '$(stamp)' -run '^(TestEachCommandHasAManualPage|TestShellsComplete)$$' ./cmd/tjfuzz -man "$$PWD/dist/man" -completions "$$PWD/dist/completions"
+	scripts/release/make dist $(VERSION) $(ARCH)
+	@cat dist/SHA256SUMS
 
 clean: ## remove what building made
 	rm -rf bin dist

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,8 +16,9 @@ import (
 )
 
 var (
-	anew   = flag.Bool("update", false, "write docs/commands.md anew")
-	manual = flag.String("man", "", "write the manual pages to this directory")
+	anew        = flag.Bool("update", false, "write docs/commands.md anew")
+	manual      = flag.String("man", "", "write the manual pages to this directory")
+	completions = flag.String("completions", "", "write the completions to this directory")
 )
 
 // The reference of the commands is what they say of themselves.
@@ -73,6 +75,28 @@ func TestEachCommandHasAManualPage(t *testing.T) {
 			if !strings.Contains(string(page), part) {
 				t.Errorf("the page of %s has no %q", c.Name(), part)
 			}
+		}
+	}
+}
+
+// Shells are told what to complete in files that packages install.
+func TestShellsComplete(t *testing.T) {
+	dir := *completions
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	root := newRoot()
+	for name, write := range map[string]func(io.Writer) error{
+		"tjfuzz.bash": func(w io.Writer) error { return root.GenBashCompletionV2(w, true) },
+		"tjfuzz.fish": func(w io.Writer) error { return root.GenFishCompletion(w, true) },
+		"_tjfuzz":     root.GenZshCompletion,
+	} {
+		var out bytes.Buffer
+		if err := write(&out); err != nil || !strings.Contains(out.String(), "tjfuzz") {
+			t.Fatalf("%s: %v, %d bytes", name, err, out.Len())
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), out.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
