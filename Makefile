@@ -80,10 +80,10 @@ generate: ## make all generated files anew
 	@scripts/setup build generate
 	$(GO) generate ./...
 
-# ARCH=arm64 on another machine: with a cross compiler, and libseccomp for that machine where PKG_CONFIG_LIBDIR says.
+# ARCH=arm64 elsewhere takes a cross compiler and that machine's libseccomp, see docs/release.md.
 ARCH    ?= $(shell $(GO) env GOARCH)
 CROSS   := $(if $(filter-out $(shell $(GO) env GOHOSTARCH),$(ARCH)),CC=aarch64-linux-gnu-gcc)
-release: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
+release: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 release: ## dist/: a static, reproducible binary, packages, an OCI image layout, manual pages, completions, SBOM, checksums
 	@scripts/setup build
 	@rm -rf dist && mkdir -p dist/man dist/completions

@@ -150,7 +150,7 @@ applies it. The program needs no source, no recompilation and no configuration.`
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage(c, err)
 	})
-	root.AddCommand(newInit(), newLearn(), newTrace(), newGenerate(), newMerge(), newConvert(), newEnforce(), newAgent(), newVerify(), newReduce(),
+	root.AddCommand(newInit(), newLearn(), newKubeJob(), newTrace(), newGenerate(), newMerge(), newConvert(), newEnforce(), newAgent(), newVerify(), newReduce(),
 		newAnalyze(), newExplain(), newReport(), newDiff(), newLint(), newGroups(), newCorpora(), newDoctor(), newVersion())
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {

@@ -68,11 +68,15 @@ func start(t *testing.T, dir string, args ...string) *tool {
 // startAs starts tjfuzz through a command that becomes it, such as nobody.
 func startAs(t *testing.T, become, dir string, args ...string) *tool {
 	t.Helper()
-	words := append([]string{"tjfuzz"}, args...)
 	if become != "" {
-		words = append([]string{become}, words...)
+		return startProgram(t, dir, become, append([]string{"tjfuzz"}, args...)...)
 	}
-	p := &tool{Cmd: exec.CommandContext(t.Context(), words[0], words[1:]...)}
+	return startProgram(t, dir, "tjfuzz", args...)
+}
+
+func startProgram(t *testing.T, dir, program string, args ...string) *tool {
+	t.Helper()
+	p := &tool{Cmd: exec.CommandContext(t.Context(), program, args...)}
 	p.Dir, p.Stdout, p.Stderr = dir, &p.stdout, &p.stderr
 	if err := p.Start(); err != nil {
 		t.Fatal(err)

@@ -55,6 +55,7 @@ var table = []row{
 	{pkg: "internal/image"},
 	{pkg: "internal/unotify", own: []string{"internal/sysno"}},
 	{pkg: "internal/spawn", own: []string{"internal/sysno"}},
+	{pkg: "internal/kube", own: []string{"internal/lazyregexp"}},
 	{pkg: "internal/locate"},
 	{pkg: "internal/symbol"},
 	{pkg: "corpora", own: []string{"internal/lazyregexp"}},
