@@ -107,8 +107,12 @@ func installed(t *testing.T, deb string) {
 }
 
 // runImage runs the program from the layout as it lies there.
-func runImage(t *testing.T, layout string) {
+func runImage(t *testing.T, made string) {
 	storage := shortDir(t)
+	layout := filepath.Join(shortDir(t), "layout") // podman wants a path in lower case
+	if err := os.CopyFS(layout, os.DirFS(made)); err != nil {
+		t.Fatal(err)
+	}
 	got := combined(t, exec.Command("unshare", "--mount", "sh", "-c", `if [ -d /sys/fs/cgroup/unified ]; then umount /sys/fs/cgroup/unified; fi; exec "$0" "$@"`,
 		testenv.Program(t, "podman"), "--root", storage, "--runroot", storage+"/run", "--storage-driver=vfs", "--cgroup-manager=cgroupfs", "--runtime", testenv.Program(t, "runc"),
 		"run", "--rm", "--quiet", "--network=none", "--ulimit=nofile=1024:1024", "--ulimit=nproc=100:100", "oci:"+layout+":"+releaseVersion, "version"))
