@@ -14,7 +14,7 @@ linking := $(if $(filter static,$(LINK)),$(static))
 stamp   := -X main.version=$(VERSION) -X main.proxies=$(shell GOENV=off GOPROXY= $(GO) env GOPROXY)
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo test test-long bench bench-overhead bench-speed bench-discovery bench-recall bench-runtimes bench-static bench-directed bench-enforcement generate release clean
+.PHONY: help setup build demo test test-long bench bench-long bench-overhead bench-speed bench-discovery bench-recall bench-runtimes bench-static bench-directed bench-enforcement generate release clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -38,7 +38,11 @@ test-long: ## the tests that learn, at full length: 14 programs a minute each, 2
 	@scripts/setup build test
 	TJFUZZ_LONG=1 TJFUZZ_LEARN=60s $(GO) test -v -count=1 -timeout 90m ./trace/rawtp ./fuzz/launch ./cmd/tjfuzz ./benchmarks/acceptance
 
-bench: bench-overhead bench-speed bench-discovery bench-recall bench-runtimes bench-static bench-directed bench-enforcement ## all benchmarks (as root; most of a day)
+bench: ## a part of each benchmark, and what they say to benchmarks/RESULTS.md (as root; 40 minutes)
+	@scripts/setup build test bench
+	$(GO) run ./benchmarks/results
+
+bench-long: bench-overhead bench-speed bench-discovery bench-recall bench-runtimes bench-static bench-directed bench-enforcement ## all benchmarks, whole (as root; most of a day)
 	$(GO) test -run '^$$' -bench . -benchmem -timeout 2h ./...
 
 bench-overhead: ## what recording costs, beside other tools (half an hour)

@@ -79,12 +79,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		execs    = flags.Uint64("execs", 0, "the `number` of runs for each session at the most; 0 for no limit")
 		jobs     = flags.Int("jobs", 2, "this `number` of runs at a time")
 		seed     = flags.Uint64("seed", 1, "the `number` that all randomness comes from")
+		curves   = flags.String("plot", "", "also draw the curves over time to this `file`, as SVG")
 	)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 || *jobs < 1 {
-		return errors.New("usage: discovery [-programs LIST] [-duration TIME] [-execs N] [-jobs N] [-seed N]")
+		return errors.New("usage: discovery [-programs LIST] [-duration TIME] [-execs N] [-jobs N] [-seed N] [-plot FILE]")
 	}
 	dir, err := os.MkdirTemp("", "tjfuzz-discovery-")
 	if err != nil {
@@ -128,7 +129,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 	}
 	fmt.Fprint(stdout, report(harness.Command("discovery", args), *duration, subjects))
-	return nil
+	if *curves == "" {
+		return nil
+	}
+	f, err := os.Create(*curves)
+	if err != nil {
+		return err
+	}
+	return errors.Join(plot(f, *duration, subjects), f.Close())
 }
 
 func learn(ctx context.Context, tjfuzz, dir, program string, flags []string) (*learning.Result, error) {

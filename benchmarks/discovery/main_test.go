@@ -1,6 +1,9 @@
 package main
 
 import (
+	"encoding/xml"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -14,9 +17,22 @@ func TestEveryModeOfAProgramIsMeasured(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
 	testenv.Program(t, "cat")
 	var out strings.Builder
-	args := []string{"-programs", "cat,no-such-program", "-execs", "40", "-jobs", "1", "-duration", "5m"}
+	curves := filepath.Join(t.TempDir(), "curves.svg")
+	args := []string{"-programs", "cat,no-such-program", "-execs", "40", "-jobs", "1", "-duration", "5m", "-plot", curves}
 	if err := run(t.Context(), args, &out, t.Output()); err != nil {
 		t.Fatal(err)
+	}
+	drawn, err := os.ReadFile(curves)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var svg struct {
+		Paths []struct {
+			D string `xml:"d,attr"`
+		} `xml:"path"`
+	}
+	if err := xml.Unmarshal(drawn, &svg); err != nil || len(svg.Paths) != len(modes) {
+		t.Errorf("%d curves, want %d: %v", len(svg.Paths), len(modes), err)
 	}
 	for _, want := range []string{
 		`(?m)^cat +[1-9][0-9]+ +[1-9][0-9]+ +[1-9][0-9]+ +[1-9][0-9]+ +[0-9]+ +[0-9.]+ s `,

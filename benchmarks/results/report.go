@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/tjfuzz/tjfuzz/benchmarks/harness"
+)
+
+// report is what the parts said, as Markdown.
+func report(command string, begin time.Time, measured []result, versions []string) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, `# What was measured
+
+Written by `+"`%s`"+` on %s, %s.
+Every part is a benchmark cut short, and names the command that makes it; docs/benchmarks.md says what it
+measures, and how, and has what longer runs gave. Ratios say more than times: they are of one run on one machine.
+
+`, command, begin.UTC().Format(time.DateOnly), processor())
+	for _, v := range versions {
+		fmt.Fprintf(&out, "- %s\n", v)
+	}
+	for _, r := range measured {
+		fmt.Fprintf(&out, "\n## %s\n\n`%s`, %v\n", r.about, harness.Command(r.name, r.args), r.took.Round(time.Second))
+		if r.report != "" {
+			fence := fenceOf(r.report)
+			fmt.Fprintf(&out, "\n%stext\n%s\n%s\n", fence, strings.TrimRight(r.report, "\n"), fence)
+		}
+		if plot := r.plot(); plot != "" && r.err == nil {
+			fmt.Fprintf(&out, "\n![%s](%s)\n", r.about, plot)
+		}
+		if r.err != nil {
+			fmt.Fprintf(&out, "\nNot all of it was measured: %v.\n", r.err)
+		}
+	}
+	return out.String()
+}
+
+var backquotes = regexp.MustCompile("`{3,}")
+
+// fenceOf is a fence that does not occur in the text.
+func fenceOf(text string) string {
+	fence := "```"
+	for _, b := range backquotes.FindAllString(text, -1) {
+		if len(b) >= len(fence) {
+			fence = b + "`"
+		}
+	}
+	return fence
+}
+
+// processor is the name that the kernel knows, and how many there are.
+func processor() string {
+	info, _ := os.ReadFile("/proc/cpuinfo") // without it, the machine is told by its kernel
+	for line := range strings.Lines(string(info)) {
+		if name, model, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(model) + ", " + harness.Machine()
+		}
+	}
+	return harness.Machine()
+}
+
+// versions are those of the tools that something is compared with, each in a line.
+func versions(ctx context.Context) []string {
+	var all []string
+	for _, ask := range [][]string{{"go", "version"}, {"afl-fuzz", "--version"}, {"strace", "--version"}, {"perf", "--version"}, {"bpftrace", "--version"},
+		{"bwrap", "--version"}, {"firejail", "--version"}, {"runc", "--version"}, {"crun", "--version"}} {
+		said, err := exec.CommandContext(ctx, ask[0], ask[1:]...).Output()
+		line, _, _ := strings.Cut(strings.TrimSpace(string(said)), "\n")
+		if err != nil || line == "" {
+			continue // what lacks it says so itself
+		}
+		if !strings.HasPrefix(line, ask[0]) {
+			line = ask[0] + ": " + line
+		}
+		all = append(all, plain(line))
+	}
+	return all
+}
+
+var escapes = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// plain is a line without what colours a terminal.
+func plain(line string) string { return escapes.ReplaceAllString(line, "") }
