@@ -372,7 +372,11 @@ func TestRunStopsWhenMoreRunsAreUnlikelyToShowMore(t *testing.T) {
 		o := options(t, synthetic{})
 		o.Confidence, o.Workers = 0.002, workers
 		out := run(t, o)
-		if out.Stop != StopSaturated || out.Stats.Chance >= 0.002 {
+		most := 0.002
+		if workers > 1 { // what the others have begun then may be another after all
+			most = 0.003
+		}
+		if out.Stop != StopSaturated || out.Stats.Chance >= most {
 			t.Errorf("%d workers: %s with %+v", workers, out.Stop, out.Stats)
 		}
 		if out.Stats.Quiet < 1497 {
