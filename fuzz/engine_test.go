@@ -682,7 +682,8 @@ func TestWhatAPersonIsShownOfAScenario(t *testing.T) {
 		"jq . INPUT":                       {Argv: []string{"/usr/bin/jq", ".", "@@"}, Stdin: StdinNull},
 		"env -u HOME 'A=two words' jq <&-": {Argv: []string{"jq"}, Env: []string{"A=two words", "HOME"}, Stdin: StdinClosed},
 		"jq '' < INPUT > /dev/full":        {Argv: []string{"jq", ""}, Stdin: StdinPipe, World: World{Stdout: OutputFull}},
-		"jq # with \"dir\" of mode 000":    {Argv: []string{"jq"}, Stdin: StdinNull, Files: []File{{Name: "dir", Kind: FileUnreadable}}},
+		"jq dir/x # with \"dir\" of mode 000": {Argv: []string{"jq", "dir/x"}, Stdin: StdinNull,
+			Files: []File{{Name: "dir", Kind: FileUnreadable}, {Name: "other", Kind: FileUnreadable}}},
 	} {
 		if got := s.Brief(); got != want {
 			t.Errorf("got %s, want %s", got, want)

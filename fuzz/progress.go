@@ -2,6 +2,7 @@ package fuzz
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,7 +51,7 @@ func (c *coordinator) progress() Progress {
 
 // Brief is the scenario for people to look at: its changes of the environment, its words, and
 // what is special about it. It is one line, and no command to run: where the program and its input
-// lie is left out.
+// lie is left out, and so are files that no word names, of which it may have some to no purpose as yet.
 func (s *Scenario) Brief() string {
 	words := environment(s.Env)
 	words = append(words, Quote(filepath.Base(s.Argv[0])))
@@ -66,7 +67,11 @@ func (s *Scenario) Brief() string {
 		words = append(words, "<&-")
 	}
 	brief := strings.Join(words, " ") + redirect("", s.World.Stdout) + redirect("2", s.World.Stderr)
-	if notes := s.notes(); len(notes) > 0 {
+	named := *s
+	named.Files = slices.DeleteFunc(slices.Clone(s.Files), func(f File) bool {
+		return !slices.ContainsFunc(s.Argv, func(w string) bool { return strings.Contains(w, f.Name) })
+	})
+	if notes := named.notes(); len(notes) > 0 {
 		brief += " # with " + strings.Join(notes, ", ")
 	}
 	return brief

@@ -122,10 +122,11 @@ type emulator struct {
 	rows          [][]rune
 	x, y          int
 	rest          []byte // of what could not be read yet
+	top           int    // the first row that has not scrolled out; what has cannot be reached any more
 }
 
-// top is the first row that has not scrolled out, and cannot be reached any more if it has.
-func (e *emulator) top() int { return max(max(len(e.rows), e.y+1)-e.height, 0) }
+// scroll makes room for what was added.
+func (e *emulator) scroll() { e.top = max(e.top, len(e.rows)-e.height, e.y+1-e.height) }
 
 func (e *emulator) cell(r rune) {
 	if e.x == e.width {
@@ -139,6 +140,7 @@ func (e *emulator) cell(r rune) {
 	}
 	e.rows[e.y][e.x] = r
 	e.x++
+	e.scroll()
 }
 
 // resize breaks what has become too long, as most terminals do.
@@ -154,7 +156,8 @@ func (e *emulator) resize(width, height int) {
 		}
 		rows = append(rows, r)
 	}
-	e.rows, e.y, e.width, e.height = rows, y, width, height
+	e.rows, e.y, e.width, e.height, e.top = rows, y, width, height, 0
+	e.scroll()
 }
 
 // Write takes what a program writes to the terminal; it fails on what it does not know.
@@ -169,6 +172,7 @@ func (e *emulator) Write(b []byte) (int, error) {
 			e.x = 0
 		case r == '\n':
 			e.y++
+			e.scroll()
 		case r == '\x1b':
 			end := bytes.IndexFunc(e.rest, func(r rune) bool { return r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' })
 			if end < 0 {
@@ -177,7 +181,7 @@ func (e *emulator) Write(b []byte) (int, error) {
 			n, _ := strconv.Atoi(strings.Trim(string(e.rest[:end]), "\x1b["))
 			switch e.rest[end] {
 			case 'A':
-				e.y = max(e.y-max(n, 1), e.top())
+				e.y = max(e.y-max(n, 1), e.top)
 			case 'J':
 				if e.y < len(e.rows) {
 					e.rows = e.rows[:e.y]
@@ -196,7 +200,7 @@ func (e *emulator) Write(b []byte) (int, error) {
 }
 
 func (e *emulator) String() string  { return text(e.rows) }
-func (e *emulator) visible() string { return text(e.rows[e.top():]) }
+func (e *emulator) visible() string { return text(e.rows[min(e.top, len(e.rows)):]) }
 
 func text(rows [][]rune) string {
 	var out strings.Builder
@@ -239,6 +243,34 @@ func (w *watchedLearn) resize(width, height int) {
 	w.seen.resize(width, height)
 }
 
+// pause stops learn and shows what it has written, as nobody can resize a terminal between a look
+// at its size and a write for that size.
+func (w *watchedLearn) pause() {
+	w.t.Helper()
+	if err := w.cmd.Process.Signal(unix.SIGSTOP); err != nil {
+		w.t.Fatal(err)
+	}
+	stat := fmt.Sprintf("/proc/%d/stat", w.cmd.Process.Pid)
+	stopped := func() bool {
+		b, err := os.ReadFile(stat)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return strings.Contains(string(b), ") T ")
+	}
+	for !stopped() {
+		time.Sleep(time.Millisecond)
+	}
+	pending := func(string) bool {
+		n, err := unix.IoctlGetInt(int(w.keyboard.Fd()), unix.TIOCINQ)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return n == 0
+	}
+	w.read(pending)
+}
+
 // read shows what comes until a condition holds; at the end of all, it reports whether it held.
 func (w *watchedLearn) read(until func(shown string) bool) bool {
 	w.t.Helper()
@@ -277,7 +309,11 @@ func TestLearnShowsProgressOnAScreen(t *testing.T) {
 			t.Errorf("there is no row %q:\n%s", row, &w.seen)
 		}
 	}
+	w.pause()
 	w.resize(40, 20)
+	if err := w.cmd.Process.Signal(unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
 	narrow := func(string) bool { return strings.Contains(w.seen.visible(), "ended\n           normally") }
 	if !w.read(narrow) {
 		t.Fatalf("no screen of the new size:\n%s", &w.seen)
