@@ -3,7 +3,7 @@
 // benchmarks themselves measure, and know nothing of it.
 //
 //	go run ./benchmarks/results                  # as root, on a machine that does nothing else
-//	go run ./benchmarks/results -only speed,static -o -
+//	go run ./benchmarks/results -only speed,static   # of others, what was written stays
 //
 // Its hazard is a benchmark that fails or takes too long: that is said in its place, and the
 // others are run all the same; the exit code is 1 then.
@@ -16,6 +16,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,7 +62,7 @@ func main() { harness.Main("results", run) }
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("results", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	only := flags.String("only", "", "only these `benchmarks`, separated by commas")
+	only := flags.String("only", "", "only these `benchmarks`, separated by commas; of others, what is in the file stays")
 	out := flags.String("o", filepath.Join("benchmarks", "RESULTS.md"), "write to this `file`, - for standard output")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -75,23 +76,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	begin := time.Now()
-	var measured []result
-	for _, p := range chosen {
+	before, err := os.ReadFile(*out)
+	if err != nil && *out != "-" && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	text, failed := head(versions(ctx)), false
+	for _, p := range parts {
+		if !slices.ContainsFunc(chosen, func(c part) bool { return c.name == p.name }) {
+			text += p.earlier(string(before))
+			continue
+		}
 		fmt.Fprintf(stderr, "results: %s, at most %v\n", p.name, p.limit)
 		r := p.run(ctx, dir, stderr)
 		if ctx.Err() != nil {
 			return errors.New("interrupted; nothing was written")
 		}
-		measured = append(measured, r)
+		text, failed = text+r.section(), failed || r.err != nil
 	}
-	text := report(harness.Command("results", args), begin, measured, versions(ctx))
 	if *out == "-" {
 		_, err = io.WriteString(stdout, text)
 	} else {
 		err = os.WriteFile(*out, []byte(text), 0o644)
 	}
-	failed := slices.ContainsFunc(measured, func(r result) bool { return r.err != nil })
 	if err == nil && failed {
 		err = errors.New("not all was measured")
 	}
@@ -118,6 +124,7 @@ func choose(only string) ([]part, error) {
 type result struct {
 	part
 	report string
+	begin  time.Time
 	took   time.Duration
 	err    error
 }
@@ -131,7 +138,7 @@ func (p *part) run(ctx context.Context, dir string, stderr io.Writer) (r result)
 	if r.err = build.Run(); r.err != nil {
 		return r
 	}
-	begin := time.Now()
+	r.begin = time.Now()
 	limited, cancel := context.WithTimeout(ctx, p.limit)
 	defer cancel()
 	var out bytes.Buffer
@@ -143,6 +150,6 @@ func (p *part) run(ctx context.Context, dir string, stderr io.Writer) (r result)
 	if limited.Err() != nil && ctx.Err() == nil {
 		r.err = fmt.Errorf("it took more than %v", p.limit)
 	}
-	r.report, r.took = out.String(), time.Since(begin)
+	r.report, r.took = out.String(), time.Since(r.begin)
 	return r
 }

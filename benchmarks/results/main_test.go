@@ -8,24 +8,25 @@ import (
 	"time"
 )
 
-func TestReportHasEachPartAndWhatFailed(t *testing.T) {
-	speed, err := choose("speed")
-	if err != nil {
-		t.Fatal(err)
+func TestSectionsSayWhatWasMeasuredAndWhatFailed(t *testing.T) {
+	begin := time.Date(2026, 11, 30, 23, 0, 0, 0, time.UTC)
+	measured := result{part: part{name: "speed", about: "Runs in a second", args: []string{"-rounds", "3"}}, report: "a  1\n```\n", begin: begin, took: 61 * time.Second}
+	failed := result{part: part{name: "other", about: "Something else"}, begin: begin, err: errors.New("it took more than 1m0s")}
+	want := "\n## Runs in a second\n\n`go run ./benchmarks/speed -rounds 3`, 2026-11-30, 1m1s\n\n````text\na  1\n```\n````\n"
+	if got := measured.section(); got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
-	got := report("go run ./benchmarks/results -only speed", time.Date(2026, 11, 30, 23, 0, 0, 0, time.UTC), []result{
-		{part: speed[0], report: "a  1\n```\n", took: 61 * time.Second},
-		{part: part{name: "other", about: "Something else"}, err: errors.New("it took more than 1m0s")},
-	}, []string{"go version go1.26"})
-	for _, want := range []string{
-		"Written by `go run ./benchmarks/results -only speed` on 2026-11-30, ",
-		"- go version go1.26\n",
-		"## Runs in a second, beside afl-fuzz\n\n`go run ./benchmarks/speed -rounds 3 -window 2s`, 1m1s\n\n````text\na  1\n```\n````\n",
-		"## Something else\n\n`go run ./benchmarks/other`, 0s\n\nNot all of it was measured: it took more than 1m0s.\n",
-	} {
-		if !strings.Contains(got, want) {
-			t.Errorf("%q is missing in:\n%s", want, got)
+	if got, want := failed.section(), "\n## Something else\n\n`go run ./benchmarks/other`, 2026-11-30, 0s\n\nNot all of it was measured: it took more than 1m0s.\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	text := head([]string{"go version go1.26"}) + measured.section() + failed.section()
+	for _, r := range []result{measured, failed} {
+		if got := r.earlier(text); got != r.section() {
+			t.Errorf("got %q of what was written before, want %q", got, r.section())
 		}
+	}
+	if got := (&part{about: "Nothing"}).earlier(text); got != "" {
+		t.Errorf("got %q of what was never written", got)
 	}
 }
 

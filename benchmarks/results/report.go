@@ -12,33 +12,50 @@ import (
 	"github.com/tjfuzz/tjfuzz/benchmarks/harness"
 )
 
-// report is what the parts said, as Markdown.
-func report(command string, begin time.Time, measured []result, versions []string) string {
+// head is what stands above all sections.
+func head(versions []string) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, `# What was measured
 
-Written by `+"`%s`"+` on %s, %s.
-Every part is a benchmark cut short, and names the command that makes it; docs/benchmarks.md says what it
+Written by `+"`go run ./benchmarks/results`"+` on a machine that does nothing else, %s.
+Every section is a benchmark cut short, and names the command that makes it; docs/benchmarks.md says what it
 measures, and how, and has what longer runs gave. Ratios say more than times: they are of one run on one machine.
 
-`, command, begin.UTC().Format(time.DateOnly), processor())
+`, processor())
 	for _, v := range versions {
 		fmt.Fprintf(&out, "- %s\n", v)
 	}
-	for _, r := range measured {
-		fmt.Fprintf(&out, "\n## %s\n\n`%s`, %v\n", r.about, harness.Command(r.name, r.args), r.took.Round(time.Second))
-		if r.report != "" {
-			fence := fenceOf(r.report)
-			fmt.Fprintf(&out, "\n%stext\n%s\n%s\n", fence, strings.TrimRight(r.report, "\n"), fence)
-		}
-		if plot := r.plot(); plot != "" && r.err == nil {
-			fmt.Fprintf(&out, "\n![%s](%s)\n", r.about, plot)
-		}
-		if r.err != nil {
-			fmt.Fprintf(&out, "\nNot all of it was measured: %v.\n", r.err)
-		}
+	return out.String()
+}
+
+// section is what a part said, as Markdown.
+func (r *result) section() string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "%s\n`%s`, %s, %v\n", r.heading(), harness.Command(r.name, r.args), r.begin.UTC().Format(time.DateOnly), r.took.Round(time.Second))
+	if r.report != "" {
+		fence := fenceOf(r.report)
+		fmt.Fprintf(&out, "\n%stext\n%s\n%s\n", fence, strings.TrimRight(r.report, "\n"), fence)
+	}
+	if plot := r.plot(); plot != "" && r.err == nil {
+		fmt.Fprintf(&out, "\n![%s](%s)\n", r.about, plot)
+	}
+	if r.err != nil {
+		fmt.Fprintf(&out, "\nNot all of it was measured: %v.\n", r.err)
 	}
 	return out.String()
+}
+
+// heading begins the section.
+func (p *part) heading() string { return "\n## " + p.about + "\n" }
+
+// earlier is the section of a part in what was written before, "" where there is none.
+func (p *part) earlier(text string) string {
+	_, rest, ok := strings.Cut(text, p.heading())
+	if !ok {
+		return ""
+	}
+	section, _, _ := strings.Cut(rest, "\n## ")
+	return p.heading() + section
 }
 
 var backquotes = regexp.MustCompile("`{3,}")
