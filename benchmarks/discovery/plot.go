@@ -72,7 +72,11 @@ func (p *pen) panel(s subject, x, y, end float64) {
 	p.draw(`<text x="%.1f" y="%.1f" font-weight="bold">%s</text>`, x, y-5, html.EscapeString(s.name))
 	p.draw(`<text x="%.1f" y="%.1f" text-anchor="end">%d</text>`, x-4, y+9, most)
 	p.draw(`<text x="%.1f" y="%.1f" text-anchor="end">0</text>`, x-4, y+panelHigh)
+	const label = 28 // is as wide
 	for _, t := range ticks(time.Duration(end * float64(time.Second))) {
+		if at := across(t.Seconds()); at > across(end)-label && at < across(end) {
+			continue
+		}
 		p.draw(`<text x="%.1f" y="%.1f" text-anchor="middle">%v</text>`, across(t.Seconds()), y+panelHigh+13, t)
 	}
 	for i, session := range s.sessions {
