@@ -17,7 +17,7 @@ func head(versions []string) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, `# What was measured
 
-Written by `+"`go run ./benchmarks/results`"+` on a machine that does nothing else, %s.
+Written by `+"`go run ./benchmarks/results`"+` on %s.
 Every section is a benchmark cut short, and names the command that makes it; docs/benchmarks.md says what it
 measures, and how, and has what longer runs gave. Ratios say more than times: they are of one run on one machine.
 
