@@ -114,9 +114,7 @@ func TestInteractiveProgramsWorkUnderALearnedPolicy(t *testing.T) {
 		{"dialog", []string{"dialog", "--msgbox", "some words", "8", "40"}, []string{"dialog", "--msgbox", "some words", "8", "40"}, []step{{"OK", "\r"}}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, err := exec.LookPath(c.learn[0]); err != nil {
-				t.Skip(err)
-			}
+			testenv.Program(t, c.learn[0])
 			profile := filepath.Join(dir, c.name+".json")
 			learn := append([]string{"learn", "--quiet", "--execs", "1500", "--duration", "10m", "--seed", "1", "--state", filepath.Join(dir, c.name), "-o", profile, "--"}, c.learn...)
 			if out, err := exec.Command("tjfuzz", learn...).CombinedOutput(); err != nil {
