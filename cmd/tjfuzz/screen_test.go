@@ -12,7 +12,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
@@ -42,24 +41,6 @@ func halfway() fuzz.Progress {
 	return p
 }
 
-// golden compares with a file of testdata, or writes it.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata/screen", name)
-	if *anew {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got); go test ./cmd/tjfuzz -run %s -update writes it anew:\n%s", path, t.Name(), diff)
-	}
-}
-
 // docs/formats.md describes the events.
 func TestEventsAreJSONLines(t *testing.T) {
 	var out bytes.Buffer
@@ -74,7 +55,7 @@ func TestEventsAreJSONLines(t *testing.T) {
 	if err := e.result(sessionSummary{Profile: "jq.seccomp.json", Runs: 5231}); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "events.jsonl", out.String())
+	testenv.Golden(t, "testdata/screen/events.jsonl", out.String(), *anew)
 }
 
 // What a screen shows fits into it, whatever its size.
@@ -86,7 +67,7 @@ func TestTheScreenFits(t *testing.T) {
 		for _, r := range v.rows(halfway(), width, height) {
 			got.WriteString(r.title + r.label + r.text + "\n")
 		}
-		golden(t, fmt.Sprintf("%dx%d.txt", width, height), got.String())
+		testenv.Golden(t, fmt.Sprintf("testdata/screen/%dx%d.txt", width, height), got.String(), *anew)
 	}
 	for width := range 100 {
 		for height := range 30 {

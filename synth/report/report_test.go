@@ -3,15 +3,13 @@ package report
 import (
 	"bytes"
 	"flag"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
 	"github.com/tjfuzz/tjfuzz/synth"
 	"github.com/tjfuzz/tjfuzz/trace"
 )
@@ -99,19 +97,7 @@ func markdownOf(t *testing.T, in Input) string {
 
 func TestTheReportIsAsTheGoldenFilesSay(t *testing.T) {
 	for name, got := range map[string]string{"report.html": html(t, sample(t, "word")), "report.md": markdownOf(t, sample(t, "word"))} {
-		path := filepath.Join("testdata", name)
-		if *update {
-			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), got); diff != "" {
-			t.Errorf("%s (-want +got), run with -update to accept:\n%s", name, diff)
-		}
+		testenv.Golden(t, filepath.Join("testdata", name), got, *update)
 	}
 }
 
