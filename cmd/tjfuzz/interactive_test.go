@@ -108,7 +108,7 @@ func TestInteractiveProgramsWorkUnderALearnedPolicy(t *testing.T) {
 		{"top", []string{"top"}, []string{"top"}, []step{{"load average", "M"}, {"load average", "q"}}, []string{"--allow", "sysinfo"}},
 		{"nano", []string{"nano"}, []string{"nano", filepath.Join(dir, "noted")}, []step{{"Exit", "hello\x0f\r"}, {"Wrote", "\x18"}}, nil},
 		{"sqlite3", []string{"sqlite3"}, []string{"sqlite3"}, []step{{"sqlite>", "select 6*7;\n"}, {"42", ".quit\n"}}, nil},
-		{"dc", []string{"dc"}, []string{"dc"}, []step{{"", "6 7 * p\n"}, {"42", "q\n"}}, nil},
+		{"dc", []string{"dc"}, []string{"dc"}, []step{{"", "6 7 * p\n"}, {"42", "\x04"}}, nil},
 		{"ed", []string{"ed"}, []string{"ed"}, []step{{"", "a\nhello\n.\n1p\nQ\n"}}, nil},
 		{"htop", []string{"htop"}, []string{"htop"}, []step{{"Quit", "q"}}, []string{"--allow", "sysinfo"}},
 		{"dialog", []string{"dialog", "--msgbox", "some words", "8", "40"}, []string{"dialog", "--msgbox", "some words", "8", "40"}, []step{{"OK", "\r"}}, nil},
