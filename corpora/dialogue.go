@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -56,6 +57,19 @@ var signs = []struct {
 var ports = map[int]string{
 	21: "ftp", 22: "ssh", 25: "smtp", 53: "dns", 67: "dhcp", 69: "tftp", 80: "http", 110: "pop3", 123: "ntp", 143: "imap", 443: "http",
 	514: "syslog", 587: "smtp", 1883: "mqtt", 6379: "redis", 8000: "http", 8080: "http", 8443: "http", 11211: "memcached",
+}
+
+// Protocols are those that Protocol tells apart, and Dialogues knows, sorted.
+func Protocols() []string {
+	out := []string{"dns"}
+	for _, s := range signs {
+		out = append(out, s.protocol)
+	}
+	for _, p := range ports {
+		out = append(out, p)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // Dialogues are what to say to a service that speaks a protocol, the most usual first. For one that

@@ -1,27 +1,11 @@
 package corpora
 
-import (
-	"slices"
-	"testing"
-)
-
-// protocols are all that Protocol can say.
-func protocols() []string {
-	out := []string{"", "dns"}
-	for _, s := range signs {
-		out = append(out, s.protocol)
-	}
-	for _, p := range ports {
-		out = append(out, p)
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
+import "testing"
 
 func TestEachProtocolHasDialogues(t *testing.T) {
 	unknown := Dialogues("")
 	const most = 256 << 10 // bytes of all dialogues of a protocol
-	for _, p := range protocols() {
+	for _, p := range append(Protocols(), "") {
 		all := Dialogues(p)
 		if p != "" && len(all) == len(unknown) && all[0].Name == unknown[0].Name {
 			t.Errorf("%s has no dialogues of its own", p)

@@ -111,7 +111,8 @@ func (s Socket) Port() int {
 	return 0
 }
 
-func (s Socket) check() error {
+// Check reports what makes it no socket.
+func (s Socket) Check() error {
 	switch s.Kind() {
 	case SocketTCP, SocketTLS, SocketUDP:
 		if n := s.Port(); n < 1 || n > 65535 || strconv.Itoa(n) != s.Name() {
@@ -197,7 +198,7 @@ func (a *Act) check() error {
 	if !a.Do.talks() {
 		return nil
 	}
-	return a.To.check()
+	return a.To.Check()
 }
 
 // String is the act for people, with the beginning of what it sends.

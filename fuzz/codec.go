@@ -205,9 +205,7 @@ func (f *scenarioFile) encodeWorld(s *Scenario) {
 	for _, l := range s.World.Limits {
 		f.Limits = append(f.Limits, l.String())
 	}
-	if w := &s.World; w.User != UserSame {
-		f.User = w.User.String()
-	}
+	f.User = string(s.World.User)
 	if w := &s.World; w.Interruption != (Interruption{}) {
 		f.Signal = w.Interruption.String()
 	}
@@ -237,9 +235,7 @@ func (f *scenarioFile) decodeWorld(s *Scenario) (err error) {
 	if s.World.Kernel, err = varied(f.Kernel, kernels); err != nil {
 		return fmt.Errorf("kernel: %w", err)
 	}
-	if s.World.User, err = varied(f.User, users); err != nil {
-		return fmt.Errorf("user: %w", err)
-	}
+	s.World.User = User(f.User)
 	if s.World.Clock, err = varied(f.Clock, clocks); err != nil {
 		return fmt.Errorf("clock: %w", err)
 	}

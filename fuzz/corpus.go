@@ -432,6 +432,7 @@ func (c *corpus) dress(s, start Scenario) Scenario {
 	}
 	own := s.Files
 	s.Input, s.Files, s.Stdin = start.Input, slices.Clone(start.Files), start.Stdin
+	s.Files = c.o.configured(s.Files, own)
 	for _, f := range own { // that its words name, or that what came before has found
 		if (len(s.Before) > 0 || slices.Contains(s.Argv[c.o.Fixed:], f.Name)) && roomFor(s.Files, f.Name) {
 			s.Files = append(s.Files, f)

@@ -23,13 +23,14 @@ const (
 	dimPeers
 	dimMessages
 	dimKeys
+	dimConfig
 	dimensions
 )
 
 // dimensionNames are what users call the dimensions.
 var dimensionNames = [dimensions]string{
 	dimBytes: "bytes", dimArgv: "argv", dimEnv: "env", dimStreams: "streams", dimFiles: "files",
-	dimFaults: "faults", dimProcess: "process", dimHistory: "history", dimPeers: "peers", dimMessages: "messages", dimKeys: "keys",
+	dimFaults: "faults", dimProcess: "process", dimHistory: "history", dimPeers: "peers", dimMessages: "messages", dimKeys: "keys", dimConfig: "config",
 }
 
 // Dimensions are the parts of a scenario that mutation changes, by name.
@@ -46,7 +47,7 @@ func (o *Options) varies(d dimension) bool {
 	if d == dimMessages && (!o.Can.Talk || len(o.Talks) == 0) {
 		return false
 	}
-	if d == dimKeys && !(o.Can.Talk && o.Can.Terminal) {
+	if d == dimKeys && !(o.Can.Talk && o.Can.Terminal) || d == dimConfig && len(o.Configs) == 0 {
 		return false
 	}
 	return len(o.Only) == 0 || slices.Contains(o.Only, dimensionNames[d])
@@ -84,7 +85,7 @@ func newBudget(varies func(dimension) bool) budget {
 // expected is what to expect of each dimension before anything is known, and what none falls far
 // below: arguments show most, as far as that was measured for programs, bytes less.
 var expected = [dimensions]float64{
-	dimBytes: 2, dimArgv: 6, dimEnv: 1, dimStreams: 1, dimFiles: 1, dimFaults: 1, dimProcess: 1, dimHistory: 1.5, dimPeers: 2, dimMessages: 8, dimKeys: 4,
+	dimBytes: 2, dimArgv: 6, dimEnv: 1, dimStreams: 1, dimFiles: 1, dimFaults: 1, dimProcess: 1, dimHistory: 1.5, dimPeers: 2, dimMessages: 8, dimKeys: 4, dimConfig: 6,
 }
 
 // share recomputes the shares of the dimensions from what they have gained for

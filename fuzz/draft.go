@@ -70,6 +70,9 @@ func (d *draft) mutate(r *rand.Rand, o *Options, p *plugin) Scenario {
 			s.Argv = slices.Concat(s.Argv, []string{name})
 		}
 	}
+	if d.dims[dimConfig] {
+		drawConfig(r, &s, o, d.dict)
+	}
 	if d.dims[dimProcess] {
 		drawProcess(r, &s, o.Can)
 	}

@@ -137,7 +137,7 @@ func drawProcess(r *rand.Rand, s *Scenario, can Abilities) {
 		slices.SortFunc(kept, func(a, b Limit) int { return int(a.Resource) - int(b.Resource) })
 		s.World.Limits = kept
 	case n == 3 && can.User:
-		s.World.User = User(r.IntN(int(users)))
+		s.World.User = one(r, []User{UserSame, UserNobody})
 	case n < 6 && len(can.clocks()) > 0:
 		if s.World.Clock == ClockHost || r.IntN(2) == 0 {
 			s.World.Clock = one(r, can.clocks())

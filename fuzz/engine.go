@@ -48,6 +48,7 @@ type Options struct {
 	Table      mutate.Table
 	Dictionary mutate.Dictionary
 	Can        Abilities // of the executors
+	Configs    []string  // names of those of the Bases' files that are configurations
 	Talks      [][]Act   // what to begin with where the program is a service, the most telling first; nil where it is none
 	Aims       *Aims     // nil: none
 	EnvNames   []string  // environment variables that the target may read
@@ -242,6 +243,11 @@ func (o *Options) fill() error {
 		}
 		if err := b.Check(); err != nil {
 			return fmt.Errorf("command line: %w", err)
+		}
+		for _, name := range o.Configs {
+			if !slices.ContainsFunc(b.Files, func(f File) bool { return f.Name == name }) {
+				return fmt.Errorf("the configuration %q is no file of the command line", name)
+			}
 		}
 		if len(b.Argv) < o.Fixed {
 			return fmt.Errorf("command line: %d words, %d of them fixed", len(b.Argv), o.Fixed)

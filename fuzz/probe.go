@@ -32,6 +32,7 @@ const (
 	rankSeeds        // all other seeds
 	rankShown        // options in examples, and with small programs and queries as operands
 	rankLarge        // options with much to read, and those that name a program beside those that take an amount
+	rankConfigs      // configurations with a directive changed
 	rankWorlds       // other streams, kinds of file, limits, faults
 	rankSub          // each option of a sub-command
 	rankEnv          // variables set and unset
@@ -55,7 +56,7 @@ const (
 
 // prospects are what to expect of the late ranks, one beside the other, before anything is known.
 var prospects = [ranks]float64{
-	rankOptions: 4, rankMoreExamples: 4, rankFirstShown: 4, rankFiles: 4, rankOperated: 4, rankSeeds: 4, rankShown: 2, rankLarge: 1, rankWorlds: 4, rankSub: 3,
+	rankOptions: 4, rankMoreExamples: 4, rankFirstShown: 4, rankFiles: 4, rankOperated: 4, rankSeeds: 4, rankShown: 2, rankLarge: 1, rankConfigs: 8, rankWorlds: 4, rankSub: 3,
 	rankEnv: 2, rankDirs: 3, rankPairs: 2, rankFlows: 2, rankValues: 2, rankOwnEnv: 1, rankSubFiles: 2, rankMoreShown: 1, rankSeedWays: 1, rankSignals: 1,
 	rankWays: 1, rankGuessed: 2, rankGuessedMore: 1, rankStages: 24,
 }
@@ -127,6 +128,7 @@ func probe(o *Options, base Scenario, put func(planned)) {
 	if o.varies(dimArgv) {
 		p.arguments()
 	}
+	configurations(o, &base, p.ways[0], p.seed, p.add)
 	p.variables()
 	surroundings(o, &base, p.ways, p.seed, p.add)
 }

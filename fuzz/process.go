@@ -57,26 +57,39 @@ func parseLimit(s string) (Limit, error) {
 	return l, nil
 }
 
-// User says whose process the target is. The zero value is the usual.
-type User uint8
+// User says whose process the target is: nobody's, or, as in "33:33", that of a user and a group by their numbers, who
+// are in no other group and have no rights. The zero value is the usual.
+type User string
 
-// The users.
+// The users that draws choose from.
 const (
-	UserSame   User = iota // who runs tjfuzz
-	UserNobody             // NobodyID, without groups and rights
-	users
+	UserSame   User = ""       // who runs tjfuzz
+	UserNobody User = "nobody" // NobodyID
 )
+
+// UserOf is a user by numbers.
+func UserOf(uid, gid uint32) User {
+	if uid == NobodyID && gid == NobodyID {
+		return UserNobody
+	}
+	return User(fmt.Sprintf("%d:%d", uid, gid))
+}
+
+// IDs are the numbers of a user and its group. It is false for UserSame and for what is no user.
+func (u User) IDs() (uid, gid uint32, ok bool) {
+	if u == UserNobody {
+		return NobodyID, NobodyID, true
+	}
+	user, group, _ := strings.Cut(string(u), ":")
+	a, errA := strconv.ParseUint(user, 10, 32)
+	b, errB := strconv.ParseUint(group, 10, 32)
+	uid, gid = uint32(a), uint32(b)
+	const unchanged = math.MaxUint32                                                                             // setresuid(2)
+	return uid, gid, errA == nil && errB == nil && uid != unchanged && gid != unchanged && UserOf(uid, gid) == u // one form only
+}
 
 // NobodyID is the user and the group that own nothing, the kernel's overflow id.
 const NobodyID = 65534
-
-// String is the user's name in files, empty for an invalid one.
-func (u User) String() string {
-	if u >= users {
-		return ""
-	}
-	return [users]string{"same", "nobody"}[u]
-}
 
 // Moment is when a signal is sent. The zero value is never.
 type Moment uint8
@@ -139,7 +152,7 @@ func (s *Scenario) checkProcess() error {
 			return errors.New("limits are not sorted, or two are of one resource")
 		}
 	}
-	if w.User >= users {
+	if _, _, other := w.User.IDs(); !other && w.User != UserSame {
 		return errors.New("an unknown user")
 	}
 	if w.Interruption == (Interruption{}) {

@@ -42,8 +42,8 @@ func (s *Scenario) Command(prefix string) string {
 		out.WriteString(strings.Join(words, " ") + " < " + from + "; ")
 	}
 	words := environment(s.Env)
-	if s.World.User == UserNobody {
-		words = append(words, "setpriv", fmt.Sprintf("--reuid=%d", NobodyID), fmt.Sprintf("--regid=%d", NobodyID), "--clear-groups")
+	if uid, gid, other := s.World.User.IDs(); other {
+		words = append(words, "setpriv", fmt.Sprintf("--reuid=%d", uid), fmt.Sprintf("--regid=%d", gid), "--clear-groups")
 	}
 	if len(s.World.Limits) > 0 {
 		words = append(words, "prlimit")

@@ -150,7 +150,7 @@ func (s *Scenario) world() []string {
 		add("limit", l.String())
 	}
 	if w.User != UserSame {
-		add("user", w.User.String())
+		add("user", string(w.User))
 	}
 	if w.Interruption != (Interruption{}) {
 		add("signal", w.Interruption.String())

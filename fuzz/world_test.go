@@ -63,6 +63,7 @@ func worlds() map[string]Scenario {
 	}
 	add("two limits", func(s *Scenario) { s.World.Limits = []Limit{{ResourceFiles, 4}, {ResourceFile, 0}} })
 	add("user nobody", func(s *Scenario) { s.World.User = UserNobody })
+	add("user by numbers", func(s *Scenario) { s.World.User = UserOf(33, 0) })
 	for _, sig := range signals {
 		for m := MomentRead; m < moments; m++ {
 			i := Interruption{sig, m}
@@ -191,7 +192,7 @@ func TestAWorldThatCannotBeIsRefused(t *testing.T) {
 		{`"stdin":"null","files":["a"],"file_kinds":["regular"]`, "all files are regular, which is not said"},
 		{`"stdin":"null","files":["a"],"file_kinds":["fifo","fifo"]`, "2 kinds for 1 files"},
 		{`"stdin":"null","files":["a"],"file_kinds":["missing"]`, `file "a" is of an unknown kind`},
-		{`"stdin":"null","user":"same"`, `"same" is the usual, which is not said`},
+		{`"stdin":"null","user":"same"`, "an unknown user"},
 		{`"stdin":"null","limits":["nofile"]`, `"nofile" is no limit; one is as in nofile=4`},
 		{`"stdin":"null","limits":["nofile=04"]`, `"nofile=04" is no limit`},
 		{`"stdin":"null","limits":["cpu=1"]`, `"cpu=1" is no limit`},
@@ -224,7 +225,10 @@ func TestAWorldThatCannotBeIsRefused(t *testing.T) {
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Stdout: outputKinds}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Input: FileFIFO}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Kernel: kernels}},
-		{Argv: []string{"x"}, Stdin: StdinNull, World: World{User: users}},
+		{Argv: []string{"x"}, Stdin: StdinNull, World: World{User: "same"}},
+		{Argv: []string{"x"}, Stdin: StdinNull, World: World{User: "01:1"}},
+		{Argv: []string{"x"}, Stdin: StdinNull, World: World{User: "65534:65534"}},
+		{Argv: []string{"x"}, Stdin: StdinNull, World: World{User: "4294967295:1"}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Clock: clocks}},
 		{Argv: []string{"x", "@@"}, Stdin: StdinNull, World: World{Times: fileTimes}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Times: TimesEpoch}},

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/tjfuzz/tjfuzz/corpora"
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/internal/campaign"
 )
@@ -59,9 +61,12 @@ func readCampaign(c *cobra.Command, path string, given []string) (*campaign.Camp
 			return nil, nil, hinted(fmt.Errorf("%s: line %d: %w", path, s.Line, err), "'tjfuzz learn --help' has what --%s may be", s.Name)
 		}
 	}
-	if !c.Flags().Changed("workload") {
-		for _, w := range from.Workload {
-			if err := c.Flags().Set("workload", w); err != nil {
+	for name, values := range map[string][]string{"workload": from.Workload, "config": from.Config} {
+		if c.Flags().Changed(name) {
+			continue
+		}
+		for _, v := range values {
+			if err := c.Flags().Set(name, v); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -80,6 +85,15 @@ func readCampaign(c *cobra.Command, path string, given []string) (*campaign.Camp
 // session prepares to run the program, by all command lines of a scenario file if there
 // is one.
 func (o *learnOptions) session(args []string) (*session, error) {
+	s, err := o.namedSession(args)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.configure(o.configs)
+}
+
+// namedSession is the session without configurations.
+func (o *learnOptions) namedSession(args []string) (*session, error) {
 	if o.campaign == nil {
 		return newSession(args, o.runFlags)
 	}
@@ -105,13 +119,68 @@ func (o *learnOptions) session(args []string) (*session, error) {
 	}
 	s.env = o.campaign.Environment
 	for _, f := range o.campaign.Files {
-		data := []byte(f.Content)
-		if f.From != "" {
-			if data, err = os.ReadFile(f.From); err != nil {
-				return nil, hinted(fmt.Errorf("%s: line %d: %w", o.file, f.Line, err), "paths are relative to the directory in which learn is started")
-			}
+		data, err := o.content(campaign.Text{Content: f.Content, From: f.From, Line: f.Line})
+		if err != nil {
+			return nil, err
 		}
 		s.files = append(s.files, fuzz.File{Name: f.Name, Data: data})
 	}
+	if s.said, err = o.sockets(); err != nil {
+		return nil, err
+	}
+	for _, name := range o.campaign.Users {
+		u, err := targetUser(name)
+		if err != nil {
+			return nil, hinted(fmt.Errorf("%s: users: %w", o.file, err), "a user is as in www-data, daemon:adm, 1000:1000, or same")
+		}
+		s.users = append(s.users, u)
+	}
 	return s, nil
+}
+
+// content is a text of the scenario file, or of a file that it names.
+func (o *learnOptions) content(t campaign.Text) ([]byte, error) {
+	if t.From == "" {
+		return []byte(t.Content), nil
+	}
+	data, err := os.ReadFile(t.From)
+	if err != nil {
+		return nil, hinted(fmt.Errorf("%s: line %d: %w", o.file, t.Line, err), "paths are relative to the directory in which learn is started")
+	}
+	return data, nil
+}
+
+// sockets are what the scenario file says of them.
+func (o *learnOptions) sockets() (out []door, err error) {
+	for _, said := range o.campaign.Sockets {
+		d := door{socket: fuzz.Socket(said.Name), protocol: said.Protocol}
+		if err := d.socket.Check(); err != nil {
+			return nil, hinted(fmt.Errorf("%s: line %d: %w", o.file, said.Line, err), "a socket is as in tcp/80, tls/443, udp/53, unix//run/s.sock or unix/@name")
+		}
+		if d.protocol != "" && !slices.Contains(corpora.Protocols(), d.protocol) {
+			return nil, hinted(fmt.Errorf("%s: line %d: the protocol %q is not known", o.file, said.Line, d.protocol),
+				"there are %s; of others, give the messages", strings.Join(corpora.Protocols(), ", "))
+		}
+		for _, m := range said.Messages {
+			data, err := o.content(m)
+			if err != nil {
+				return nil, err
+			}
+			d.messages = append(d.messages, data)
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+// targetUser is the user that a word names.
+func targetUser(word string) (fuzz.User, error) {
+	if word == "same" {
+		return fuzz.UserSame, nil
+	}
+	u, err := lookUser(word)
+	if err != nil {
+		return "", err
+	}
+	return fuzz.UserOf(uint32(u.UID), uint32(u.GID)), nil
 }

@@ -67,7 +67,7 @@ func runInit(c *cobra.Command, runs runFlags, output string, force bool, args []
 		return err
 	}
 	if err := out.write(func(w io.Writer) error {
-		_, err := w.Write(scenarioFile(args, s.fixed, found, seeds))
+		_, err := w.Write(scenarioFile(args, s.fixed, found, seeds, s.doors))
 		return err
 	}); err != nil {
 		return hinted(fmt.Errorf("write the scenario file: %w", err), "choose another place with -o")
@@ -79,7 +79,7 @@ func runInit(c *cobra.Command, runs runFlags, output string, force bool, args []
 }
 
 // scenarioFile is the file for a program as a person first sees it.
-func scenarioFile(args []string, fixed int, found mine.Found, seeds []corpora.Seed) []byte {
+func scenarioFile(args []string, fixed int, found mine.Found, seeds []corpora.Seed, doors []door) []byte {
 	var b bytes.Buffer
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	list := func(title string, words []string) {
@@ -127,6 +127,29 @@ func scenarioFile(args []string, fixed int, found mine.Found, seeds []corpora.Se
 	say("#     key = value")
 	say("#   data.bin: {from: samples/data.bin}")
 	say("")
+	say("# Configurations, of which learn changes a directive at a time: names of the files above, or paths.")
+	if confs := likelyConfigs(args[fixed:]); len(confs) > 0 {
+		say("config: %s", flow(confs))
+	} else {
+		say("# config: [app.conf]")
+	}
+	say("")
+	if len(doors) > 0 {
+		say("# Where the service was found to listen, and what it speaks there. Of a protocol of its own, give")
+		say("# messages to begin with: {messages: [\"hello\\n\", {from: sample.bin}]}")
+		say("sockets:")
+		for _, d := range doors {
+			say("  %s: %s", d.socket, d.protocol)
+		}
+	} else {
+		say("# Where a service can be talked to, if learn does not find out by itself, and what it speaks there.")
+		say("# sockets:")
+		say("#   tcp/8080: http")
+	}
+	say("")
+	say("# Whose process it is: same as learn's, or other users, for which learn has to be root.")
+	say("# users: [same, nobody]")
+	say("")
 	say("# Changes of the environment; null unsets.")
 	say("# environment:")
 	say("#   LANG: C")
@@ -154,6 +177,30 @@ func scenarioFile(args []string, fixed int, found mine.Found, seeds []corpora.Se
 	say("")
 	say("output: %s", quoted(defaultProfile(args[0])))
 	return b.Bytes()
+}
+
+// likelyConfigs are the words of a command line, or the values in them, that name files which look like
+// configurations. What is as often data is one as the value of an option.
+func likelyConfigs(words []string) (out []string) {
+	for i, w := range words {
+		of := i > 0 && strings.HasPrefix(words[i-1], "-")
+		if _, value, ok := strings.Cut(w, "="); ok && strings.HasPrefix(w, "-") {
+			w, of = value, true
+		}
+		switch strings.ToLower(filepath.Ext(w)) {
+		case ".conf", ".cfg", ".cnf", ".ini", ".config", ".properties":
+		case ".yaml", ".yml", ".toml", ".json":
+			if !of {
+				continue
+			}
+		default:
+			continue
+		}
+		if f, err := os.Stat(w); err == nil && f.Mode().IsRegular() && f.Size() <= maxConfig {
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 // flow is a list in YAML.

@@ -29,6 +29,7 @@ type learned struct {
 	reach       *trace.Reach          // nil where the program could not be analyzed
 	recommended *synth.Recommendation // likewise
 	doors       []door                // of a service
+	moved       string                // session.moved
 }
 
 func (r *learned) text(v voice, program string) {

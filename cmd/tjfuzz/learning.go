@@ -196,6 +196,7 @@ func (l *learning) fuzz(ctx context.Context) (*fuzz.Outcome, error) {
 	outcome, err := fuzz.Run(ctx, fuzz.Options{
 		Bases: l.s.bases(), Imported: l.others, Seeds: l.initial,
 		Table: l.found.Table, Dictionary: l.found.Dictionary, Aims: l.guide.aims(), EnvNames: l.found.EnvNames, Can: l.s.can, Talks: l.s.talks,
+		Configs: l.s.confs,
 		Workers: l.jobs, Shard: l.part, Seed: l.seed, Execs: l.execs, Duration: l.duration, Confidence: l.confidence,
 		Only: l.only, Fixed: l.s.fixed, Progress: watching.show, Settled: l.rec.settle,
 		State: l.state, Share: l.shared, Evidence: evidenceOf(l.target, l.s.runs.backend), Subject: l.subject(),
@@ -279,7 +280,7 @@ func (l *learning) conclude(ctx context.Context, outcome *fuzz.Outcome) error {
 			return fmt.Errorf("write the profile: %w", err)
 		}
 	}
-	r := learned{outcome, evidence, policy, check, l.output, l.state.Dir(), changed, reach, recommended(evidence, reach, outcome.Stats.Chance), l.s.doors}
+	r := learned{outcome, evidence, policy, check, l.output, l.state.Dir(), changed, reach, recommended(evidence, reach, outcome.Stats.Chance), l.s.doors, l.s.moved}
 	if err := (output{path: filepath.Join(l.state.Dir(), summaryName)}).write(r.summary().encode); err != nil {
 		return fmt.Errorf("write the summary: %w", err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -12,10 +13,12 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/service"
 )
 
-// door is a socket of a service with what it speaks there, "" where that is not known.
+// door is a socket of a service with what it speaks there, "" where that is not known, and what somebody who knows it
+// says first.
 type door struct {
 	socket   fuzz.Socket
 	protocol string
+	messages [][]byte
 }
 
 func (d door) String() string {
@@ -40,16 +43,31 @@ func (s *session) survey(ctx context.Context, e *launch.Exec) error {
 	if err != nil {
 		return runError(err, s.args[0])
 	}
-	s.doors = doors(found)
+	s.doors = withSaid(doors(found), s.said)
 	s.talks = talks(s.doors)
 	return nil
 }
 
 func doors(found []service.Found) (out []door) {
 	for _, f := range found {
-		out = append(out, door{f.Socket, corpora.Protocol(f.Socket.Port(), f.Banner, f.Answer)})
+		out = append(out, door{socket: f.Socket, protocol: corpora.Protocol(f.Socket.Port(), f.Banner, f.Answer)})
 	}
 	return out
+}
+
+// withSaid adds what is said of sockets to what was found. They may be there later only.
+func withSaid(found, said []door) []door {
+	for _, d := range slices.Backward(said) {
+		i := slices.IndexFunc(found, func(f door) bool { return f.socket == d.socket })
+		if i < 0 {
+			d.protocol = cmp.Or(d.protocol, corpora.Protocol(d.socket.Port(), nil, nil))
+		} else {
+			d.protocol = cmp.Or(d.protocol, found[i].protocol)
+			found = slices.Delete(found, i, i+1)
+		}
+		found = slices.Insert(found, 0, d)
+	}
+	return found
 }
 
 // talks are what to say at each socket, those first that come first for each.
@@ -58,6 +76,9 @@ func talks(doors []door) (out [][]fuzz.Act) {
 	most := 0
 	for _, d := range doors[:min(len(doors), maxDoors)] {
 		dialogues := corpora.Dialogues(d.protocol)
+		if len(d.messages) > 0 {
+			dialogues = append([]corpora.Dialogue{{Messages: d.messages}}, dialogues...)
+		}
 		if d.protocol == "dns" && d.socket.Kind() != fuzz.SocketUDP {
 			dialogues = corpora.OverTCP(dialogues)
 		}

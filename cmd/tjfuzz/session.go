@@ -44,10 +44,14 @@ type session struct {
 	fixed int         // leading words of args that are the target itself
 	files []fuzz.File // beside the fixture, or in its place
 	env   []string    // changes of the environment
+	confs []string    // names of those of files that are configurations
+	moved string      // the directory that targets start in for the sake of those; empty: they are below the usual one
 	text  string      // the file that knows the target's options: path, or an interpreter's script
 	cage  *cage.Options
 	runs  runFlags
 	can   fuzz.Abilities // once it was studied
+	users []fuzz.User    // whose process targets are; none: the usual
+	said  []door         // what a scenario file says of sockets
 	doors []door         // where it can be talked to, if it is a service, once it was studied
 	talks [][]fuzz.Act   // what to say there
 	code  *coverage.Map  // of which runs tell whether they reached more; nil: they do not tell
@@ -224,9 +228,14 @@ func (s *session) base() fuzz.Scenario { return s.scenario(s.args) }
 
 // bases are those of all command lines.
 func (s *session) bases() []fuzz.Scenario {
-	all := []fuzz.Scenario{s.base()}
-	for _, args := range s.more {
-		all = append(all, s.scenario(args))
+	var all []fuzz.Scenario
+	for _, args := range append([][]string{s.args}, s.more...) {
+		sc := s.scenario(args)
+		all = append(all, sc)
+		for _, u := range s.users[min(1, len(s.users)):] {
+			sc.World.User = u
+			all = append(all, sc)
+		}
 	}
 	return all
 }
@@ -241,6 +250,9 @@ func (s *session) scenario(args []string) fuzz.Scenario {
 	}
 	slices.SortFunc(files, func(a, b fuzz.File) int { return strings.Compare(a.Name, b.Name) })
 	sc := fuzz.Scenario{Argv: args, Env: s.env, Files: files}
+	if len(s.users) > 0 {
+		sc.World.User = s.users[0]
+	}
 	if len(s.talks) > 0 {
 		sc.Stdin, sc.Acts = fuzz.StdinNull, s.talks[0]
 	}

@@ -40,6 +40,10 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	}
 	defer e.Close()
 	s.can = s.abilities(e)
+	if !s.can.User && slices.ContainsFunc(s.users, func(u fuzz.User) bool { return u != fuzz.UserSame }) {
+		return mine.Found{}, nil, hinted(fmt.Errorf("%s cannot be run as another user", s.args[0]),
+			"that takes root, and a program that everybody may read and execute, in directories that everybody may enter")
+	}
 	if err := s.survey(ctx, e); err != nil {
 		return mine.Found{}, nil, err
 	}

@@ -35,7 +35,8 @@ type sessionSummary struct {
 	Varied     []summaryVaried   `json:"varied"`
 	Asked      map[string]uint64 `json:"talks_with_peers,omitempty"` // by protocol
 	Failures   []summaryFailure  `json:"failures"`
-	Service    []summaryTalk     `json:"service,omitempty"` // a socket each, where the program is a service
+	StartsIn   string            `json:"starts_in,omitempty"` // the directory of its configurations, where runs start in that
+	Service    []summaryTalk     `json:"service,omitempty"`   // a socket each, where the program is a service
 
 	// Recommended is for --unobserved; nil where the program could not be analyzed.
 	Recommended *summaryRecommended `json:"recommended,omitempty"`
@@ -99,7 +100,7 @@ func (r *learned) summary() sessionSummary {
 	s := sessionSummary{Profile: r.profile, State: r.state, Stop: r.outcome.Stop.String(), Runs: st.Runs, CleanRuns: st.CleanRuns,
 		Seconds: st.Elapsed.Seconds(), Syscalls: len(r.evidence.Observations), Chance: st.Chance,
 		Crashes: len(r.outcome.Crashes), Hangs: len(r.outcome.Hangs), Replays: r.check.Replays, Violations: len(r.check.Violations),
-		Groups: []summaryGroup{}, Found: []summaryFound{}, Failures: []summaryFailure{}, Asked: r.outcome.Asked}
+		StartsIn: r.moved, Groups: []summaryGroup{}, Found: []summaryFound{}, Failures: []summaryFailure{}, Asked: r.outcome.Asked}
 	if x := r.recommended; x != nil {
 		s.Recommended = &summaryRecommended{x.Unobserved, x.Why, x.Reached, len(x.Unseen), x.Dangerous, x.Complete}
 	}

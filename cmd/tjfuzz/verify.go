@@ -155,6 +155,13 @@ func storedScenarios(s *session, program string) (*fuzz.State, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, hinted(fmt.Errorf("there are no scenarios in %s", s.runs.state), "'tjfuzz learn -- %s' makes them; --state names another place", program)
 	}
+	if err != nil {
+		return nil, err
+	}
+	said, err := loadSummary(filepath.Join(s.runs.state, summaryName))
+	if err == nil && said != nil && said.StartsIn != "" && s.cage != nil {
+		err = s.startIn(said.StartsIn)
+	}
 	return state, err
 }
 

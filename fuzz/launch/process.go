@@ -14,10 +14,11 @@ import (
 // become makes the program a process of another user, with other limits. It is the last
 // before filters and execve: after it, little else succeeds.
 func become(target *spawn.Script, w *fuzz.World) {
-	if w.User == fuzz.UserNobody {
+	if uid, gid, other := w.User.IDs(); other {
+		user, group := uintptr(uid), uintptr(gid)
 		target.Call("leave all groups", unix.SYS_SETGROUPS, 0, 0)
-		target.Call("change the group", unix.SYS_SETRESGID, fuzz.NobodyID, fuzz.NobodyID, fuzz.NobodyID)
-		target.Call("change the user", unix.SYS_SETRESUID, fuzz.NobodyID, fuzz.NobodyID, fuzz.NobodyID)
+		target.Call("change the group", unix.SYS_SETRESGID, group, group, group)
+		target.Call("change the user", unix.SYS_SETRESUID, user, user, user)
 		target.DieWithParent() // the change of user has taken it away, prctl(2)
 	}
 	for _, l := range w.Limits {

@@ -70,6 +70,17 @@ func nobodyIs(t *testing.T, c *cage.Options) {
 	}
 }
 
+func TestAUserByNumbersHasThese(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	e := shell(t, Options{Cage: &cage.Options{}})
+	s := script("id -u; id -g; id -G")
+	s.World.User = fuzz.UserOf(33, 1)
+	run(t, e, s)
+	if got, want := string(e.Output()), "33\n1\n1\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestAProgramThatNobodyMayReadIsNotRunAsNobody(t *testing.T) {
 	testenv.Require(t, testenv.Root)
 	dir := t.TempDir()

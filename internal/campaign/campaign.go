@@ -31,6 +31,9 @@ type Campaign struct {
 	Program     Words     `yaml:"program"`
 	Commands    []Words   `yaml:"commands"`    // arguments behind the program; empty stands for none
 	Files       Files     `yaml:"files"`       // in the directory that each run starts in
+	Config      Words     `yaml:"config"`      // which of these files, or paths of others, are configurations
+	Sockets     Sockets   `yaml:"sockets"`     // where the program can be talked to, if it is a service
+	Users       []string  `yaml:"users"`       // whose process it is
 	Environment Variables `yaml:"environment"` // changes of tjfuzz's own
 	Workload    []string  `yaml:"workload"`    // shell commands that start the program
 	Output      string    `yaml:"output"`
@@ -54,6 +57,23 @@ type File struct {
 
 // Files are in the order in which they are written.
 type Files []File
+
+// Socket is where a service can be talked to.
+type Socket struct {
+	Name     string
+	Protocol string // that it speaks; empty where it is to be found out
+	Messages []Text // to begin with
+	Line     int
+}
+
+// Sockets are in the order in which they are written.
+type Sockets []Socket
+
+// Text is a text, or the path of a file that has it.
+type Text struct {
+	Content, From string
+	Line          int
+}
 
 // Variables are environment variables, NAME=VALUE or, to unset one, NAME.
 type Variables []string
@@ -275,16 +295,53 @@ func (f *Files) UnmarshalYAML(n *yaml.Node) error {
 		return err
 	}
 	for _, m := range members {
-		file := File{Name: m[0].Value, Line: m[0].Line}
-		switch v := m[1]; {
-		case v.Kind == yaml.ScalarNode:
-			file.Content = v.Value
-		case v.Kind == yaml.MappingNode && len(v.Content) == 2 && v.Content[0].Value == "from" && v.Content[1].Kind == yaml.ScalarNode && v.Content[1].Value != "":
-			file.From = v.Content[1].Value
-		default:
-			return at(v.Line, "write the content, or {from: PATH}", "the file %q has neither", file.Name)
+		text, ok := textOf(m[1])
+		if !ok {
+			return at(m[1].Line, "write the content, or {from: PATH}", "the file %q has neither", m[0].Value)
 		}
-		*f = append(*f, file)
+		*f = append(*f, File{Name: m[0].Value, Content: text.Content, From: text.From, Line: m[0].Line})
+	}
+	return nil
+}
+
+// textOf reads a text or {from: path}.
+func textOf(n *yaml.Node) (Text, bool) {
+	switch {
+	case n.Kind == yaml.ScalarNode:
+		return Text{Content: n.Value, Line: n.Line}, true
+	case n.Kind == yaml.MappingNode && len(n.Content) == 2 && n.Content[0].Value == "from" && n.Content[1].Kind == yaml.ScalarNode && n.Content[1].Value != "":
+		return Text{From: n.Content[1].Value, Line: n.Line}, true
+	}
+	return Text{}, false
+}
+
+// UnmarshalYAML reads "socket: protocol" and "socket: {messages: [text, {from: path}]}".
+func (s *Sockets) UnmarshalYAML(n *yaml.Node) error {
+	members, err := pairs(n, "sockets")
+	if err != nil {
+		return err
+	}
+	for _, m := range members {
+		socket := Socket{Name: m[0].Value, Line: m[0].Line}
+		if slices.ContainsFunc(*s, func(o Socket) bool { return o.Name == socket.Name }) {
+			return at(m[0].Line, "keep one", "%q is repeated", socket.Name)
+		}
+		switch v := m[1]; {
+		case v.Kind == yaml.ScalarNode && v.ShortTag() == "!!null":
+		case v.Kind == yaml.ScalarNode:
+			socket.Protocol = v.Value
+		case v.Kind == yaml.MappingNode && len(v.Content) == 2 && v.Content[0].Value == "messages" && v.Content[1].Kind == yaml.SequenceNode && len(v.Content[1].Content) > 0:
+			for _, item := range v.Content[1].Content {
+				text, ok := textOf(item)
+				if !ok {
+					return at(item.Line, "write the text, or {from: PATH}", "a message of %q has neither", socket.Name)
+				}
+				socket.Messages = append(socket.Messages, text)
+			}
+		default:
+			return at(v.Line, "write the protocol, or {messages: [...]}", "the socket %q has neither", socket.Name)
+		}
+		*s = append(*s, socket)
 	}
 	return nil
 }

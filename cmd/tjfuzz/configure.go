@@ -1,0 +1,114 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/tjfuzz/tjfuzz/fuzz"
+)
+
+// maxConfig bounds a configuration, in bytes.
+const maxConfig = 1 << 20
+
+// configure makes files configurations, of which runs have changed copies in their places: those of a scenario file by
+// name, others by path. Where targets start, they can have copies; so where that directory does not hold them all,
+// targets start in one that does.
+func (s *session) configure(paths []string) error {
+	var found []fuzz.File
+	for _, p := range paths {
+		if slices.ContainsFunc(s.files, func(f fuzz.File) bool { return f.Name == p }) {
+			s.confs = append(s.confs, p)
+			continue
+		}
+		f, err := readConfig(p)
+		if err != nil {
+			return hinted(fmt.Errorf("read the configuration %s: %w", p, err), "--config takes a file as the program reads it")
+		}
+		found = append(found, f)
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	if s.cage == nil {
+		return hinted(errors.New("without a cage a configuration cannot be changed where the program finds it"),
+			"leave --no-cage out, or give a scenario file that has it among its files")
+	}
+	dir, err := s.homeOf(found)
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		if f.Name, err = filepath.Rel(dir, f.Name); err != nil {
+			return err
+		}
+		s.files = append(s.files, f)
+		s.confs = append(s.confs, f.Name)
+	}
+	return nil
+}
+
+// readConfig reads a file; its name is absolute, in a directory without links.
+func readConfig(path string) (fuzz.File, error) {
+	st, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return fuzz.File{}, err
+	case !st.Mode().IsRegular():
+		return fuzz.File{}, errors.New("not a regular file")
+	case st.Size() > maxConfig:
+		return fuzz.File{}, fmt.Errorf("larger than %d bytes", maxConfig)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fuzz.File{}, err
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return fuzz.File{}, err
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	return fuzz.File{Name: filepath.Join(dir, filepath.Base(path)), Data: data}, err
+}
+
+// homeOf makes targets start in a directory that files, which have absolute names, are below, and returns it: the
+// current one, or the innermost one that will do.
+func (s *session) homeOf(files []fuzz.File) (string, error) {
+	here := func() bool {
+		return s.cage.Dir != "" && !slices.ContainsFunc(files, func(f fuzz.File) bool { return !below(s.cage.Dir, f.Name) })
+	}
+	if s.cage.Dir == "" {
+		before := s.exec
+		if err := s.startHere(); err != nil {
+			return "", err
+		}
+		if !here() { // where nothing needs it
+			s.cage.Dir, s.cage.Hide, s.exec = "", nil, before
+		}
+	}
+	if here() {
+		return s.cage.Dir, nil
+	}
+	dir := filepath.Dir(files[0].Name)
+	for slices.ContainsFunc(files, func(f fuzz.File) bool { return !below(dir, f.Name) }) {
+		dir = filepath.Dir(dir)
+	}
+	if dir == "/" {
+		return "", hinted(errors.New("the configurations are in no common directory"), "name those of one directory")
+	}
+	return dir, s.startIn(dir)
+}
+
+// below reports whether a path is in a directory or deeper.
+func below(dir, path string) bool { return strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/") }
+
+// startIn makes targets start in a directory that their command line has nothing to do with.
+func (s *session) startIn(dir string) error {
+	if err := s.resolveArgs(); err != nil {
+		return err
+	}
+	s.cage.Dir, s.cage.Hide, s.moved = dir, nil, dir
+	return nil
+}
