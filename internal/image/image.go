@@ -15,7 +15,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // Kind is what the kernel would take a file for.
@@ -45,12 +44,9 @@ func (k Kind) String() string {
 // necessary. Strings out of the file are as they stand in it: they may hold any
 // byte but NUL.
 type Identity struct {
-	Path   string // absolute, symbolic links resolved
-	SHA256 string // of the whole file, hex
-
-	// BuildID is the GNU build ID in hex. For a Go program without one it is
-	// "go:" and what the go command calls the build ID. Empty when there is neither.
-	BuildID string
+	Path    string // absolute, symbolic links resolved
+	SHA256  string // of the whole file, hex
+	BuildID string // the GNU build ID in hex, empty when there is none
 
 	Kind        Kind
 	Machine     elf.Machine // EM_NONE if the file is not ELF
@@ -114,9 +110,6 @@ func BuildID(path string) (string, error) {
 	c, err := load(path)
 	if err != nil {
 		return "", fmt.Errorf("read the build id of %s: %w", path, err)
-	}
-	if strings.HasPrefix(c.buildID, "go:") {
-		return "", nil
 	}
 	return c.buildID, nil
 }

@@ -122,8 +122,8 @@ func TestGoProgramHasTheBuildIDThatOtherToolsShow(t *testing.T) {
 	if id := identify(t, gnu); id.BuildID != "feedbeef02" {
 		t.Errorf("build ID = %q, want that of -B", id.BuildID)
 	}
-	if id := identify(t, plain); id.BuildID != "go:some/thing" {
-		t.Errorf("build ID = %q, want that of -buildid", id.BuildID)
+	if id := identify(t, plain); id.BuildID != "" {
+		t.Errorf("build ID = %q, want none: what the go command calls so is no hexadecimal number", id.BuildID)
 	}
 	if id := identify(t, gnu); id.Kind != Static {
 		t.Errorf("kind = %s, want %s", id.Kind, Static)
@@ -247,23 +247,22 @@ func TestBuildIDsAreFoundAmongOtherNotes(t *testing.T) {
 	cases := []struct {
 		name, notes string
 		align       uint64
-		gnu, golang string
+		want        string
 	}{
-		{"alone", gnu, 4, "abcdef", ""},
-		{"after others", stapsdt + property + gnu, 4, "abcdef", ""},
-		{"before another", gnu + "\x00" + goID, 4, "abcdef", "go:a/b"},
-		{"alignment of 8", property + "\x00\x00\x00\x00" + gnu, 8, "abcdef", ""},
-		{"alignment 0 is 4", property + gnu, 0, "abcdef", ""},
-		{"go only", goID, 4, "", "go:a/b"},
-		{"size beyond the end", endless + gnu, 4, "", ""},
-		{"cut off", gnu[:len(gnu)-1], 4, "", ""},
-		{"none", "", 4, "", ""},
+		{"alone", gnu, 4, "abcdef"},
+		{"after others", stapsdt + property + gnu, 4, "abcdef"},
+		{"before another", gnu + "\x00" + goID, 4, "abcdef"},
+		{"alignment of 8", property + "\x00\x00\x00\x00" + gnu, 8, "abcdef"},
+		{"alignment 0 is 4", property + gnu, 0, "abcdef"},
+		{"go only", goID, 4, ""},
+		{"size beyond the end", endless + gnu, 4, ""},
+		{"cut off", gnu[:len(gnu)-1], 4, ""},
+		{"none", "", 4, ""},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			gnu, golang := buildIDs([]byte(c.notes), binary.LittleEndian, c.align)
-			if gnu != c.gnu || golang != c.golang {
-				t.Errorf("got %q and %q, want %q and %q", gnu, golang, c.gnu, c.golang)
+			if got := buildIDOf([]byte(c.notes), binary.LittleEndian, c.align); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
 	}

@@ -285,26 +285,21 @@ func (x elfFile) buildID() (string, error) {
 			all = append(all, notes{s.Offset, s.FileSize, s.Addralign})
 		}
 	}
-	goID := ""
 	for _, n := range all[:min(len(all), maxNotes)] {
 		b, err := readAt(x.r, n.off, min(n.size, maxTable))
 		if err != nil {
 			return "", err
 		}
-		gnu, golang := buildIDs(b, x.ByteOrder, n.align)
-		if gnu != "" {
-			return gnu, nil
-		}
-		if goID == "" {
-			goID = golang
+		if id := buildIDOf(b, x.ByteOrder, n.align); id != "" {
+			return id, nil
 		}
 	}
-	return goID, nil
+	return "", nil
 }
 
-// buildIDs finds the build IDs in a series of notes (elf(5): name and descriptor
+// buildIDOf finds the GNU build ID in a series of notes (elf(5): name and descriptor
 // are padded to 4 bytes, or to 8 where the segment is aligned so).
-func buildIDs(b []byte, order binary.ByteOrder, align uint64) (gnu, golang string) {
+func buildIDOf(b []byte, order binary.ByteOrder, align uint64) string {
 	if align != 8 {
 		align = 4
 	}
@@ -316,16 +311,12 @@ func buildIDs(b []byte, order binary.ByteOrder, align uint64) (gnu, golang strin
 		if end > uint64(len(b)) {
 			break
 		}
-		switch name := string(b[noteHeader : noteHeader+nameSize]); {
-		case name == "GNU\x00" && kind == 3 && descSize > 0 && descSize <= 64: // NT_GNU_BUILD_ID
-			gnu = hex.EncodeToString(b[desc:end])
-		case name == "Go\x00\x00" && kind == 4 && descSize > 0 && descSize <= 256: // cmd/internal/buildid
-			id, _ := cstring(b[desc:end])
-			golang = "go:" + id
+		if string(b[noteHeader:noteHeader+nameSize]) == "GNU\x00" && kind == 3 && descSize > 0 && descSize <= 64 { // NT_GNU_BUILD_ID
+			return hex.EncodeToString(b[desc:end])
 		}
 		b = b[min((end+align-1)/align*align, uint64(len(b))):]
 	}
-	return gnu, golang
+	return ""
 }
 
 // readAt returns the up to n bytes at off that the file has.
