@@ -3,7 +3,6 @@ package image
 import (
 	"cmp"
 	"debug/elf"
-	"debug/gosym"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -28,7 +27,8 @@ type Code struct {
 	Exports   map[string][]Symbol     // by name; several where there are versions
 	Relocs    map[uint64]Relocation   // by the address of the slot
 	Sections  map[string]AddressRange // that have a name
-	Go        bool                    // functions are from Go's table
+	Go        bool                    // there is code of Go
+	Tabled    bool                    // whose functions are from Go's table
 }
 
 // LoadSegment is one that is loaded.
@@ -125,9 +125,7 @@ func (x elfFile) code() (*Code, error) {
 		if s.Flags&(elf.SHF_ALLOC|elf.SHF_EXECINSTR) == elf.SHF_ALLOC|elf.SHF_EXECINSTR && s.Type == elf.SHT_PROGBITS {
 			c.text(s.Addr, s.Addr+s.Size)
 		}
-		if s.name == ".gopclntab" || s.name == ".data.rel.ro.gopclntab" {
-			c.Go = true
-		}
+		c.Go = c.Go || s.isGo()
 	}
 	if len(c.Text) == 0 {
 		for _, s := range c.Segments {
@@ -143,10 +141,12 @@ func (x elfFile) code() (*Code, error) {
 	if err := x.names(sections, names); err != nil {
 		return nil, err
 	}
-	if c.Go && len(names) == 0 {
-		if err := x.goNames(sections, names); err != nil {
-			return nil, err
-		}
+	golang, err := x.goTable(sections)
+	if err != nil {
+		return nil, err
+	}
+	if c.Tabled = len(golang.functions) > 0; c.Tabled && len(names) == 0 {
+		golang.names(names)
 	}
 	if err := x.linked(c, names); err != nil {
 		return nil, err
@@ -229,34 +229,6 @@ func (x elfFile) names(sections []section, names map[uint64]string) error {
 				name, _ := cstring(text[sym.name:])
 				note(names, sym.value, name)
 			}
-		}
-	}
-	return nil
-}
-
-// goNames notes the names of Go's functions in a program without symbols.
-func (x elfFile) goNames(sections []section, names map[uint64]string) error {
-	text, err := x.goText(sections)
-	if err != nil {
-		return err
-	}
-	for _, s := range sections {
-		if s.name != ".gopclntab" && s.name != ".data.rel.ro.gopclntab" {
-			continue
-		}
-		b, err := x.raw(s.SectionHeader, maxDescription)
-		if err != nil {
-			return err
-		}
-		if len(x.goFunctions(b, text)) == 0 {
-			continue
-		}
-		table, err := gosym.NewTable(nil, gosym.NewLineTable(b, text))
-		if err != nil {
-			continue
-		}
-		for _, f := range table.Funcs {
-			names[f.Entry] = f.Name
 		}
 	}
 	return nil

@@ -115,16 +115,6 @@ func (x elfFile) functions() ([]span, error) {
 			}
 			all = append(all, frames(b, s.Addr)...)
 			framed = true
-		case s.name == ".gopclntab" || s.name == ".data.rel.ro.gopclntab":
-			b, err := x.raw(s.SectionHeader, maxDescription)
-			if err != nil {
-				return nil, err
-			}
-			text, err := x.goText(sections)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, x.goFunctions(b, text)...)
 		case s.Type == elf.SHT_SYMTAB || s.Type == elf.SHT_DYNSYM:
 			b, err := x.raw(s.SectionHeader, maxDescription)
 			if err != nil {
@@ -139,6 +129,11 @@ func (x elfFile) functions() ([]span, error) {
 			plt = append(plt, AddressRange{s.Addr, s.Addr + s.Size})
 		}
 	}
+	golang, err := x.goTable(sections)
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, golang.functions...)
 	if !framed {
 		more, err := x.framesWithoutSections()
 		if err != nil {
@@ -242,53 +237,4 @@ func (x elfFile) symbolAt(sections []section, name string, kind func(elfSymbol) 
 		}
 	}
 	return 0, nil
-}
-
-// goText is the address that Go's function table counts from, 0 if unknown. Where
-// another linker has put C before it, the symbol alone says it.
-func (x elfFile) goText(sections []section) (uint64, error) {
-	text, err := x.named(sections, "runtime.text")
-	if text != 0 || err != nil {
-		return text, err
-	}
-	for _, s := range sections {
-		if s.name == ".text" {
-			return s.Addr, nil
-		}
-	}
-	return 0, nil
-}
-
-// goFunctions reads the table of functions that Go since 1.20 keeps in a program
-// (runtime/symtab.go: pcHeader and functab). It returns none where the entry point
-// is no function of the table, for then text is not what the table counts from.
-func (x elfFile) goFunctions(b []byte, text uint64) []span {
-	le := binary.LittleEndian
-	const header = 8 + 8*8
-	if len(b) < header || le.Uint32(b) != 0xfffffff1 || b[7] != 8 {
-		return nil
-	}
-	if t := le.Uint64(b[24:]); t != 0 { // since Go 1.26 it is 0
-		text = t
-	}
-	n, at := le.Uint64(b[8:]), le.Uint64(b[64:])
-	if at > uint64(len(b)) || n > (uint64(len(b))-at)/8 || (uint64(len(b))-at)-8*n < 4 {
-		return nil
-	}
-	table := b[at:]
-	var all []span
-	entered := false
-	for ; n > 0; n-- {
-		f := span{text + uint64(le.Uint32(table)), text + uint64(le.Uint32(table[8:]))}
-		table = table[8:]
-		if f.end <= f.start {
-			return nil
-		}
-		entered = entered || f.start == x.Entry
-		all = append(all, f)
-	}
-	if !entered {
-		return nil
-	}
-	return all
 }

@@ -209,7 +209,7 @@ func (m *module) undescribed() []image.AddressRange {
 // that code or data have a pointer to.
 func (m *module) discover() {
 	dark := m.undescribed()
-	if len(dark) == 0 || m.Go {
+	if len(dark) == 0 || m.Tabled {
 		return
 	}
 	found := map[uint64]bool{}

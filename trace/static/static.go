@@ -27,7 +27,7 @@ import (
 )
 
 // Version changes when the same program may make another result.
-const Version = 5
+const Version = 6
 
 // ErrMachine says that the program is not for x86-64, the only machine whose code is known here.
 var ErrMachine = errors.New("its code is not x86-64")
@@ -239,6 +239,9 @@ func (a *analysis) add(path string) (*module, error) {
 	}
 	if a.bytes > maxBytes {
 		return nil, fmt.Errorf("more than %d MiB of files", maxBytes>>20)
+	}
+	if m.Go && !m.Tabled {
+		a.gap("%s is a program of Go before 1.18, or without its table of functions: what its code calls is not all known", path)
 	}
 	for _, r := range m.Text {
 		a.limit += maxOverlap * int(r.End-r.Start)

@@ -1,8 +1,10 @@
 package static
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -183,13 +185,44 @@ func main() {
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, flags := range [][]string{nil, {"-ldflags=-s -w"}, {"-buildmode=pie"}} {
-		t.Run(strings.Join(flags, " "), func(t *testing.T) {
+	// Another linker puts C before the code of Go, and the table of functions among other data.
+	withC := filepath.Join(dir, "c.go")
+	if err := os.WriteFile(withC, []byte(strings.Replace(text, "import (", "import (\n\t\"C\"", 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Program(t, "gcc")
+	for _, c := range []struct {
+		file  string
+		flags []string
+		older bool // the table says that it is of Go 1.18, which has the same layout
+	}{
+		{file, nil, false},
+		{file, []string{"-ldflags=-s -w"}, false},
+		{file, []string{"-ldflags=-s -w"}, true},
+		{file, []string{"-buildmode=pie"}, false},
+		{withC, []string{"-ldflags=-s -w -linkmode=external"}, false},
+		{withC, []string{"-ldflags=-s -w -linkmode=external"}, true},
+		{withC, []string{"-buildmode=pie", "-ldflags=-s -w -linkmode=external"}, false},
+	} {
+		t.Run(fmt.Sprint(filepath.Base(c.file), c.flags, c.older), func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "program")
-			cmd := exec.Command("go", slices.Concat([]string{"build", "-o", path}, flags, []string{file})...)
-			cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+			cmd := exec.Command("go", slices.Concat([]string{"build", "-o", path}, c.flags, []string{c.file})...)
+			cmd.Env = append(os.Environ(), map[bool]string{true: "CGO_ENABLED=0", false: "CGO_ENABLED=1"}[c.file == file])
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
+			}
+			if c.older {
+				b, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				const today, then = "\xf1\xff\xff\xff\x00\x00\x01\x08", "\xf0\xff\xff\xff\x00\x00\x01\x08"
+				if n := bytes.Count(b, []byte(today)); n != 1 {
+					t.Fatalf("%d tables of functions", n)
+				}
+				if err := os.WriteFile(path, bytes.Replace(b, []byte(today), []byte(then), 1), 0o755); err != nil {
+					t.Fatal(err)
+				}
 			}
 			r := analyzed(t, path, Options{})
 			for _, name := range []string{"acct", "quotactl", "sysfs", "ustat", "setuid", "read", "mmap", "clone", "futex", "rt_sigreturn"} {
