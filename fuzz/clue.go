@@ -3,13 +3,13 @@ package fuzz
 import (
 	"math/rand/v2"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
 // attempt puts clues into a scenario where a program might look for them. What stands for what
@@ -65,7 +65,7 @@ func (a *attempt) sort(clues []Clue) {
 }
 
 // fileName is what files are called: settings.conf, %s/.toolrc, and not 1.5.
-var fileName = regexp.MustCompile(`^(?:%s/)?[\w.%-]*\.[\w-]*[a-z][\w-]*$`)
+var fileName = lazyregexp.New(`^(?:%s/)?[\w.%-]*\.[\w-]*[a-z][\w-]*$`)
 
 // placing is a way to use a clue.
 type placing struct {
@@ -152,7 +152,7 @@ func nearest[T any](r *rand.Rand, of []T) T {
 }
 
 // directive is one of printf(3) or of scanf(3).
-var directive = regexp.MustCompile(`%[-+ #0'*]*[0-9]*(?:\.[0-9]+)?(?:hh|h|ll|l|j|z|t|m)?(?:[a-zA-Z%]|\[\^?\]?[^]]*\])`)
+var directive = lazyregexp.New(`%[-+ #0'*]*[0-9]*(?:\.[0-9]+)?(?:hh|h|ll|l|j|z|t|m)?(?:[a-zA-Z%]|\[\^?\]?[^]]*\])`)
 
 // text is one that is near, with something in the place of what a format leaves open.
 func (a *attempt) text() string {

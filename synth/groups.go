@@ -64,7 +64,6 @@ var owners = sync.OnceValue(func() map[string]*GroupDef {
 	groups := functionalGroups()
 	of := make(map[string]*GroupDef, 600) // about as many as there are
 	for i := range groups {
-		slices.Sort(groups[i].Members)
 		for _, name := range groups[i].Members {
 			of[name] = &groups[i]
 		}
@@ -115,17 +114,19 @@ func Expand(name string) []string {
 // FunctionalGroup is the one functional group that a syscall belongs to. It is
 // false for a number that the tables do not name.
 func FunctionalGroup(id sysno.ID) (GroupDef, bool) {
-	name, ok := id.Name()
-	if !ok {
-		return GroupDef{}, false
-	}
-	g := owners()[name]
+	g := owner(id)
 	if g == nil {
 		return GroupDef{}, false
 	}
 	own := *g
-	own.Nested, own.Members = slices.Clone(g.Nested), slices.Clone(g.Members)
+	own.Nested, own.Members = slices.Clone(g.Nested), slices.Sorted(slices.Values(g.Members))
 	return own, true
+}
+
+// owner is the functional group of a syscall, which nobody changes, with members in no order; nil for a number without a name.
+func owner(id sysno.ID) *GroupDef {
+	name, _ := id.Name()
+	return owners()[name]
 }
 
 func words(s string) []string { return strings.Fields(s) }

@@ -344,9 +344,9 @@ func Arrange(rules []Rule) []Group {
 
 	byName := map[string]*Group{}
 	for _, r := range sorted {
-		def, ok := FunctionalGroup(r.ID)
-		if !ok {
-			def = GroupDef{Name: "@unnamed", Description: "numbers that no table names"}
+		def := owner(r.ID)
+		if def == nil {
+			def = &GroupDef{Name: "@unnamed", Description: "numbers that no table names"}
 		}
 		g := byName[def.Name]
 		if g == nil {

@@ -64,14 +64,17 @@ func (p *Policy) Problems() []*Problem {
 	seen := map[sysno.ID][]Rule{}
 	for _, g := range p.Groups {
 		for _, r := range g.Rules {
-			place := fmt.Sprintf("group %s, %v", g.Name, r.ID)
-			problems = append(problems, p.ruleProblems(place, r)...)
+			mine := p.ruleProblems(r)
 			for _, other := range seen[r.ID] {
-				if e := contradiction(place, other, r); e != nil {
-					problems = append(problems, e)
+				if e := contradiction(other, r); e != nil {
+					mine = append(mine, e)
 				}
 			}
 			seen[r.ID] = append(seen[r.ID], r)
+			for _, e := range mine {
+				e.Where = fmt.Sprintf("group %s, %v", g.Name, r.ID)
+			}
+			problems = append(problems, mine...)
 		}
 	}
 	return append(problems, p.execProblems()...)
@@ -140,11 +143,11 @@ func primary(a sysno.Arch) bool {
 	return a == sysno.AMD64 || a == sysno.ARM64 || a == sysno.I386 && sysno.Native() == sysno.I386
 }
 
-func (p *Policy) ruleProblems(place string, r Rule) []*Problem {
+func (p *Policy) ruleProblems(r Rule) []*Problem {
 	var problems []*Problem
 	report := func(kind error, mend, format string, args ...any) {
 		problems = append(problems, &Problem{
-			Kind: kind, Where: place, Detail: fmt.Sprintf(format, args...), Mend: mend, Rules: []Rule{r},
+			Kind: kind, Detail: fmt.Sprintf(format, args...), Mend: mend, Rules: []Rule{r},
 		})
 	}
 	if !slices.Contains(p.Archs, r.ID.Arch) {
@@ -225,9 +228,9 @@ func errnoProblem(v Verdict) *Problem {
 }
 
 // contradiction compares two rules for one syscall.
-func contradiction(place string, a, b Rule) *Problem {
+func contradiction(a, b Rule) *Problem {
 	problem := func(kind error, detail, mend string) *Problem {
-		return &Problem{Kind: kind, Where: place, Detail: detail, Mend: mend, Rules: []Rule{a, b}}
+		return &Problem{Kind: kind, Detail: detail, Mend: mend, Rules: []Rule{a, b}}
 	}
 	unconditionalA, unconditionalB := len(a.Args) == 0, len(b.Args) == 0
 	switch {

@@ -22,7 +22,7 @@ func TestALoggingPolicyNeedsSomebodyWhoListens(t *testing.T) {
 		{"nobody", logs, false, false, true, true},
 		{"nothing to log", denies, false, false, true, false},
 	} {
-		if err := audible(c.policy, c.shown, c.records, c.known); (err != nil) != c.refused {
+		if err := audible(c.policy, c.shown, func(string) (bool, bool) { return c.records, c.known }); (err != nil) != c.refused {
 			t.Errorf("%s: got %v", c.name, err)
 		}
 	}

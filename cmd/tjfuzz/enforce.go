@@ -133,9 +133,8 @@ func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 	if err != nil {
 		return err
 	}
-	records, known := kernelRecords("log")
 	for _, p := range policies {
-		if err := audible(p, acct.sees(), records, known); err != nil {
+		if err := audible(p, acct.sees(), kernelRecords); err != nil {
 			return errors.Join(err, acct.abandon())
 		}
 	}

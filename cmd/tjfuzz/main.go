@@ -88,7 +88,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		ctx, stop = signal.NotifyContext(ctx, ends...)
 	}
 	defer stop()
-	root := newRoot()
+	root := newRoot(args)
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -119,7 +119,20 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return f.code
 }
 
-func newRoot() *cobra.Command {
+// commands make the commands, by their names.
+var commands = []struct {
+	name string
+	make func() *cobra.Command
+}{
+	{"agent", newAgent}, {"analyze", newAnalyze}, {"convert", newConvert}, {"corpora", newCorpora}, {"diff", newDiff}, {"doctor", newDoctor},
+	{"enforce", newEnforce}, {"explain", newExplain}, {"generate", newGenerate}, {"groups", newGroups}, {"init", newInit}, {"job", newKubeJob},
+	{"learn", newLearn}, {"lint", newLint}, {"merge", newMerge}, {"reduce", newReduce}, {"report", newReport}, {"trace", newTrace},
+	{"verify", newVerify}, {"version", newVersion},
+}
+
+// newRoot is tjfuzz with the command that the arguments begin with, or else with all:
+// what enforce starts waits for as long as it takes to make them.
+func newRoot(args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "tjfuzz",
 		Short: "Learn, prove and apply seccomp policies",
@@ -150,8 +163,16 @@ applies it. The program needs no source, no recompilation and no configuration.`
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage(c, err)
 	})
-	root.AddCommand(newInit(), newLearn(), newKubeJob(), newTrace(), newGenerate(), newMerge(), newConvert(), newEnforce(), newAgent(), newVerify(), newReduce(),
-		newAnalyze(), newExplain(), newReport(), newDiff(), newLint(), newGroups(), newCorpora(), newDoctor(), newVersion())
+	for _, c := range commands {
+		if len(args) > 0 && args[0] == c.name {
+			root.CompletionOptions.DisableDefaultCmd = true
+			root.AddCommand(c.make())
+			return root
+		}
+	}
+	for _, c := range commands {
+		root.AddCommand(c.make())
+	}
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {

@@ -25,7 +25,7 @@ var (
 func TestTheReferenceIsWhatTheCommandsSay(t *testing.T) {
 	var b bytes.Buffer
 	b.WriteString("# Commands\n\nWhat `--help` says of each command.\n")
-	for _, c := range append([]*cobra.Command{newRoot()}, newRoot().Commands()...) {
+	for _, c := range append([]*cobra.Command{newRoot(nil)}, newRoot(nil).Commands()...) {
 		if c.Name() == "help" {
 			continue
 		}
@@ -58,7 +58,7 @@ func TestEachCommandHasAManualPage(t *testing.T) {
 	if dir == "" {
 		dir = t.TempDir()
 	}
-	root := newRoot()
+	root := newRoot(nil)
 	root.DisableAutoGenTag = true
 	if err := doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "tjfuzz " + version, Manual: "tjfuzz"}, dir); err != nil {
 		t.Fatal(err)
@@ -85,7 +85,7 @@ func TestShellsComplete(t *testing.T) {
 	if dir == "" {
 		dir = t.TempDir()
 	}
-	root := newRoot()
+	root := newRoot(nil)
 	for name, write := range map[string]func(io.Writer) error{
 		"tjfuzz.bash": func(w io.Writer) error { return root.GenBashCompletionV2(w, true) },
 		"tjfuzz.fish": func(w io.Writer) error { return root.GenFishCompletion(w, true) },
@@ -97,6 +97,22 @@ func TestShellsComplete(t *testing.T) {
 		}
 		if err := os.WriteFile(filepath.Join(dir, name), out.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// A command is the same whether it is made alone, as at a start, or with all others.
+func TestACommandIsFoundByItsName(t *testing.T) {
+	all := newRoot(nil)
+	for _, c := range commands {
+		alone, _, err := newRoot([]string{c.name, "--help"}).Find([]string{c.name})
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		together, _, err := all.Find([]string{c.name})
+		if err != nil || alone.Name() != c.name || alone.Long != together.Long {
+			t.Errorf("by the name %s comes %s, and %s among all commands (%v)", c.name, alone.Name(), together.Name(), err)
 		}
 	}
 }

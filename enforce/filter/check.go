@@ -36,11 +36,12 @@ func (m *Mismatch) Error() string {
 // for the first call on which they differ, or what Validate says. It tries
 //   - the policy's architectures, all that sysno knows, 0, and what the filter
 //     itself compares with,
-//   - of each, all numbers of the table and some beyond, the edges of x32, and what
-//     the filter compares with,
+//   - of each, all numbers of the tables and some beyond, the edges of x32, and what
+//     the filter compares with, but for an architecture of no policy one number, if
+//     the filter does not look at it,
 //   - for each, arguments without a pattern; for those of the policy's ABIs also
 //     zeros, ones, and what meets the rules of other calls, so that a call that is
-//     taken for another shows,
+//     taken for another shows, unless the filter looks at none,
 //   - for calls with conditions the values on both sides of every edge, in all
 //     combinations (a fixed sample of them where there are more than 1024), and
 //     every bit flipped of what meets a condition.
@@ -81,8 +82,12 @@ func Check(program Program, policies ...*synth.Policy) error {
 	for _, arch := range c.archs() {
 		listed := c.listed(arch)
 		for _, nr := range numbers {
-			if err := c.number(arch, nr, listed); err != nil {
+			loaded, err := c.number(arch, nr, listed)
+			if err != nil {
 				return err
+			}
+			if !listed && loaded&^archWord == 0 {
+				break // it says the same of all numbers, and so do the policies
 			}
 		}
 	}
@@ -101,6 +106,9 @@ type checker struct {
 	id      sysno.ID // of the number that is being tried
 	rulings []ruling // on that, one a policy
 }
+
+// What a filter decides by that looks at no more than the call.
+const nrWord, archWord = 1 << (offNR / 4), 1 << (offArch / 4)
 
 // prepared are arguments, also as a filter sees them.
 type prepared struct {
@@ -174,23 +182,25 @@ func (c *checker) want(args *[6]uint64) (want synth.Verdict) {
 // call compares the two verdicts on one call, whose number is the one that is being tried.
 func (c *checker) call(d *Data) error {
 	p := prepare(*d)
-	return c.compare(&p)
+	_, err := c.compare(&p)
+	return err
 }
 
-// same is call with arguments that other calls are tried with, too.
-func (c *checker) same(p *prepared, arch, nr uint32) error {
+// same is call with arguments that other calls are tried with, too. It tells which words
+// the filter looked at.
+func (c *checker) same(p *prepared, arch, nr uint32) (loaded uint16, err error) {
 	p.Arch, p.NR = arch, nr
 	p.seen[offArch/4], p.seen[offNR/4] = arch, nr
 	return c.compare(p)
 }
 
-func (c *checker) compare(p *prepared) error {
-	ret, _ := c.program.run(&p.seen)
+func (c *checker) compare(p *prepared) (loaded uint16, err error) {
+	ret, loaded := c.program.run(&p.seen)
 	got := ParseReturn(ret)
 	if want := c.want(&p.Args); got != want {
-		return &Mismatch{Call: p.Data, ID: c.id, Want: want, Got: got}
+		return loaded, &Mismatch{Call: p.Data, ID: c.id, Want: want, Got: got}
 	}
-	return nil
+	return loaded, nil
 }
 
 // listed reports whether the value is that of one of the policy's architectures.
@@ -211,15 +221,17 @@ func (c *checker) archs() []uint32 {
 func (c *checker) numbers() []uint32 {
 	last := uint32(0)
 	for _, a := range sysno.Archs() {
-		for _, id := range sysno.All(a) {
-			last = max(last, id.NR)
-		}
+		last = max(last, sysno.Last(a))
 	}
-	var numbers []uint32
+	numbers := make([]uint32, 0, 4*last) // with what the filter compares with, about as many
 	for nr := range last + 64 {
-		numbers = append(numbers, nr, x32First+nr)
+		numbers = append(numbers, nr)
 	}
-	numbers = append(numbers, x32First-1, 0x7fffffff, 0x80000000, 0xbfffffff, 0xc0000000, 0xffffffff)
+	numbers = append(numbers, x32First-1)
+	for nr := range last + 64 {
+		numbers = append(numbers, x32First+nr)
+	}
+	numbers = append(numbers, 0x7fffffff, 0x80000000, 0xbfffffff, 0xc0000000, 0xffffffff)
 	for _, p := range c.policies {
 		for id := range p.of {
 			numbers = append(numbers, id.Raw())
@@ -251,8 +263,8 @@ var plain = [...]Data{
 }
 
 // number tries one number with every set of arguments, or with one where no policy lists the
-// architecture.
-func (c *checker) number(arch, nr uint32, listed bool) error {
+// architecture. Of that one it tells which words the filter looked at.
+func (c *checker) number(arch, nr uint32, listed bool) (loaded uint16, err error) {
 	c.id = sysno.FromRaw(arch, nr)
 	for i := range c.policies {
 		c.rulings[i] = c.policies[i].on(arch, nr, c.id)
@@ -260,14 +272,15 @@ func (c *checker) number(arch, nr uint32, listed bool) error {
 	if !listed {
 		return c.same(&c.elsewhere, arch, nr)
 	}
+	rules := c.rules[c.id]
 	for i := range c.everywhere {
-		if err := c.same(&c.everywhere[i], arch, nr); err != nil {
-			return err
+		loaded, err = c.same(&c.everywhere[i], arch, nr)
+		if err != nil || len(rules) == 0 && loaded&^(archWord|nrWord) == 0 {
+			return loaded, err
 		}
 	}
-	rules := c.rules[c.id]
 	if len(rules) == 0 {
-		return nil
+		return loaded, nil
 	}
 	bases := slices.Clone(plain[:])
 	for _, r := range rules {
@@ -280,13 +293,13 @@ func (c *checker) number(arch, nr uint32, listed bool) error {
 	}
 	for i, r := range rules {
 		if err := c.around(bases[len(plain)*(i+1):][:len(plain)], r); err != nil {
-			return err
+			return loaded, err
 		}
 	}
 	if err := c.halves(bases); err != nil {
-		return err
+		return loaded, err
 	}
-	return c.combine(bases[0], rules)
+	return loaded, c.combine(bases[0], rules)
 }
 
 // around changes one argument of calls that meet a rule: to every edge of its

@@ -181,23 +181,23 @@ func (p Program) Run(d Data) (ret uint32, steps int, err error) {
 		return 0, 0, err
 	}
 	w := d.words()
-	ret, steps = p.run(&w)
+	ret, _ = p.execute(&w, func(int) { steps++ })
 	return ret, steps, nil
 }
 
 // run interprets a program that Validate has passed; all its jumps lead forward,
-// so it ends.
-func (p Program) run(data *words) (ret uint32, steps int) {
+// so it ends. It tells which words of its data the program has loaded, a bit each: the
+// result depends on these alone.
+func (p Program) run(data *words) (ret uint32, loaded uint16) {
 	return p.execute(data, nil)
 }
 
 // execute is run that tells which instructions it executes, where somebody asks.
-func (p Program) execute(data *words, visit func(pc int)) (ret uint32, steps int) {
+func (p Program) execute(data *words, visit func(pc int)) (ret uint32, loaded uint16) {
 	var a, x uint32
 	var mem [unix.BPF_MEMWORDS]uint32
 	for pc := 0; ; pc++ {
 		in := &p[pc]
-		steps++
 		if visit != nil {
 			visit(pc)
 		}
@@ -208,6 +208,7 @@ func (p Program) execute(data *words, visit func(pc int)) (ret uint32, steps int
 		switch in.Code {
 		case ldAbs:
 			a = data[in.K/4]
+			loaded |= 1 << (in.K / 4)
 		case ldLen:
 			a = dataSize
 		case ldxLen:
@@ -236,7 +237,7 @@ func (p Program) execute(data *words, visit func(pc int)) (ret uint32, steps int
 			a *= operand
 		case div, div | regX:
 			if operand == 0 {
-				return 0, steps // bpf_convert_filter makes this leave with 0
+				return 0, loaded // bpf_convert_filter makes this leave with 0
 			}
 			a /= operand
 		case and, and | regX:
@@ -262,9 +263,9 @@ func (p Program) execute(data *words, visit func(pc int)) (ret uint32, steps int
 		case jset, jset | regX:
 			pc += jump(in, a&operand != 0)
 		case retK:
-			return in.K, steps
+			return in.K, loaded
 		case retA:
-			return a, steps
+			return a, loaded
 		}
 	}
 }

@@ -2,15 +2,15 @@ package mine
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
 // remote is what usage lines and options call something on the network.
-var remote = regexp.MustCompile(`(?i)\b(url|uri|host|hostname|server|domain|destination|repo|repository)\b`)
+var remote = lazyregexp.New(`(?i)\b(url|uri|host|hostname|server|domain|destination|repo|repository)\b`)
 
 // What programs that call somebody can be told to call: by URL, and by name. The names
 // are reserved (RFC 2606).

@@ -12,12 +12,12 @@ import (
 	"errors"
 	"io"
 	"net"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
 // Peer is all machines in one run. Its methods may be called concurrently.
@@ -112,7 +112,7 @@ func clientFirst(port int) bool {
 	return port < 1024
 }
 
-var request = regexp.MustCompile(`^[A-Z]{3,16} \S+ HTTP/1\.[01]\r?\n`)
+var request = lazyregexp.New(`^[A-Z]{3,16} \S+ HTTP/1\.[01]\r?\n`)
 
 // talk finds out the protocol and speaks it.
 func (c *call) talk() error {

@@ -12,13 +12,13 @@ import (
 	"io"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 	"github.com/tjfuzz/tjfuzz/internal/nearest"
 )
 
@@ -173,8 +173,8 @@ func unknown(line int, name, where string, known []string) *Error {
 
 // The messages of the YAML library that concern what somebody has written.
 var (
-	ofField = regexp.MustCompile(`^line (\d+): field (.*) not found in type `)
-	ofLine  = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)`)
+	ofField = lazyregexp.New(`^line (\d+): field (.*) not found in type `)
+	ofLine  = lazyregexp.New(`^(?:yaml: )?line (\d+): (.*)`)
 )
 
 // explained makes the library's error one of ours: the first, if there are several.

@@ -49,7 +49,7 @@ var table = []row{
 	{pkg: "internal/claim"},
 	{pkg: "internal/lazyregexp"},
 	{pkg: "internal/nearest"},
-	{pkg: "internal/campaign", own: []string{"internal/nearest"}},
+	{pkg: "internal/campaign", own: []string{"internal/lazyregexp", "internal/nearest"}},
 	{pkg: "internal/sysno", own: []string{"internal/nearest"}},
 	{pkg: "internal/sysno/gen"},
 	{pkg: "internal/image"},
@@ -83,7 +83,7 @@ var table = []row{
 	{pkg: "fuzz/launch/coverage", own: []string{"internal/image"}},
 	{pkg: "fuzz/launch/network", foreign: []string{ebpf}},
 	{pkg: "fuzz/launch/service", own: []string{"fuzz", "internal/sysno"}},
-	{pkg: "fuzz/peer", own: []string{"fuzz"}},
+	{pkg: "fuzz/peer", own: []string{"fuzz", "internal/lazyregexp"}},
 	{pkg: "fuzz/launch", own: []string{"fuzz", "fuzz/cage", "fuzz/launch/aflserver", "fuzz/launch/clock", "fuzz/launch/coverage", "fuzz/launch/forkserver", "fuzz/launch/network", "fuzz/launch/service", "fuzz/peer", "internal/claim", "internal/image", "internal/spawn", "internal/sysno"}},
 
 	{pkg: "enforce/filter", own: []string{"synth", "internal/sysno"}, foreign: []string{libseccomp, cgo}},

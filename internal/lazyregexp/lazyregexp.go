@@ -13,7 +13,11 @@ import (
 
 // Regexp is a regular expression that is compiled when it is used. Its methods are those
 // of regexp.Regexp.
-type Regexp struct{ compiled func() *regexp.Regexp }
+type Regexp struct {
+	expression string
+	once       sync.Once
+	regexp     *regexp.Regexp
+}
 
 // testing says that this is a binary of go test, by its name as the package of the same
 // name in the Go tree does.
@@ -21,11 +25,16 @@ var testing = len(os.Args) > 0 && strings.HasSuffix(os.Args[0], ".test")
 
 // New is a regular expression. One with an error panics at its first use, in tests here.
 func New(expression string) *Regexp {
-	r := &Regexp{sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })}
+	r := &Regexp{expression: expression}
 	if testing {
 		r.compiled()
 	}
 	return r
+}
+
+func (r *Regexp) compiled() *regexp.Regexp {
+	r.once.Do(func() { r.regexp = regexp.MustCompile(r.expression) })
+	return r.regexp
 }
 
 func (r *Regexp) MatchString(s string) bool            { return r.compiled().MatchString(s) }
@@ -43,4 +52,7 @@ func (r *Regexp) FindAllStringSubmatchIndex(s string, n int) [][]int {
 	return r.compiled().FindAllStringSubmatchIndex(s, n)
 }
 func (r *Regexp) ReplaceAllString(s, by string) string { return r.compiled().ReplaceAllString(s, by) }
-func (r *Regexp) Split(s string, n int) []string       { return r.compiled().Split(s, n) }
+func (r *Regexp) ReplaceAllStringFunc(s string, by func(string) string) string {
+	return r.compiled().ReplaceAllStringFunc(s, by)
+}
+func (r *Regexp) Split(s string, n int) []string { return r.compiled().Split(s, n) }

@@ -78,6 +78,9 @@ func All(a Arch) []ID {
 	return ids
 }
 
+// Last is the highest number of an ABI that has a name.
+func Last(a Arch) uint32 { return uint32(max(len(a.names()), 1) - 1) }
+
 // NamesKnown lists the names of all ABIs that have tables, sorted, without
 // duplicates.
 func NamesKnown() []string {
