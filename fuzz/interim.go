@@ -74,37 +74,37 @@ func (k *checkpoint) interim(s *State) (*trace.Trace, error) {
 }
 
 // Gather copies into s what other state directories hold: their scenarios, and each kind of
-// crash and timeout once. What they know in numbers stays with them.
-func (s *State) Gather(from []*State) error {
+// crash and timeout once, which it returns. What else they know in numbers stays with them.
+func (s *State) Gather(from []*State) (crashes, hangs []Failure, err error) {
 	kinds := map[Folder]map[string]*Failure{Crashes: {}, Hangs: {}}
 	for _, other := range from {
 		for _, f := range []Folder{Queue, Witnesses} {
 			if err := s.copy(other, f); err != nil {
-				return err
+				return nil, nil, err
 			}
 		}
 		k, err := other.checkpoint()
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		if k == nil {
 			continue
 		}
 		if err := errors.Join(gather(kinds[Crashes], other, Crashes, k.Crashes), gather(kinds[Hangs], other, Hangs, k.Hangs)); err != nil {
-			return err
+			return nil, nil, err
 		}
 	}
 	for f, of := range kinds {
 		for _, kind := range slices.Sorted(maps.Keys(of)) {
 			if err := s.Save(f, &of[kind].Scenario); err != nil {
-				return err
+				return nil, nil, err
 			}
 		}
 		if err := s.note(f, failures(of)); err != nil {
-			return err
+			return nil, nil, err
 		}
 	}
-	return nil
+	return failures(kinds[Crashes]), failures(kinds[Hangs]), nil
 }
 
 func (s *State) copy(from *State, f Folder) error {

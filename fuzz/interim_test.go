@@ -87,8 +87,16 @@ func TestStatesAreGatheredInAnyOrder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Gather(from); err != nil {
+		crashed, hung, err := s.Gather(from)
+		if err != nil {
 			t.Fatal(err)
+		}
+		for f, kinds := range map[Folder][]Failure{Crashes: crashed, Hangs: hung} {
+			for _, kind := range kinds {
+				if _, err := os.Stat(s.Prefix(f, kind.ID) + ".json"); err != nil {
+					t.Errorf("a failure is told of, and not there: %v", err)
+				}
+			}
 		}
 		all := map[string]string{}
 		err = fs.WalkDir(os.DirFS(s.dir), ".", func(path string, d fs.DirEntry, err error) error {

@@ -171,10 +171,14 @@ func TestAShardThatIsKilledCostsItsUnfinishedRunsOnly(t *testing.T) {
 			}
 		}
 		tjfuzzIn(t, dir, "generate", "-o", "p.json", "all")
+		tjfuzzIn(t, dir, "report", "--policy", "p.json", "--state", "all", "-o", when+".md", "./options")
 		return p.stderr.String()
 	}
 	if said := unite("killed", before.runs); !strings.Contains(said, killed+": the session has not ended; its ") {
 		t.Errorf("of the session that was killed it says: %s", said)
+	}
+	if got, want := read(t, dir, "killed.md"), "1 sessions beside each other, number of runs reached; 1 more had not ended"; !strings.Contains(got, want) {
+		t.Errorf("the report does not say %q:\n%s", want, got)
 	}
 	p = start(t, dir, command("--execs", "40")...)
 	p.wait(t, 0)
@@ -183,5 +187,8 @@ func TestAShardThatIsKilledCostsItsUnfinishedRunsOnly(t *testing.T) {
 	}
 	if said := unite("started again", before.runs+40); strings.Contains(said, "has not ended") {
 		t.Errorf("of the sessions that have ended it says: %s", said)
+	}
+	if got, want := read(t, dir, "started again.md"), "2 sessions beside each other, number of runs reached."; !strings.Contains(got, want) {
+		t.Errorf("the report does not say %q:\n%s", want, got)
 	}
 }

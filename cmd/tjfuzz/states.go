@@ -84,7 +84,11 @@ func gatherStates(c *cobra.Command, v voice, dir string, from []string) (t *trac
 	if err := to.Clear(); err != nil {
 		return nil, err
 	}
-	if err := to.Gather(states); err != nil {
+	crashes, hangs, err := to.Gather(states)
+	if err != nil {
+		return nil, err
+	}
+	if err := gatherSummary(dir, from, crashes, hangs); err != nil {
 		return nil, err
 	}
 	if err := gatherReach(dir, from); err != nil {
@@ -130,6 +134,30 @@ func sameFile(a, b string) (bool, error) {
 	}
 	y, err := os.Stat(b)
 	return err == nil && os.SameFile(x, y), nil
+}
+
+// gatherSummary writes what all sessions that have ended tell together; if none has, there is nothing to tell.
+func gatherSummary(dir string, from []string, crashes, hangs []fuzz.Failure) error {
+	var all []sessionSummary
+	for _, path := range from {
+		s, err := loadSummary(filepath.Join(path, summaryName))
+		if err != nil {
+			return err
+		}
+		if s != nil && exists(filepath.Join(path, evidenceName)) { // without evidence it is of an earlier session there
+			all = append(all, *s)
+		}
+	}
+	path := filepath.Join(dir, summaryName)
+	if len(all) == 0 {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	united := unite(dir, all, len(from)-len(all))
+	united.fail(crashes, hangs)
+	return output{path: path}.write(united.encode)
 }
 
 // gatherReach keeps what the code can reach, which every shard has found out alike.

@@ -99,8 +99,8 @@ func (r *learned) summary() sessionSummary {
 	st := r.outcome.Stats
 	s := sessionSummary{Profile: r.profile, State: r.state, Stop: r.outcome.Stop.String(), Runs: st.Runs, CleanRuns: st.CleanRuns,
 		Seconds: st.Elapsed.Seconds(), Syscalls: len(r.evidence.Observations), Chance: st.Chance,
-		Crashes: len(r.outcome.Crashes), Hangs: len(r.outcome.Hangs), Replays: r.check.Replays, Violations: len(r.check.Violations),
-		StartsIn: r.moved, Groups: []summaryGroup{}, Found: []summaryFound{}, Failures: []summaryFailure{}, Asked: r.outcome.Asked}
+		Replays: r.check.Replays, Violations: len(r.check.Violations), StartsIn: r.moved,
+		Groups: []summaryGroup{}, Found: []summaryFound{}, Asked: r.outcome.Asked}
 	if x := r.recommended; x != nil {
 		s.Recommended = &summaryRecommended{x.Unobserved, x.Why, x.Reached, len(x.Unseen), x.Dangerous, x.Complete}
 	}
@@ -129,16 +129,22 @@ func (r *learned) summary() sessionSummary {
 			s.Groups = append(s.Groups, summaryGroup{g.Name, g.Allowed, g.Total})
 		}
 	}
+	s.fail(r.outcome.Crashes, r.outcome.Hangs)
+	return s
+}
+
+// fail tells of crashes and hangs, which lie in the state directory.
+func (s *sessionSummary) fail(crashes, hangs []fuzz.Failure) {
+	s.Crashes, s.Hangs, s.Failures = len(crashes), len(hangs), []summaryFailure{}
 	for _, kinds := range []struct {
 		folder fuzz.Folder
 		all    []fuzz.Failure
-	}{{fuzz.Crashes, r.outcome.Crashes}, {fuzz.Hangs, r.outcome.Hangs}} {
+	}{{fuzz.Crashes, crashes}, {fuzz.Hangs, hangs}} {
 		for _, k := range kinds.all {
-			command := k.Scenario.Command(r.state + "/" + string(kinds.folder) + "/" + k.ID)
+			command := k.Scenario.Command(s.State + "/" + string(kinds.folder) + "/" + k.ID)
 			s.Failures = append(s.Failures, summaryFailure{string(kinds.folder), k.ID, k.How(), command, k.Count})
 		}
 	}
-	return s
 }
 
 func foundSummary(f fuzz.Found) summaryFound {
