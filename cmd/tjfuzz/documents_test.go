@@ -65,12 +65,12 @@ func blocks(page string, text string) (out []block) {
 // files can be read. Each page has a directory of its own, in which its blocks run one after the other.
 func TestWhatTheDocumentsShowRuns(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
-	for _, program := range []string{"afl-whatsup", "bash", "curl", "jq", "make", "nginx", "python3", "redis-server", "runc", "systemd-analyze"} {
+	for _, program := range []string{"afl-plot", "afl-whatsup", "bash", "curl", "jq", "make", "nginx", "python3", "redis-server", "runc", "systemd-analyze"} {
 		testenv.Program(t, program)
 	}
 	testenv.FewFiles(t)
 	// Those that need what no test has. Fewer is better: one that is added needs a reason here.
-	const mostNotRun = 6
+	const mostNotRun = 3
 	var pages []string
 	for _, pattern := range []string{"../../README.md", "../../docs/*.md", "../../docs/*/*.md"} {
 		found, err := filepath.Glob(pattern)
@@ -111,14 +111,22 @@ func runPage(t *testing.T, all []block) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Sessions are short here, and may find another profile, which is no failure. Who runs this
-	// has the rights already.
-	script(t, bin, "tjfuzz", fmt.Sprintf(`case $1 in learn) shift; %[1]q learn --execs 24 "$@" || { s=$?; [ $s = 4 ] || exit $s; };; *) exec %[1]q "$@";; esac`, real))
+	testdata, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Sessions are short here, and may find another profile, which is no failure. An agent is ended when it has
+	// begun to listen. Who runs this has the rights already.
+	script(t, bin, "tjfuzz", fmt.Sprintf(`case $1 in
+learn) shift; %[1]q learn --execs 24 "$@" || { s=$?; [ $s = 4 ] || exit $s; };;
+agent) %[1]q "$@" 2>said & until grep -q 'listening on' said; do kill -0 $! || { cat said; exit 1; }; sleep .1; done; kill $!; wait $!;;
+*) exec %[1]q "$@";;
+esac`, real))
 	script(t, bin, "sudo", `exec "$@"`)
 	shell := func(flags, command string) (string, error) {
 		c := exec.CommandContext(t.Context(), "bash", flags, "pipefail", "-c", command)
 		c.Dir = dir
-		c.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+dir, "LC_ALL=C")
+		c.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+dir, "LC_ALL=C", "TESTDATA="+testdata)
 		out, err := c.CombinedOutput()
 		return string(out), err
 	}
