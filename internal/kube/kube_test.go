@@ -27,6 +27,7 @@ func objects(t *testing.T, j Job) (claim *core.PersistentVolumeClaim, shards, me
 	}
 	var jobs []*batch.Job
 	for _, text := range strings.Split(b.String(), "\n---\n")[1:] {
+		checkRequired(t, text)
 		switch {
 		case strings.Contains(text, "kind: PersistentVolumeClaim"):
 			claim = new(core.PersistentVolumeClaim)
