@@ -28,6 +28,12 @@ func (r *Report) Markdown(w io.Writer) error {
 		}
 	}
 	m.table([]string{"syscall", "group", "verdict", "tier", "runs", "witness"}, len(rows), func(i int) []string { return rows[i] })
+	if len(r.Tiers) > 0 {
+		m.line("")
+	}
+	for _, t := range r.Tiers {
+		m.line("- %s: %s", escape(t.Name), escape(t.Value))
+	}
 	m.session(r.Session)
 	m.gap(r.Gap)
 	m.blocked(&r.Blocked)
@@ -100,8 +106,9 @@ func (m *markdown) session(s *Session) {
 	m.line("## Discovery")
 	m.line("")
 	m.line("%d runs in %s: %s.", s.Runs, seconds(s.Seconds), escape(s.Stop))
-	m.table([]string{"what was varied", "random runs", "syscalls found", "chance that one more such run shows another (95 %)"}, len(s.Varied), func(i int) []string {
-		v := s.Varied[i]
+	drawn := s.Drawn()
+	m.table([]string{"what was varied", "random runs", "syscalls found", "chance that one more such run shows another (95 %)"}, len(drawn), func(i int) []string {
+		v := drawn[i]
 		chance := "not known"
 		if v.Chance < 1 {
 			chance = "< " + Percent(v.Chance)
@@ -135,10 +142,10 @@ func (m *markdown) blocked(b *Blocked) {
 	m.line("")
 	m.line("## What is kept from an attacker")
 	m.line("")
-	m.line("%d of %d syscalls are refused. Known holes of kernels were in permitted calls: %d.", b.Refused, b.Known, len(b.CVEs))
+	m.line("%d of %d syscalls are refused. Known holes of kernels in calls that are permitted here: %d.", b.Refused, b.Known, len(b.CVEs))
 	head := []string{"payload", "here"}
 	if b.Docker > 0 {
-		m.line("Docker's default policy permits %d; %d of these are refused here. Its permitted calls had %d of the holes.", b.Docker, b.OnlyDocker, len(b.DockerCVEs))
+		m.line("Docker's default policy permits %d; %d of these are refused here. Holes in calls that it permits: %d.", b.Docker, b.OnlyDocker, len(b.DockerCVEs))
 		head = append(head, "docker's default")
 	}
 	word := map[bool]string{true: "possible", false: "stopped"}

@@ -41,6 +41,16 @@ type Session struct {
 	Hangs   []Failure
 }
 
+// drawn reports whether any run was drawn at random, which is what confidence is made of.
+func (s *Session) drawn() bool {
+	return slices.ContainsFunc(s.Varied, func(v Varied) bool { return v.Draws > 0 })
+}
+
+// Drawn are the dimensions that draws varied, or that found something beside others.
+func (s *Session) Drawn() []Varied {
+	return slices.DeleteFunc(slices.Clone(s.Varied), func(v Varied) bool { return v.Draws == 0 && v.Found == 0 })
+}
+
 // Found is the discovery of a syscall.
 type Found struct {
 	Syscall string
@@ -71,6 +81,7 @@ type Report struct {
 	Verdict  string   // one sentence
 	Cautions []string // what a person must know before trusting the policy; often none
 	Facts    []Fact
+	Tiers    []Fact // what those of the rules mean
 	Groups   []Group
 	Session  *Session
 	Gap      *Gap
@@ -193,12 +204,15 @@ func (r *Report) words(in Input, allowed map[string]bool) {
 	for tier := synth.Observed; tier <= synth.Manual; tier++ {
 		if n := len(tiers[tier]); n > 0 {
 			r.Facts = append(r.Facts, Fact{tier.String(), fmt.Sprint(n)})
+			r.Tiers = append(r.Tiers, Fact{tier.String(), meanings[tier]})
 		}
 	}
 	r.Facts = append(r.Facts, Fact{"runs", fmt.Sprint(t.Runs)}, Fact{"ended normally", fmt.Sprint(t.CleanRuns)})
 	switch s := in.Session; {
 	case s == nil:
 		r.Cautions = append(r.Cautions, "How the evidence was found is not at hand, so there is no confidence to state.")
+	case s.Chance >= 1 && !s.drawn():
+		r.Cautions = append(r.Cautions, "No run was drawn at random, so there is no confidence yet. Learn for longer.")
 	case s.Chance >= 1:
 		r.Cautions = append(r.Cautions, "The last new syscall was found only a moment before the end: there is no confidence yet. Learn for longer.")
 	default:
@@ -231,6 +245,18 @@ func (r *Report) words(in Input, allowed map[string]bool) {
 		add("library", strings.TrimSpace(l.Path+" "+l.BuildID))
 	}
 	add("lost", lost(t.Lost))
+}
+
+// meanings are those of the tiers, for who has not read the documentation.
+var meanings = map[synth.Tier]string{
+	synth.Observed:  "a run that ended normally made it",
+	synth.ErrorPath: "seen only in runs that crashed, hung, or had a call fail on purpose",
+	synth.Reachable: "the code can reach it, and no run showed it",
+	synth.Always:    "the kernel or the C library may make it in any program",
+	synth.Runtime:   "the container runtime needs it after it has loaded the filter",
+	synth.Portable:  "another C library or kernel needs it in place of one that was seen",
+	synth.Tolerated: "completes a group",
+	synth.Manual:    "somebody said so",
 }
 
 func lost(l trace.Lost) string {

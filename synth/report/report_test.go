@@ -142,6 +142,24 @@ func TestAReportWithoutWhatMayBeMissingSaysSo(t *testing.T) {
 	}
 }
 
+// No dimension is listed that no run varied, and a session that came to no draw is not said to have found something lately.
+func TestASessionWithoutDrawsSaysSo(t *testing.T) {
+	in := sample(t, "word")
+	in.Session.Chance, in.Session.Varied = 1, []Varied{{Dimension: "dimension-x", Chance: 1}}
+	if got := strings.Join(New(in).Cautions, "\n"); !strings.Contains(got, "No run was drawn at random") || strings.Contains(got, "The last new syscall") {
+		t.Errorf("cautions: %s", got)
+	}
+	for _, page := range []string{html(t, in), markdownOf(t, in)} {
+		if strings.Contains(page, "dimension-x") || strings.Contains(page, "what was varied") {
+			t.Error("it lists what was not varied")
+		}
+	}
+	in.Session.Varied[0].Draws = 1
+	if got := strings.Join(New(in).Cautions, "\n"); !strings.Contains(got, "The last new syscall") || !strings.Contains(html(t, in), "dimension-x") {
+		t.Errorf("cautions after a draw: %s", got)
+	}
+}
+
 // A policy that permits by default is not called one that refuses.
 func TestAPolicyThatPermitsByDefaultIsSaidToPermit(t *testing.T) {
 	in := sample(t, "word")
