@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"math/rand/v2"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
 // Configurations returns copies of a configuration with one directive changed in each: what is turned off in a comment
@@ -168,7 +169,7 @@ func ending(b []byte) []byte {
 	return []byte("\n")
 }
 
-var includes = regexp.MustCompile(`(?i)^[!@]?include([_-]?(dir|file|if[_-]?exists|optional))?$`)
+var includes = lazyregexp.New(`(?i)^[!@]?include([_-]?(dir|file|if[_-]?exists|optional))?$`)
 
 // inclusions are lines that include files, as the configuration does it already, or as most do.
 func inclusions(b []byte, all []directive, n notation, files []string) (out [][]byte) {
@@ -220,7 +221,7 @@ func unquoted(word string) string {
 	return word
 }
 
-var amount = regexp.MustCompile(`^-?(\d+)([A-Za-z%]{0,3})$`)
+var amount = lazyregexp.New(`^-?(\d+)([A-Za-z%]{0,3})$`)
 
 // instead are words to try in the place of one, the opposite of a switch first.
 func instead(word string) (out []string) {

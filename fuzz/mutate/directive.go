@@ -2,8 +2,9 @@ package mutate
 
 import (
 	"bytes"
-	"regexp"
 	"strings"
+
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
 // directive is one statement of a configuration: a setting, or a block with all that is in it. Those in a block
@@ -67,11 +68,11 @@ func directives(b []byte) ([]directive, notation) {
 }
 
 var (
-	comment = regexp.MustCompile(`^[ \t]*(#+|;+|//+)[ \t]*`)
+	comment = lazyregexp.New(`^[ \t]*(#+|;+|//+)[ \t]*`)
 	// What a comment must look like to be a directive that somebody has turned off, and no prose.
-	assigned = regexp.MustCompile(`^[\w.-]+[ \t]*=|^(-[ \t]+)?[a-z_][\w.-]*:([ \t]|$)`)
-	bare     = regexp.MustCompile(`^[A-Za-z][\w.-]*([ \t]+[^\s]+){0,4}$`)
-	closed   = regexp.MustCompile(`[;{}]$|^</?\w.*>$|^\[[^\]]+\]$`)
+	assigned = lazyregexp.New(`^[\w.-]+[ \t]*=|^(-[ \t]+)?[a-z_][\w.-]*:([ \t]|$)`)
+	bare     = lazyregexp.New(`^[A-Za-z][\w.-]*([ \t]+[^\s]+){0,4}$`)
+	closed   = lazyregexp.New(`[;{}]$|^</?\w.*>$|^\[[^\]]+\]$`)
 )
 
 // off reports whether the text of a comment is a directive.

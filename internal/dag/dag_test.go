@@ -72,7 +72,7 @@ var table = []row{
 	{pkg: "synth/report", own: []string{"synth", "trace", "internal/sysno"}},
 	{pkg: "synth/document", own: []string{"synth", "internal/sysno"}},
 
-	{pkg: "fuzz/mutate"},
+	{pkg: "fuzz/mutate", own: []string{"internal/lazyregexp"}},
 	{pkg: "fuzz/mine", own: []string{"fuzz/mutate", "internal/lazyregexp"}},
 	{pkg: "fuzz", own: []string{"fuzz/mutate", "trace", "internal/atomicfile", "internal/lazyregexp", "internal/sysno"}},
 	{pkg: "fuzz/external"},
