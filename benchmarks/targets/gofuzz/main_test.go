@@ -45,15 +45,53 @@ func TestEveryFuzzPackageOfTheStandardLibraryIsATarget(t *testing.T) {
 
 	var got []string
 	for _, f := range targets() {
-		name := runtime.FuncForPC(reflect.ValueOf(f).Pointer()).Name()
-		folder, _, _ := strings.Cut(strings.TrimPrefix(name, module+"/"), ".")
-		got = append(got, folder)
+		got = append(got, folderOf(f))
 	}
 	slices.Sort(got)
 	got = slices.Compact(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("packages with targets:\ngot  %v\nwant %v", got, want)
+	}
+}
+
+// folderOf is where the module has a Fuzz function.
+func folderOf(f func([]byte) int) string {
+	name := runtime.FuncForPC(reflect.ValueOf(f).Pointer()).Name()
+	folder, _, _ := strings.Cut(strings.TrimPrefix(name, module+"/"), ".")
+	return folder
+}
+
+// Each target takes the files of its own corpus: it accepts or rejects them, or has found what its authors call a bug.
+func TestEveryTargetRunsOnItsOwnCorpus(t *testing.T) {
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	program := build(t)
+	const few = 3
+	ran := 0
+	for name, f := range targets() {
+		files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), folderOf(f), "corpus", "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(files) == 0 { // some share a corpus with another
+			files = []string{os.DevNull}
+		}
+		for _, file := range files[:min(few, len(files))] {
+			cmd := exec.Command(program, name, file)
+			out, _ := cmd.CombinedOutput()
+			status := cmd.ProcessState.Sys().(syscall.WaitStatus)
+			found := status.Signaled() && status.Signal() == syscall.SIGABRT && bytes.Contains(out, []byte("panic: "))
+			if code := status.ExitStatus(); !found && code != exitAccepted && code != exitRejected {
+				t.Errorf("%v: %v: %s", cmd.Args, cmd.ProcessState, out)
+			}
+			ran++
+		}
+	}
+	if ran < 2*len(targets()) {
+		t.Errorf("%d runs of %d targets", ran, len(targets()))
 	}
 }
 
