@@ -18,6 +18,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -31,6 +32,7 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/benchmarks/harness"
 	"github.com/tjfuzz/tjfuzz/benchmarks/learning"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
 
 func main() { harness.Main("recall", run) }
@@ -120,8 +122,9 @@ type tableRow struct {
 	name, version, leaves string
 	failed                string
 
-	learned  *learning.Result
-	at       time.Time // when it was learned
+	learned  *session
+	allows   map[sysno.ID]bool
+	others   []other
 	plain    tally
 	watched  *watched
 	missed   []call
@@ -156,12 +159,16 @@ func (b *bench) fill(ctx context.Context, a *archive, r *recipe, out *tableRow) 
 	if out.version, err = b.prepare(ctx, a, s); err != nil {
 		return err
 	}
-	if out.learned, out.at, err = b.learn(ctx, dir, s.real); err != nil {
+	if out.learned, err = b.learn(ctx, dir, s.real); err != nil {
 		return err
 	}
 	policy, err := readPolicy(filepath.Join(dir, "profile.json"))
 	if err != nil {
 		return err
+	}
+	out.allows = permitted(policy)
+	if out.others = b.others(ctx, r, dir, s.real); ctx.Err() != nil {
+		return ctx.Err()
 	}
 	policy = logging(policy)
 	if out.plain, err = b.plain(ctx, s, filepath.Join(dir, "plain.log")); err != nil {
@@ -218,26 +225,45 @@ func (b *bench) prepare(ctx context.Context, a *archive, s *suite) (version stri
 	return version, os.WriteFile(done, []byte(version), 0o644)
 }
 
+// session is what learn told, and how long all of it took.
+type session struct {
+	*learning.Result
+	took time.Duration
+	at   time.Time // its end
+}
+
 // learn learns the program as a person would who does not think about it, unless there
-// is a profile already.
-func (b *bench) learn(ctx context.Context, dir, program string) (*learning.Result, time.Time, error) {
+// is a profile in the directory already.
+func (b *bench) learn(ctx context.Context, dir, program string, more ...string) (*session, error) {
 	path := filepath.Join(dir, "learned.json")
+	var kept struct {
+		Result json.RawMessage
+		Took   time.Duration
+		At     time.Time
+	}
 	text, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		b.say("learning %s", program)
-		text, err = learning.Learn(ctx, b.tjfuzz, dir, program, "--seed", fmt.Sprint(b.seed), "--duration", b.duration.String(),
-			"--execs", fmt.Sprint(b.execs), "--jobs", fmt.Sprint(b.jobs))
+	if err == nil {
+		err = json.Unmarshal(text, &kept)
+	} else if errors.Is(err, os.ErrNotExist) {
+		b.say("learning %s", strings.Join(append([]string{program}, more...), " "))
+		begin := time.Now()
+		kept.Result, err = learning.Learn(ctx, b.tjfuzz, dir, program, append([]string{"--seed", fmt.Sprint(b.seed), "--duration", b.duration.String(),
+			"--execs", fmt.Sprint(b.execs), "--jobs", fmt.Sprint(b.jobs)}, more...)...)
+		if err == nil {
+			kept.At = time.Now()
+			kept.Took = kept.At.Sub(begin)
+			text, err = json.Marshal(kept)
+		}
 		if err == nil {
 			err = os.WriteFile(path, text, 0o644)
 		}
 	}
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, err
 	}
-	info, err := os.Stat(path)
+	result, err := learning.Parse(kept.Result)
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, err
 	}
-	result, err := learning.Parse(text)
-	return result, info.ModTime(), err
+	return &session{result, kept.Took, kept.At}, nil
 }

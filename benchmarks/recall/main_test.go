@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ import (
 )
 
 // small is a suite of three tests for cat, of which one fails and one is skipped.
-var small = recipe{name: "cat", place: "bin/cat", count: automake, suite: each + `
+var small = recipe{name: "cat", once: "cat text", place: "bin/cat", count: automake, suite: each + `
 printf 'one\ntwo\n' >want
 same first want ./bin/cat want
 status=0; ./bin/cat missing 2>/dev/null || status=$?; ended second $status
@@ -103,8 +104,19 @@ func TestAProgramIsMeasuredFromLearningToTheReport(t *testing.T) {
 	if !strings.Contains(got, "cat, suite of 1.0\n- learned in 30 runs, ") {
 		t.Errorf("the report does not say how cat was learned:\n%s", got)
 	}
+	for _, want := range []string{
+		`(?m)^cat +docker's default +[34][0-9]{2} +[1-9][0-9]+ +0 +-$`,
+		`(?m)^cat +static analysis alone +[1-9][0-9]+ +[1-9][0-9]+ +0 +[0-9.]+ s$`,
+		`(?m)^cat +strace -f cat text +[1-9][0-9]+ +[1-9][0-9]+ +[0-9] +[0-9.]+ s$`,
+		`(?m)^cat +learn --only bytes +[1-9][0-9]+ +[1-9][0-9]+ +[0-9] +[0-9.]+ s$`,
+		`(?m)^cat +learn +[1-9][0-9]+ +[1-9][0-9]+ +[0-9] +[0-9.]+ s$`,
+	} {
+		if !regexp.MustCompile(want).MatchString(got) {
+			t.Errorf("the report has nothing like %s:\n%s", want, got)
+		}
+	}
 	again := b.measure(t.Context(), nil, &small)
-	if !again.at.Equal(row.at) {
+	if !again.learned.at.Equal(row.learned.at) {
 		t.Error("the profile was not kept")
 	}
 }
@@ -138,9 +150,28 @@ func TestTestsAreCountedByWhatTheSuitePrints(t *testing.T) {
 	}
 }
 
+// A program that opens a file, and does not where strace looks, misses what comes of it.
+func TestOneRunUnderStraceIsThatRunOnly(t *testing.T) {
+	testenv.Program(t, "strace")
+	real, err := exec.LookPath("cat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for command, opens := range map[string]bool{"cat text": true, "cat nothing": false} {
+		allows, err := once(t.Context(), &recipe{name: "cat", once: command}, real, filepath.Join(t.TempDir(), "once"))
+		if err != nil || !allows[named(t, "execve")] || allows[named(t, "fadvise64")] != opens {
+			t.Errorf("%s: %v, %v", command, allows, err)
+		}
+		o := other{allows: allows}
+		if n := o.missed([]call{{id: named(t, "execve")}, {id: named(t, "ptrace")}}); n != 1 {
+			t.Errorf("%s: it misses %d of execve and ptrace", command, n)
+		}
+	}
+}
+
 func TestEveryRecipeIsWhole(t *testing.T) {
 	for _, r := range recipes() {
-		if r.name == "" || r.pkg == "" || r.prepare == "" || r.place == "" || r.suite == "" || r.count == nil {
+		if r.name == "" || !strings.HasPrefix(r.once, r.name+" ") || r.pkg == "" || r.prepare == "" || r.place == "" || r.suite == "" || r.count == nil {
 			t.Errorf("%s: something is missing: %+v", r.name, r)
 		}
 		if out, err := exec.Command("sh", "-nc", r.prepare+"\n"+r.suite).CombinedOutput(); err != nil {

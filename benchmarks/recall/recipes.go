@@ -9,6 +9,7 @@ import (
 // file in the program's place. Scripts are for sh -eu, in the source tree.
 type recipe struct {
 	name    string // of the program, as it is learned
+	once    string // a run of it that somebody would record, with files of materials
 	pkg     string // the Debian package that it is of
 	prepare string // is run once a tree
 	place   string // where in the tree the suite looks for the program
@@ -45,9 +46,10 @@ same() { # NAME WANT COMMAND...: what the command writes is what the file holds
 
 // coreutils runs tests of coreutils without building them: what they find beside the
 // one program are the installed ones.
-func coreutils(program, tests string) recipe {
+func coreutils(once, tests string) recipe {
+	program, _, _ := strings.Cut(once, " ")
 	return recipe{
-		name: program, pkg: "coreutils", place: "src/" + program,
+		name: program, once: once, pkg: "coreutils", place: "src/" + program,
 		prepare: `
 mkdir -p src lib
 for p in $(dpkg -L coreutils); do case $p in /bin/*|/usr/bin/*) ln -sf "$p" src/;; esac; done
@@ -75,29 +77,29 @@ done
 
 func recipes() []recipe {
 	return []recipe{
-		{name: "gzip", pkg: "gzip", prepare: built, place: "gzip", suite: check("tests"), count: automake},
-		{name: "sed", pkg: "sed", prepare: built, place: "sed/sed", count: automake,
+		{name: "gzip", once: "gzip -k text", pkg: "gzip", prepare: built, place: "gzip", suite: check("tests"), count: automake},
+		{name: "sed", once: "sed s/one/two/ text", pkg: "sed", prepare: built, place: "sed/sed", count: automake,
 			suite:  "make -k check SUBDIRS=. AUTOCONF=: AUTOMAKE=: ACLOCAL=: AUTOHEADER=: MAKEINFO=true",
 			leaves: "the tests of gnulib, which do not run sed"},
-		{name: "grep", pkg: "grep", prepare: built, place: "src/grep", suite: check("tests"), count: automake,
+		{name: "grep", once: "grep one text", pkg: "grep", prepare: built, place: "src/grep", suite: check("tests"), count: automake,
 			leaves: "the tests of gnulib, which do not run grep"},
-		{name: "diff", pkg: "diffutils", prepare: built, place: "src/diff", suite: check("tests"), count: automake,
+		{name: "diff", once: "diff text more", pkg: "diffutils", prepare: built, place: "src/diff", suite: check("tests"), count: automake,
 			leaves: "the tests of gnulib, which do not run diff"},
-		{name: "tar", pkg: "tar", prepare: built + "touch tests/package.m4\ntouch tests/testsuite\n", place: "src/tar", suite: check("tests"), count: autotest},
-		coreutils("sort", "tests/misc/sort*.sh tests/misc/sort*.pl"),
-		coreutils("ls", "tests/ls/*.sh"),
-		coreutils("cat", "tests/misc/cat*.sh"),
-		coreutils("stat", "tests/misc/stat*.sh"),
-		{name: "find", pkg: "findutils", prepare: built, place: "find/find", suite: check("tests"), count: automake,
+		{name: "tar", once: "tar -cf all.tar text more", pkg: "tar", prepare: built + "touch tests/package.m4\ntouch tests/testsuite\n", place: "src/tar", suite: check("tests"), count: autotest},
+		coreutils("sort text", "tests/misc/sort*.sh tests/misc/sort*.pl"),
+		coreutils("ls -l", "tests/ls/*.sh"),
+		coreutils("cat text", "tests/misc/cat*.sh"),
+		coreutils("stat text", "tests/misc/stat*.sh"),
+		{name: "find", once: "find . -name text", pkg: "findutils", prepare: built, place: "find/find", suite: check("tests"), count: automake,
 			leaves: "the tests that need DejaGnu"},
-		{name: "jq", pkg: "jq", place: "jq", count: automake, prepare: ":",
+		{name: "jq", once: "jq . data.json", pkg: "jq", place: "jq", count: automake, prepare: ":",
 			suite: each + `
 export NO_VALGRIND=1
 for t in jqtest onigtest optionaltest base64test utf8test shtest; do
 	status=0; sh tests/$t </dev/null || status=$?; ended $t $status
 done`,
 			leaves: "mantest, whose input the build makes; a test here is a script of up to 300"},
-		{name: "file", pkg: "file", place: "file", count: automake, prepare: ":",
+		{name: "file", once: "file text", pkg: "file", place: "file", count: automake, prepare: ":",
 			suite: each + `
 for t in tests/*.testfile; do
 	name=${t%.testfile}
@@ -107,7 +109,7 @@ for t in tests/*.testfile; do
 	status=0; cmp got want || status=$?; ended "$name" $status
 done`,
 			leaves: "upstream's driver, which calls the library: its files and their results are given to the program"},
-		{name: "sqlite3", pkg: "sqlite3", place: "sqlite3", count: testfixture,
+		{name: "sqlite3", once: "sqlite3 new.db .tables", pkg: "sqlite3", place: "sqlite3", count: testfixture,
 			prepare: `
 ./configure -q --with-tcl="$(dirname "$(find /usr/lib -name tclConfig.sh | head -n 1)")" CFLAGS=-O0
 make -s -j2 testfixture
@@ -117,7 +119,7 @@ for t in test/shell*.test test/avfs.test test/recover.test; do
 	timeout 300 ./testfixture "$t" </dev/null 2>&1 || :
 done`,
 			leaves: "the tests of the library, which do not run sqlite3"},
-		{name: "xmllint", pkg: "libxml2-utils", place: "xmllint", count: automake, prepare: ":",
+		{name: "xmllint", once: "xmllint page.xml", pkg: "libxml2-utils", place: "xmllint", count: automake, prepare: ":",
 			suite: each + `
 for i in test/scripts/*.script; do
 	x=${i%.script}; n=${x##*/}
@@ -130,7 +132,7 @@ for i in test/schematron/*.sct; do
 	done
 done`,
 			leaves: "nearly all: Debian's source lacks the files of others that most tests work on"},
-		{name: "openssl", pkg: "openssl", place: "apps/openssl", count: tap,
+		{name: "openssl", once: "openssl dgst text", pkg: "openssl", place: "apps/openssl", count: tap,
 			prepare: `
 ./Configure linux-x86_64 >configured
 make -s util/wrap.pl util/shlib_wrap.sh apps/CA.pl
@@ -144,7 +146,7 @@ perl test/run_tests.pl 'test_rsa*' 'test_dsa*' 'test_ec' 'test_enc*' 'test_gen*'
 	'test_pkcs*' 'test_dgst' 'test_passwd' 'test_rand' 'test_app*' 'test_pkey*' 'test_verify*' 'test_crl*' 'test_sess' 'test_mp_rsa' 'test_out_option' \
 	'test_rehash' 'test_dh*' 'test_sid' 'test_spkac' 'test_ts*' 'test_tsa' 'test_ocsp' 'test_storeutl' 'test_prime' </dev/null 2>&1 || :`,
 			leaves: "the tests that run other programs than openssl, or a server and a client of TLS"},
-		{name: "git", pkg: "git", place: "wrapped/git", count: tap,
+		{name: "git", once: "git init", pkg: "git", place: "wrapped/git", count: tap,
 			prepare: `
 make -s -j2 CFLAGS=-O0 NO_CURL=1 NO_EXPAT=1 NO_TCLTK=1 NO_GETTEXT=1 NO_PYTHON=1 NO_OPENSSL=1 t/helper/test-tool GIT-BUILD-OPTIONS
 make -s -C templates

@@ -32,6 +32,7 @@ made in all invocations, and missed those of them that the profile does not allo
 Passed are the tests with the installed program itself, and then with the program under
 the policy, which logs what it does not allow.
 `)
+	beside(&out, rows)
 	surfaces(&out, rows)
 	for _, r := range rows {
 		r.details(&out)
@@ -49,7 +50,7 @@ func surfaces(out *strings.Builder, rows []tableRow) {
 			continue
 		}
 		other := "-"
-		if n, ok := static(r.name); ok {
+		if n, ok := byCallander(r.name); ok {
 			other = strconv.Itoa(n)
 		}
 		c := r.conditions
@@ -72,7 +73,7 @@ func (r *tableRow) details(out *strings.Builder) {
 		return
 	}
 	fmt.Fprintf(out, "- learned in %d runs, %s: %s; chance of another < %.3g %%\n", r.learned.Runs,
-		r.at.UTC().Format(time.DateTime), r.learned.Stop, 100*r.learned.Chance)
+		r.learned.at.UTC().Format(time.DateTime), r.learned.Stop, 100*r.learned.Chance)
 	if r.leaves != "" {
 		fmt.Fprintf(out, "- left out: %s\n", r.leaves)
 	}

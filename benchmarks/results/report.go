@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -85,11 +86,12 @@ func processor() string {
 // versions are those of the tools that something is compared with, each in a line.
 func versions(ctx context.Context) []string {
 	var all []string
-	for _, ask := range [][]string{{"go", "version"}, {"afl-fuzz", "--version"}, {"strace", "--version"}, {"perf", "--version"}, {"bpftrace", "--version"},
+	for _, ask := range [][]string{{"go", "version"}, {"afl-fuzz", "-h"}, {"strace", "--version"}, {"perf", "--version"}, {"bpftrace", "--version"},
 		{"bwrap", "--version"}, {"firejail", "--version"}, {"runc", "--version"}, {"crun", "--version"}} {
 		said, err := exec.CommandContext(ctx, ask[0], ask[1:]...).Output()
+		var exit *exec.ExitError // afl-fuzz knows no such option, and ends the help that begins with its version with 1
 		line, _, _ := strings.Cut(strings.TrimSpace(string(said)), "\n")
-		if err != nil || line == "" {
+		if err != nil && !errors.As(err, &exit) || line == "" {
 			continue // what lacks it says so itself
 		}
 		if !strings.HasPrefix(line, ask[0]) {

@@ -1,20 +1,16 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
 
-	moby "github.com/moby/profiles/seccomp"
 	"github.com/spf13/cobra"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
 	"github.com/tjfuzz/tjfuzz/synth/format"
 	"github.com/tjfuzz/tjfuzz/synth/report"
-	"github.com/tjfuzz/tjfuzz/trace"
 )
 
 type reportOptions struct {
@@ -100,8 +96,10 @@ func runReport(c *cobra.Command, o reportOptions, program string) error {
 			return err
 		}
 	}
-	if in.Docker, err = dockerDefault(t); err != nil {
-		return err
+	if t.Arch == sysno.Native() { // docker's is for machines of the evidence's architecture
+		if in.Docker, err = format.DockerDefault(t.Arch); err != nil {
+			return err
+		}
 	}
 	out, err := outputTo(c, o.output)
 	if err != nil {
@@ -119,22 +117,4 @@ func runReport(c *cobra.Command, o reportOptions, program string) error {
 		voiceOf(c, false).say("wrote %s", o.output)
 	}
 	return nil
-}
-
-// dockerDefault is docker's default policy as it is applied on a machine of the
-// evidence's architecture, to a container without further capabilities; nil on
-// one that docker's does not know.
-func dockerDefault(t *trace.Trace) (*synth.Policy, error) {
-	if t.Arch != sysno.Native() {
-		return nil, nil
-	}
-	profile, err := json.Marshal(moby.DefaultProfile())
-	if err != nil {
-		return nil, fmt.Errorf("docker's default policy: %w", err)
-	}
-	p, err := format.ReadMoby(bytes.NewReader(profile), format.Machine{Native: t.Arch, Kernel: sysno.Release{Major: 6}, Capabilities: format.DockerCapabilities()})
-	if err != nil {
-		return nil, fmt.Errorf("docker's default policy: %w", err)
-	}
-	return p, nil
 }

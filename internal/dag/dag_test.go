@@ -103,7 +103,7 @@ var table = []row{
 	{pkg: "benchmarks/overhead", own: []string{"benchmarks/harness"}},
 	{
 		pkg: "benchmarks/recall",
-		own: []string{"benchmarks/harness", "benchmarks/learning", "enforce/filter", "internal/sysno", "synth", "synth/format", "trace", "trace/rawtp"},
+		own: []string{"benchmarks/harness", "benchmarks/learning", "enforce/filter", "internal/sysno", "synth", "synth/format", "trace", "trace/foreign", "trace/rawtp", "trace/static"},
 	},
 	{pkg: "benchmarks/seeds", own: []string{"benchmarks/harness", "benchmarks/learning"}},
 	{pkg: "benchmarks/runtimes", own: []string{"benchmarks/harness", "synth"}},

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	moby "github.com/moby/profiles/seccomp"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
@@ -97,6 +99,20 @@ func ReadMoby(r io.Reader, m Machine) (*synth.Policy, error) {
 	p, err := readProfile(plain, m.Native)
 	if err != nil {
 		return nil, fmt.Errorf("read profile: %w", err)
+	}
+	return p, nil
+}
+
+// DockerDefault is docker's default policy as docker applies it on a machine of an architecture, with a
+// kernel of today, to a container without further capabilities.
+func DockerDefault(native sysno.Arch) (*synth.Policy, error) {
+	profile, err := json.Marshal(moby.DefaultProfile())
+	if err != nil {
+		return nil, fmt.Errorf("docker's default policy: %w", err)
+	}
+	p, err := ReadMoby(bytes.NewReader(profile), Machine{Native: native, Kernel: sysno.Release{Major: 6}, Capabilities: DockerCapabilities()})
+	if err != nil {
+		return nil, fmt.Errorf("docker's default policy: %w", err)
 	}
 	return p, nil
 }
