@@ -1,6 +1,6 @@
 // Results runs the other benchmarks, one after another, each for a few minutes, and writes
-// what they report to benchmarks/RESULTS.md. It decides which part of each is run; the
-// benchmarks themselves measure, and know nothing of it.
+// what they report to benchmarks/RESULTS.md, and some lines of that to README.md. It decides which
+// part of each is run; the benchmarks themselves measure, and know nothing of it.
 //
 //	go run ./benchmarks/results                  # as root, on a machine that does nothing else
 //	go run ./benchmarks/results -only speed,static   # of others, what was written stays
@@ -52,7 +52,7 @@ var parts = []part{
 	{"runtimes", "What container runtimes call after loading a filter", []string{"-starts", "3"}, 3 * time.Minute},
 	{"discovery", "Which syscalls learning finds, when, and by varying what",
 		[]string{"-programs", "file,gzip,jq,sort,tar,xmllint", "-duration", "15s", "-plot", "benchmarks/discovery.svg"}, 12 * time.Minute},
-	{"recall", "What learning misses, by test suites of the programs' authors", []string{"-programs", "gzip,sed", "-duration", "30s"}, 8 * time.Minute},
+	{"recall", "What learning misses, by test suites of the programs' authors", []string{"-programs", "gzip,sed", "-duration", "30s"}, 9 * time.Minute},
 	{"directed", "What it is worth to aim runs at what the code can reach",
 		[]string{"-programs", "guarded,diff,gzip", "-execs", "1500"}, 8 * time.Minute},
 }
@@ -63,7 +63,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("results", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	only := flags.String("only", "", "only these `benchmarks`, separated by commas; of others, what is in the file stays")
-	out := flags.String("o", filepath.Join("benchmarks", "RESULTS.md"), "write to this `file`, - for standard output")
+	usual := filepath.Join("benchmarks", "RESULTS.md")
+	out := flags.String("o", usual, "write to this `file`, - for standard output; only what is written to "+usual+" is shown in README.md")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -97,6 +98,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		_, err = io.WriteString(stdout, text)
 	} else {
 		err = os.WriteFile(*out, []byte(text), 0o644)
+	}
+	if err == nil && *out == usual {
+		err = showIn("README.md", text)
 	}
 	if err == nil && failed {
 		err = errors.New("not all was measured")
