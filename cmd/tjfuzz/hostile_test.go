@@ -70,11 +70,11 @@ func surviveHostile(t *testing.T, user string) {
 			}
 			host := observe(t)
 
-			timeout := "200ms"
+			timeout, runs := "200ms", "8"
 			if user != "" { // each call waits for the recorder
-				timeout = "1s"
+				timeout, runs = "1s", "3"
 			}
-			p := startAs(t, user, outside, "learn", "--seeds", seeds, "--duration", "5s", "--execs", "8", "--timeout", timeout, "--jobs", "1", "--seed", "1", "--", target)
+			p := startAs(t, user, outside, "learn", "--seeds", seeds, "--duration", "5s", "--execs", runs, "--timeout", timeout, "--jobs", "1", "--seed", "1", "--", target)
 			p.wait(t, 0)
 
 			profile, err := os.ReadFile(filepath.Join(outside, v.name+".seccomp.json"))

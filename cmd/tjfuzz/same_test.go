@@ -36,7 +36,7 @@ func TestLearnIsTheSameForTheSameSeedAndRuns(t *testing.T) {
 		{"jq", testenv.Program(t, "jq"), 80, 2000, false, ""},
 		{"sort", testenv.Program(t, "sort"), 80, 400, false, ""},
 		{"script", script(t, t.TempDir(), "script",
-			`n=0; while [ $n -lt 40 ] && read -r a; do n=$((n + 1)); case $a in *x*) ls /etc;; *-*) wc -c "$0" | cat >b;; *) echo "$a";; esac; done`), 600, 2000, true, "bytes,argv,env,streams,files,history"},
+			`n=0; while [ $n -lt 40 ] && read -r a; do n=$((n + 1)); case $a in *x*) ls /etc;; *-*) wc -c "$0" | cat >b;; *) echo "$a";; esac; done`), 200, 2000, true, "bytes,argv,env,streams,files,history"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -79,15 +79,12 @@ func read(t *testing.T, dir, name string) string {
 }
 
 // However many processes share the planned runs, and in whatever groups and order their evidence is
-// united, the profile is the same to the byte. TJFUZZ_LONG divides by 8, too.
+// united, the profile is the same to the byte.
 func TestTheProfileDoesNotDependOnTheNumberOfShards(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
 	t.Parallel()
 	dir := sharded(t)
-	counts := []int{1, 2, 4}
-	if os.Getenv("TJFUZZ_LONG") != "" {
-		counts = append(counts, 8)
-	}
+	counts := []int{1, 2, 4, 8}
 	want := ""
 	for _, of := range counts {
 		states := shards(t, dir, of)
