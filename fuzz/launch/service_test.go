@@ -91,6 +91,7 @@ func TestAServiceIsTalkedTo(t *testing.T) {
 		{"a Unix socket in its directory", serving("unix", say("unix/s", 1, "hello")), []fuzz.Exchange{{Socket: "unix/s", Sent: 1, Answered: 1, First: []byte("hello")}}, "got 5\nend\n"},
 		{"an abstract one", serving("abstract", say("packet/@name", 1, "hello")), []fuzz.Exchange{{Socket: "packet/@name", Sent: 1, Answered: 1, First: []byte("hello")}}, "got 5\nend\n"},
 		{"a daemon", serving("daemon", say(at, 1, "hello"), signaled(unix.SIGUSR1)), []fuzz.Exchange{one}, "got 5\nsignal 10\nend\n"},
+		{"one that a script waits for", serving("wrapped", say(at, 1, "hello"), signaled(unix.SIGUSR1), say(at, 1, "a")), nil, "got 5\nsignal 10\ngot 1\nend\n"},
 		{"who takes time to begin", serving("late", say(at, 1, "hello")), []fuzz.Exchange{one}, "got 5\nend\n"},
 		{"who ends by itself", serving("nothing", say(at, 1, "hello")), nil, ""},
 		{"who does not end when told to", serving("ignores", say(at, 1, "hello")), []fuzz.Exchange{one}, "got 5\nend\n"},

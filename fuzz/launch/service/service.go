@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -342,13 +343,35 @@ func (t *talker) stop() error {
 }
 
 // first are the processes that signals are for: the first one of the service, or, when that has
-// ended, what it has left to the init.
+// ended, what it has left to the init. Where the first is a script that waits for the service, it is the service that
+// people send signals to, by the number in its pid file.
 func (t *talker) first() []int {
 	tops := t.tops()
-	if slices.Contains(tops, t.main) {
-		return []int{t.main}
+	if !slices.Contains(tops, t.main) {
+		return tops
 	}
-	return tops
+	const deepest = 8
+	pid := t.main
+	for range deepest {
+		if hasSocket(pid) {
+			return []int{pid}
+		}
+		children := t.children(pid, pid)
+		if len(children) != 1 {
+			break
+		}
+		pid = children[0]
+	}
+	return []int{t.main}
+}
+
+// hasSocket reports whether a process has a socket open.
+func hasSocket(pid int) bool {
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	return slices.ContainsFunc(numbers(dir), func(fd int) bool {
+		to, err := os.Readlink(fmt.Sprintf("%s/%d", dir, fd))
+		return err == nil && strings.HasPrefix(to, "socket:")
+	})
 }
 
 func (t *talker) signal(sig syscall.Signal) error {
@@ -371,15 +394,15 @@ func (t *talker) pause() error {
 	return err
 }
 
-// kill sends a signal to a child of the init. The number may have become that of another process
-// since it was read, so the process is held before it is asked whose child it is.
+// kill sends a signal to one of the first processes. The number may have become that of another process
+// since it was read, so the process is held before it is asked whether it is one.
 func (t *talker) kill(pid int, sig syscall.Signal) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return // it has ended
 	}
 	defer unix.Close(fd)
-	if slices.Contains(t.tops(), pid) && unix.PidfdSendSignal(fd, sig, nil, 0) == nil {
+	if (slices.Contains(t.tops(), pid) || slices.Contains(t.first(), pid)) && unix.PidfdSendSignal(fd, sig, nil, 0) == nil {
 		t.sent(sig)
 	}
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <fcntl.h>
@@ -78,6 +79,13 @@ int main(int argc, char **argv) {
 	}
 	if (is("daemon") && fork())
 		return 0;
+	int child = is("wrapped") ? fork() : 0, status;
+	if (child) { // as a script that starts a service: a signal ends it, and nobody else hears of it
+		signal(SIGUSR1, SIG_DFL);
+		signal(SIGTERM, SIG_DFL);
+		waitpid(child, &status, 0);
+		return status;
+	}
 	if (is("log"))
 		open("service.log", O_WRONLY | O_CREAT | O_APPEND, 0644);
 	if (is("log"))
