@@ -142,7 +142,7 @@ func Getopt(r io.ReaderAt) ([]mutate.Option, error) {
 				// val is the letter of the short option, where flag does not say that it is stored.
 				_, stored := fix[s.Addr+uint64(at)+16]
 				if flag, val := binary.LittleEndian.Uint64(data[at+16:]), data[at+24:at+28]; flag == 0 && !stored && letter(val) {
-					out = append(out, mutate.Option{Name: "-" + string(val[:1]), Arity: first.Arity})
+					out = append(out, mutate.Option{Name: "-" + string(val[:1]), Arity: first.Arity, Same: first.Name})
 				}
 				at += optionSize
 			}

@@ -25,6 +25,9 @@ func rows(t mutate.Table) string {
 				b.WriteString(" apart")
 			}
 		}
+		if o.Same != "" {
+			fmt.Fprintf(&b, " is %s", o.Same)
+		}
 		if len(o.Then) > 0 {
 			fmt.Fprintf(&b, " then %q", o.Then)
 		}

@@ -18,6 +18,7 @@ const (
 	maxHelp    = 1 << 20
 	maxOptions = 1024
 	maxValues  = 32
+	maxAbout   = 512
 )
 
 var (
@@ -36,8 +37,10 @@ var (
 	apart         = lazyregexp.New(`^(\s\s|\s?:| or -|$)`)
 	between       = lazyregexp.New(`^(,\s*|\s*\|\s*|\s+or\s+|/|\s+)`)
 	// always, never, or auto   none (-U), size (-S), time (-t)   across -x, commas -m   [possible values: a, b]
-	enumeration  = lazyregexp.New(`(?:^\s*(?:[A-Z_]+ (?:is|are|can be) )?|[:\[(]\s*|\b[Oo]ne of\s+|\bvalues? (?:are|is)\s+|\b(?:may|can|must) be\s+(?:one of\s+)?)((?:[a-z0-9][\w.+-]*(?:\s+\([^)]*\)|\s+-\w)?(?:,\s+or\s+|,\s*|\s*\|\s*|\s+or\s+)){2,}[a-z0-9][\w.+-]*)`)
-	enumerator   = lazyregexp.New(`(?:^|,|\||\sor\s)\s*(?:or\s+)?([a-z0-9][\w.+-]*)`)
+	enumeration = lazyregexp.New(`(?:^\s*(?:[A-Z_]+ (?:is|are|can be) )?|[:\[(]\s*|\b[Oo]ne of\s+|\bvalues? (?:are|is)\s+|\b(?:may|can|must) be\s+(?:one of\s+)?)((?:[a-z0-9][\w.+-]*(?:\s+\([^)]*\)|\s+-\w)?(?:,\s+or\s+|,\s*|\s*\|\s*|\s+or\s+)){2,}[a-z0-9][\w.+-]*)`)
+	enumerator  = lazyregexp.New(`(?:^|,|\||\sor\s)\s*(?:or\s+)?([a-z0-9][\w.+-]*)`)
+	// "--sparse=always" in the middle of a text
+	mentioned    = lazyregexp.New(`(?:^|[\s'"\x60(‘“])(--[a-z][a-z0-9-]+)=([a-z][a-z0-9-]*)\b`)
 	defaultValue = lazyregexp.New(`\b[Dd]efaults?(?: value)?(?: is|:| to|=)?:?\s+["'\x60‘“]?([A-Za-z0-9/][\w./:+-]*?)["'\x60’”]?\s*(?:[)\].,;]|$)`)
 	quoted       = lazyregexp.New("['\"`‘“]([A-Za-z0-9][A-Za-z0-9_.-]*)['\"’”]")
 	usageOption  = lazyregexp.New(`[\[\s|(](--?[A-Za-z0-9?][A-Za-z0-9_.+-]*)(\[?=(<[^>]*>|\{[^}]*\}|[^\s\]|)]+))?`)
@@ -59,6 +62,7 @@ func Help(text []byte) mutate.Table {
 	}
 	p.operands = append(p.operands, p.directives.give(p.options)...)
 	p.lists.give(p.options)
+	mentions(p.options, string(text[:min(len(text), maxHelp)]))
 	for _, o := range p.taking {
 		for _, v := range p.lists.of("", o[1]) {
 			p.operands = append(p.operands, o[0]+"="+v)
@@ -198,6 +202,9 @@ func (p *helpParser) entry(text string) {
 		}
 		p.open[i] = a.option(p.open[i].Name)
 	}
+	if !row {
+		mutate.Spellings(p.open)
+	}
 	if m := glued.FindStringSubmatch(text[:len(text)-len(rest)]); m != nil && arg.arity == mutate.NoValue {
 		p.options = append(p.options, mutate.Option{Name: m[1], Arity: mutate.MayHaveValue, Kind: m[2]})
 	}
@@ -301,9 +308,23 @@ func (p *helpParser) endOption() {
 		if o.Arity > mutate.NoValue && len(o.Values) == 0 && len(words) > 0 {
 			o.Values, o.Kind = words, ""
 		}
+		o.About = strings.TrimSpace(p.paragraph[:min(len(p.paragraph), maxAbout)])
 		p.options = append(p.options, o)
 	}
 	p.open, p.paragraph = nil, ""
+}
+
+// mentions gives options the values with which the text has them elsewhere, where not even what it calls
+// the value tells of any.
+func mentions(options []mutate.Option, text string) {
+	for _, m := range mentioned.FindAllStringSubmatch(text, -1) {
+		for i := range options {
+			o := &options[i]
+			if o.Arity > mutate.NoValue && (len(o.Values) > 0 || len(o.Likely()) == 0) && o.Name == m[1] && len(o.Values) < maxValues && !slices.Contains(o.Values, m[2]) && !strings.EqualFold(o.Kind, m[2]) {
+				o.Values = append(o.Values, m[2])
+			}
+		}
+	}
 }
 
 // listed are the words of an enumeration in a description.

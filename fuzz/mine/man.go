@@ -72,6 +72,7 @@ func Man(page []byte) mutate.Table {
 		r.line(line)
 	}
 	r.flush()
+	r.alone()
 	return Help([]byte(r.out.String()))
 }
 
@@ -84,6 +85,7 @@ type roff struct {
 	fresh   bool   // a paragraph begins
 	text    []string
 	entry   string // the tag of the paragraph in text
+	above   string // tags without a text before that one: other spellings of it
 }
 
 var (
@@ -111,6 +113,7 @@ func (r *roff) line(line string) {
 	switch macro {
 	case "SH", "Sh":
 		r.flush()
+		r.alone()
 		r.section = strings.ToUpper(plain(strings.Trim(rest, `"`), false))
 		fmt.Fprintf(&r.out, "\n%s:\n", r.section)
 	case "SS", "Ss", "PP", "P", "LP", "Pp", "sp", "br", "RS", "RE", "Bl", "El", "HP":
@@ -210,6 +213,14 @@ func (r *roff) flush() {
 	case r.synopsis() && text != "":
 		fmt.Fprintf(&r.out, "usage: %s\n\n", text)
 	case strings.HasPrefix(r.entry, "-"):
+		if r.above != "" && strings.Count(r.above+r.entry, "--") == 1 {
+			r.entry, r.above = r.above+", "+r.entry, ""
+		}
+		r.alone()
+		if text == "" {
+			r.above = r.entry
+			break
+		}
 		fmt.Fprintf(&r.out, "  %s\n        %s\n", r.entry, text)
 	case strings.HasPrefix(r.entry, "%"):
 		fmt.Fprintf(&r.out, "  %s   %s\n", r.entry, text)
@@ -218,6 +229,14 @@ func (r *roff) flush() {
 		fmt.Fprintf(&r.out, "  %s   %s\n", name, text)
 	}
 	r.entry, r.text, r.tag, r.fresh = "", nil, false, true
+}
+
+// alone writes tags that no text follows.
+func (r *roff) alone() {
+	if r.above != "" {
+		fmt.Fprintf(&r.out, "  %s\n\n", r.above)
+	}
+	r.above = ""
 }
 
 // plain is a text without escapes. In a tag what is italic is the name of a value, and

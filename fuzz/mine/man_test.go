@@ -13,6 +13,14 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
 )
 
+func TestTagsInARowAreSpellingsOfOneOption(t *testing.T) {
+	page := ".SH OPTIONS\n.TP\n.B \\-a\n.PD 0\n.TP\n.PD\n.BI \\-\\-all= WORD\nTakes all.\n.TP\n.B \\-x\n.SH OTHER\n.TP\n.B \\-\\-other\nIs another.\n"
+	want := "--all takes \"WORD\"\n--other\n-a takes \"WORD\" is --all\n-x\n"
+	if got := rows(Man([]byte(page))); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestManReadsTheFormsOfManyPages(t *testing.T) {
 	cases := []struct{ name, page, want string }{
 		{"help2man", `.TH X 1

@@ -1,6 +1,7 @@
 package mutate
 
 import (
+	"cmp"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -30,6 +31,8 @@ type Option struct {
 	Kind   string   // what the target calls the value: "FILE", "num"; may be empty
 	Apart  bool     // the value of a long option stands in the next word, not behind "="
 	Then   []string // words that follow the value, where the option takes more than one
+	Same   string   // another spelling that does the same and is to be tried in its place; "" for that one
+	About  string   // what the target's texts say of it, cut off
 
 	Guessed bool // nothing but a string in the target's file speaks for it
 }
@@ -77,6 +80,12 @@ func (t Table) Merge(o Table) Table {
 	for i := len(all) - 2; i >= 0; i-- {
 		if all[i].Name == all[i+1].Name {
 			all[i].Guessed = all[i].Guessed && all[i+1].Guessed
+			if all[i].Same == "" {
+				all[i].Same = all[i+1].Same
+			}
+			if all[i].About == "" {
+				all[i].About = all[i+1].About
+			}
 		}
 	}
 	all = slices.CompactFunc(all, func(a, b Option) bool { return a.Name == b.Name })
@@ -109,6 +118,23 @@ func distinct(lists [][]string) [][]string {
 		}
 	}
 	return out
+}
+
+// Spellings says of options that they are spellings of one, for which the longest is tried: it is
+// the least likely to be something else in another text. Where all are short they are left alone, as
+// they may well be different ones in a row.
+func Spellings(options []Option) {
+	if len(options) == 0 {
+		return
+	}
+	first := slices.MinFunc(options, func(a, b Option) int {
+		return cmp.Or(len(b.Name)-len(a.Name), strings.Compare(a.Name, b.Name))
+	})
+	for i := range options {
+		if strings.HasPrefix(first.Name, "--") && options[i].Name != first.Name {
+			options[i].Same = first.Name
+		}
+	}
 }
 
 func (o *Option) knowledge() int {
