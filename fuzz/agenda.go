@@ -12,10 +12,10 @@ type agenda struct {
 	kinds    fair       // among them
 	refusals            // of the target, for which some are left out
 	stages   stages
-	leading  []int      // late ones that come before all draws, too
-	open     bool       // which these are
-	staged   []int      // of rankStages
-	starts   []Scenario // worth to begin draws with
+	leading  []int   // late ones that come before all draws, too
+	open     bool    // which these are
+	staged   []int   // of rankStages
+	starts   []start // worth to begin draws with
 }
 
 func newAgenda(plan []planned, r refusals) agenda {
@@ -42,7 +42,9 @@ func (a *agenda) early() bool { return a.first() || a.open || len(a.leading) > 0
 func (a *agenda) first() bool { return a.next < len(a.plan) && a.plan[a.next].early }
 
 // leads reports whether the run may be one of those that are made soon.
-func (p *planned) leads() bool { return !p.early && p.stage != (stage{}) && p.guess == "" }
+func (p *planned) leads() bool {
+	return !p.early && p.stage != (stage{}) && p.guess == "" && p.rank != rankSpellings
+}
 
 // lead chooses those runs that try each option once, where that shows most, and what draws may begin with, too.
 func (a *agenda) lead() {
@@ -50,7 +52,7 @@ func (a *agenda) lead() {
 	best := a.stages.best(a.settled)
 	for n, st := range best {
 		if s, ok := a.stages.bare[st]; ok {
-			a.starts = append(a.starts, s)
+			a.starts = append(a.starts, start{s, a.stages.results[st].Seen})
 		}
 		for i, p := range a.plan {
 			switch {

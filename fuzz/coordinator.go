@@ -182,7 +182,13 @@ func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 		return job{s: s, phase: PhaseOptions, from: fromSweep}
 	case fromPlan:
 		next := c.agenda.take()
-		c.corpus.starts, c.agenda.starts = append(c.corpus.starts, c.agenda.starts...), nil
+		if at := c.agenda.starts; len(at) > 0 {
+			c.sweep = append(c.corpus.around(at), c.sweep...) // before what depends on one run's leavings
+			for _, at := range at {
+				c.corpus.starts = append(c.corpus.starts, at.s)
+			}
+			c.agenda.starts = nil
+		}
 		if next.turn > 0 {
 			c.flying[next.turn] = true
 		}

@@ -80,7 +80,7 @@ func TestNamedReplacesTheInputAndNothingElse(t *testing.T) {
 
 func TestPairsAreOfFilesAndDirectories(t *testing.T) {
 	got := pairs([]File{{Name: "dir/a"}, {Name: "dir/sub/b"}, {Name: "c"}})
-	want := [][]string{{"dir/a", "c"}, {".", "dir"}, {"c", "dir"}}
+	want := [][]string{{"dir/a", "c"}, {".", "dir"}, {"c", "dir"}, {"dir", "new"}}
 	if !slices.EqualFunc(got, want, slices.Equal) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -26,6 +26,7 @@ const (
 
 	rankOptions      // each option alone
 	rankMoreExamples // those that come later in long texts
+	rankTold         // options with what their descriptions speak of
 	rankFirstShown   // each option in the first example
 	rankFiles        // each option with a file to work on
 	rankOperated     // each sub-command with something to work on
@@ -46,6 +47,7 @@ const (
 	rankSeedWays     // all other seeds in all other ways
 	rankSignals      // which may cost a time limit each
 	rankWays         // options in all other ways
+	rankSpellings    // options that have another spelling, which is tried before
 	rankGuessed      // options for which only a string in a file speaks: whether there are such
 	rankGuessedMore  // what is tried of those that are not refused
 	rankStages       // of others, each option where the program does much; which these are shows when it runs
@@ -56,9 +58,10 @@ const (
 
 // prospects are what to expect of the late ranks, one beside the other, before anything is known.
 var prospects = [ranks]float64{
-	rankOptions: 4, rankMoreExamples: 4, rankFirstShown: 4, rankFiles: 4, rankOperated: 4, rankSeeds: 4, rankShown: 2, rankLarge: 1, rankConfigs: 8, rankWorlds: 4, rankSub: 3,
+	rankOptions: 4, rankMoreExamples: 4, rankTold: 16, rankFirstShown: 4, rankFiles: 4, rankOperated: 4, rankSeeds: 4, rankShown: 2, rankLarge: 1, rankConfigs: 8,
+	rankWorlds: 4, rankSub: 3,
 	rankEnv: 2, rankDirs: 3, rankPairs: 2, rankFlows: 2, rankValues: 2, rankOwnEnv: 1, rankSubFiles: 2, rankMoreShown: 1, rankSeedWays: 1, rankSignals: 1,
-	rankWays: 1, rankGuessed: 2, rankGuessedMore: 1, rankStages: 24,
+	rankWays: 1, rankSpellings: 1, rankGuessed: 2, rankGuessedMore: 1, rankStages: 24,
 }
 
 // favoured is how many of the first seeds, which the target likes best, every
@@ -69,8 +72,11 @@ const favoured = 4
 // the most usual.
 const firstExamples = 24
 
-// pairs are two files, two directories, one of each, and two symbolic links: what compares,
-// copies or joins does nothing with one operand.
+// linked is which of pairs are symbolic links.
+const linked = 4
+
+// pairs are two files, two directories, one of each, a directory and what is not there yet, and two symbolic links: what
+// compares, copies or joins does nothing with one operand.
 func pairs(files []File) [][]string {
 	var names, dirs, links []string
 	for _, f := range files {
@@ -93,7 +99,7 @@ func pairs(files []File) [][]string {
 		return nil
 	}
 	file, dir := names[len(names)-1], dirs[0]
-	out := [][]string{{names[0], file}, {dir, dirs[1]}, {file, dirs[1]}}
+	out := [][]string{{names[0], file}, {dir, dirs[1]}, {file, dirs[1]}, {dirs[1], freshName}}
 	if n := len(links); n > 1 {
 		out = append(out, []string{links[n-1], links[0]})
 	}
@@ -102,17 +108,19 @@ func pairs(files []File) [][]string {
 
 // prober puts together what to try of one base scenario.
 type prober struct {
-	o     *Options
-	put   func(planned)
-	guess string     // the option at hand, if it is a guess
-	stage stage      // of the option at hand
-	bare  stage      // without any option
-	alone Scenario   // nothing but the words that are never changed
-	ways  []Scenario // to give the target an input
-	light []Seed     // to choose inputs from
-	both  [][]string // two operands
-	turn  int        // of the seeds
-	much  []byte     // see bulk
+	o      *Options
+	put    func(planned)
+	guess  string      // the option at hand, if it is a guess
+	again  bool        // it has been tried in another spelling
+	stage  stage       // of the option at hand
+	bare   stage       // without any option
+	alone  Scenario    // nothing but the words that are never changed
+	ways   []Scenario  // to give the target an input
+	light  []Seed      // to choose inputs from
+	both   [][]string  // two operands
+	turn   int         // of the seeds
+	rounds [][]planned // see told
+	much   []byte      // see bulk
 }
 
 // probe lists single variations of a base scenario: words, options and sub-commands,
@@ -150,22 +158,42 @@ func (p *prober) arguments() {
 		p.trials(rankOperands, nil)
 		p.trials(rankOperands, []string{unknownWord})
 	}
-	for i := range o.Table.Options {
-		if opt := &o.Table.Options[i]; opt.Guessed && documented {
-			p.guess = opt.Name
-			p.trials(rankGuessed, opt.Words(likely(opt)[0]))
+	each := func(try func(i int)) {
+		for i := range o.Table.Options {
+			if opt := &o.Table.Options[i]; opt.Guessed && documented {
+				p.guess = opt.Name
+			}
+			p.again = spelledOtherwise(o.Table.Options, i)
+			try(i)
+			p.guess, p.again = "", false
 		}
-		p.option(i)
-		p.guess = ""
 	}
+	each(p.told)
+	for _, round := range p.rounds {
+		for _, run := range round {
+			p.put(run)
+		}
+	}
+	each(p.option)
 }
 
-// add plans a run. What builds on a guess waits until it is known whether that is one.
-func (p *prober) add(r rank, s Scenario) {
+// spelledOtherwise reports whether another of the options, which are sorted, is to be tried in the place of one.
+func spelledOtherwise(options []mutate.Option, i int) bool {
+	_, found := slices.BinarySearchFunc(options, options[i].Same, func(o mutate.Option, name string) int { return strings.Compare(o.Name, name) })
+	return found
+}
+
+// add plans a run.
+func (p *prober) add(r rank, s Scenario) { p.put(p.made(r, s)) }
+
+// made is a run to plan. What builds on a guess waits until it is known whether that is one.
+func (p *prober) made(r rank, s Scenario) planned {
 	if p.guess != "" {
 		r = rankGuessedMore
+	} else if p.again {
+		r = rankSpellings
 	}
-	p.put(planned{s: s, rank: r, guess: p.guess, stage: p.stage, bare: p.bare})
+	return planned{s: s, rank: r, guess: p.guess, stage: p.stage, bare: p.bare}
 }
 
 // on tries words in a stage.
@@ -271,6 +299,7 @@ func (p *prober) words() {
 		p.try(rankShown, p.alone, text, mutate.Input)
 		p.try(rankShown, p.alone, mutate.Input, text)
 	}
+	p.assignments()
 	for i, words := range p.o.Table.Examples {
 		r := rankExamples
 		if i >= firstExamples {
@@ -304,6 +333,9 @@ func (p *prober) option(i int) {
 	opt := &p.o.Table.Options[i]
 	values := likely(opt)
 	first := opt.Words(values[0])
+	if p.guess != "" {
+		p.trials(rankGuessed, first)
+	}
 	p.on(stage{rankOptions, 0}, rankOptions, p.alone, first...)
 	last := len(p.ways) - 1 // an operand, where there can be one
 	p.on(stage{rankFiles, 0}, rankFiles, p.ways[last], first...)
@@ -432,11 +464,13 @@ func (p *prober) commands() {
 			more = true
 			opt := &p.o.Table.Sub[c][i]
 			words := slices.Concat(strings.Fields(c), opt.Words(likely(opt)[0]))
+			p.again = spelledOtherwise(p.o.Table.Sub[c], i)
 			p.try(rankSub, p.alone, words...)
 			p.try(rankSubFiles, p.ways[len(p.ways)-1], words...)
 			if len(p.both) > 0 {
 				p.try(rankSubFiles, p.alone, slices.Concat(words, p.both[0])...)
 			}
+			p.again = false
 		}
 	}
 }

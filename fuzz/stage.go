@@ -29,6 +29,12 @@ type stages struct {
 	bare    map[stage]Scenario
 }
 
+// start is a stage that was chosen, and what the program did there.
+type start struct {
+	s    Scenario
+	seen []sysno.ID
+}
+
 func (g *stages) note(st stage, s *Scenario, r *Result) {
 	if st == (stage{}) || g.results[st] != nil {
 		return

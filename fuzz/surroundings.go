@@ -5,6 +5,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
 
 // surroundings are the most telling worlds, each tried once: every kind of stream and of
@@ -86,12 +88,52 @@ func surroundings(o *Options, base *Scenario, ways []Scenario, seed func() []byt
 	}
 }
 
+// around are the worlds that the plan tries, where the program does much: faults of what it does in each of these
+// places, and then the others in the first, with the kinds of a file that is named there. There are
+// none for a place where the plan tries them anyway.
+func (c *corpus) around(at []start) []Scenario {
+	var faults, others []Scenario
+	for i, at := range at {
+		if way := &c.starts[0]; slices.Equal(way.Argv, at.s.Argv) && way.Stdin == at.s.Stdin {
+			continue
+		}
+		surroundings(c.o, &Scenario{}, []Scenario{at.s}, func() []byte { return at.s.Input }, func(r rank, s Scenario) {
+			if f := s.World.Faults; len(f) == 0 {
+				if i == 0 && r == rankWorlds {
+					others = append(others, s)
+				}
+			} else if _, made := slices.BinarySearchFunc(at.seen, f[0].ID, sysno.ID.Compare); made {
+				faults = append(faults, s)
+			}
+		})
+		if file := at.s.operand(); i == 0 && file >= 0 && c.o.varies(dimFiles) {
+			others = append(others, kindsOf(at.s, file)...)
+		}
+	}
+	return append(faults, others...)
+}
+
+// kindsOf is a scenario with a file of each kind but the usual.
+func kindsOf(s Scenario, file int) (out []Scenario) {
+	for _, k := range inputKinds() {
+		s := s
+		s.Files = slices.Clone(s.Files)
+		if s.Files[file].Kind = k; k == FileMissing {
+			s.Files = slices.Delete(s.Files, file, file+1)
+		} else if !k.holds() {
+			s.Files[file].Data = nil
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
 // telling are the faults that most programs meet, and most treat in some way.
 func telling() []Fault {
 	var out []Fault
 	for _, s := range []string{"clone3:ENOSYS", "close:EIO", "copy_file_range:EXDEV", "fadvise64:ESPIPE", "fcntl:EINVAL", "getcwd:ENOENT",
 		"getdents64:EIO", "getrandom:ENOSYS", "ioctl:ENOTTY", "lseek:ESPIPE", "mmap:ENOMEM", "newfstatat:EACCES", "openat:EMFILE", "openat:EACCES",
-		"pipe2:EMFILE", "prlimit64:EPERM", "read:EIO", "renameat2:ENOSYS", "socket:EAFNOSUPPORT", "statx:ENOSYS", "unlink:EACCES", "write:EIO"} {
+		"pipe2:EMFILE", "prlimit64:EPERM", "read:EIO", "rename:EXDEV", "renameat:EXDEV", "renameat2:ENOSYS", "renameat2:EXDEV", "socket:EAFNOSUPPORT", "statx:ENOSYS", "unlink:EACCES", "write:EIO"} {
 		if f, err := ParseFault(s); err == nil { // arm64 lacks some
 			out = append(out, f)
 		}

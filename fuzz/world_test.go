@@ -452,8 +452,8 @@ func TestEachFaultWorthTryingIsOne(t *testing.T) {
 			}
 		}
 	}
-	if sysno.Native() == sysno.AMD64 && len(telling()) != 22 {
-		t.Errorf("%d telling faults, want 22", len(telling()))
+	if sysno.Native() == sysno.AMD64 && len(telling()) != 25 {
+		t.Errorf("%d telling faults, want 25", len(telling()))
 	}
 }
 

@@ -1,0 +1,123 @@
+package fuzz
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+)
+
+// freshName is a name at which nothing is: the destination of what copies, and what is made.
+const freshName = "new"
+
+// maxTold bounds the values of an option that are tried with what it is about.
+const maxTold = 4
+
+// told tries an option with what its description speaks of: without that it mostly does nothing. The first
+// run of each option comes before the second of any.
+func (p *prober) told(i int) {
+	opt := &p.o.Table.Options[i]
+	words := opt.Words(likely(opt)[0])
+	last := p.ways[len(p.ways)-1]
+	round := 0
+	add := func(s Scenario) {
+		if round == len(p.rounds) {
+			p.rounds = append(p.rounds, nil)
+		}
+		p.rounds[round] = append(p.rounds[round], p.made(rankTold, s))
+		round++
+	}
+	reads := func(s Scenario, input []byte, words ...string) {
+		s.Argv = slices.Concat(s.Argv[:p.o.Fixed], words, s.Argv[p.o.Fixed:])
+		if s.usesInput() {
+			s.Input = input
+		}
+		add(s)
+	}
+	var lines [][]string // operands
+	if len(p.both) > 0 && opt.Speaks(mutate.TopicDirectory) {
+		dir := p.both[1][1]
+		lines = append(lines, []string{dir}, []string{dir, freshName}, []string{freshName, dir})
+	}
+	if len(p.both) > linked && opt.Speaks(mutate.TopicLink) {
+		link := p.both[linked][0]
+		lines = append(lines, []string{link}, []string{link, freshName})
+	}
+	for _, operands := range lines {
+		reads(p.alone, nil, slices.Concat(words, operands)...)
+	}
+	if opt.Speaks(mutate.TopicNames) && p.o.varies(dimBytes) {
+		names := []byte(strings.Join(operands(p.alone.Files), "\n") + "\n")
+		reads(p.ways[0], names, words...)
+		reads(last, names, words...)
+	}
+	if opt.Speaks(mutate.TopicHoles) && p.o.varies(dimBytes) {
+		values := likely(opt)
+		for _, v := range values[:min(len(values), maxTold)] {
+			reads(p.alone, holes(), slices.Concat(opt.Words(v), []string{mutate.Input, freshName})...)
+			reads(last, holes(), opt.Words(v)...)
+		}
+	}
+	var liked []byte
+	if len(p.light) > 0 {
+		liked = p.light[i%min(favoured, len(p.light))].Data
+	}
+	if opt.Speaks(mutate.TopicExisting) && p.o.varies(dimHistory) {
+		for _, operands := range [][]string{{mutate.Input}, {mutate.Input, freshName}, {freshName, mutate.Input}} {
+			if s, ok := p.twice(words, operands, liked); ok {
+				add(s)
+			}
+		}
+	}
+	if opt.Speaks(mutate.TopicTerminal) && p.o.Can.Terminal && p.o.varies(dimStreams) && last.Stdin != StdinInvalid {
+		s := last
+		s.Stdin, s.World.Stdout, s.World.Stderr = StdinTerminal, OutputTerminal, OutputTerminal
+		reads(s, liked, words...)
+	}
+}
+
+// twice makes the program find what it has made itself, without the option and then with it.
+func (p *prober) twice(words, operands []string, input []byte) (Scenario, bool) {
+	s := p.alone
+	s.Argv = slices.Concat(s.Argv, operands)
+	s.Input = input
+	before, files, ok := s.past()
+	if ok {
+		step := before[len(before)-1].Argv[p.o.Fixed:]
+		s.Argv = slices.Concat(s.Argv[:p.o.Fixed], words, step)
+		s.Before, s.Files, s.Input = before, files, nil
+	}
+	return s, ok
+}
+
+// holes is a file of which most is zeros, in blocks of any usual size, and so is its end.
+func holes() []byte {
+	const block = 64 << 10
+	b := make([]byte, 3*block)
+	copy(b[block:], "some words\n")
+	return b
+}
+
+// assignments tries operands of the form name=value, as dd(1) has them, beside those that name its files: of
+// those with the names of files the first is the input, and the others are made.
+func (p *prober) assignments() {
+	var base, names []string
+	for _, text := range p.o.Table.Texts {
+		if name, isFile := strings.CutSuffix(text, "=out"); isFile {
+			value := freshName
+			if len(base) == 0 {
+				value = mutate.Input
+			}
+			base, names = append(base, name+"="+value), append(names, name)
+		}
+	}
+	if len(base) == 0 {
+		return
+	}
+	p.bareOf(stage{rankTold, 0}, rankOperands, p.alone, base...)
+	for _, text := range p.o.Table.Texts {
+		if name, _, ok := strings.Cut(text, "="); ok && !slices.Contains(names, name) {
+			p.try(rankTold, p.alone, slices.Concat(base, []string{text})...)
+		}
+	}
+}
