@@ -13,19 +13,23 @@ const freshName = "new"
 // maxTold bounds the values of an option that are tried with what it is about.
 const maxTold = 4
 
-// told tries an option with what its description speaks of: without that it mostly does nothing. The first
-// run of each option comes before the second of any.
+// told tries an option with what its description speaks of: without that it mostly does nothing. Of
+// all options what has shown most comes first, then the first of each topic, then the second.
 func (p *prober) told(i int) {
 	opt := &p.o.Table.Options[i]
 	words := opt.Words(likely(opt)[0])
 	last := p.ways[len(p.ways)-1]
 	round := 0
 	add := func(s Scenario) {
-		if round == len(p.rounds) {
+		for round >= len(p.rounds) {
 			p.rounds = append(p.rounds, nil)
 		}
 		p.rounds[round] = append(p.rounds[round], p.made(rankTold, s))
 		round++
+	}
+	about := func(of mutate.Topic) bool {
+		round = 1
+		return opt.Speaks(of)
 	}
 	reads := func(s Scenario, input []byte, words ...string) {
 		s.Argv = slices.Concat(s.Argv[:p.o.Fixed], words, s.Argv[p.o.Fixed:])
@@ -34,42 +38,42 @@ func (p *prober) told(i int) {
 		}
 		add(s)
 	}
-	var lines [][]string // operands
 	if len(p.both) > 0 && opt.Speaks(mutate.TopicDirectory) {
 		dir := p.both[1][1]
-		lines = append(lines, []string{dir}, []string{dir, freshName}, []string{freshName, dir})
+		for _, operands := range [][]string{{dir, freshName}, {freshName, dir}, {dir}} {
+			reads(p.alone, nil, slices.Concat(words, operands)...)
+		}
 	}
-	if len(p.both) > linked && opt.Speaks(mutate.TopicLink) {
+	if len(p.both) > linked && about(mutate.TopicLink) {
 		link := p.both[linked][0]
-		lines = append(lines, []string{link}, []string{link, freshName})
+		for _, operands := range [][]string{{link, freshName}, {link}} {
+			reads(p.alone, nil, slices.Concat(words, operands)...)
+		}
 	}
-	for _, operands := range lines {
-		reads(p.alone, nil, slices.Concat(words, operands)...)
-	}
-	if opt.Speaks(mutate.TopicNames) && p.o.varies(dimBytes) {
+	if about(mutate.TopicNames) && p.o.varies(dimBytes) {
 		names := []byte(strings.Join(operands(p.alone.Files), "\n") + "\n")
 		reads(p.ways[0], names, words...)
 		reads(last, names, words...)
 	}
-	if opt.Speaks(mutate.TopicHoles) && p.o.varies(dimBytes) {
-		values := likely(opt)
+	if about(mutate.TopicHoles) && p.o.varies(dimBytes) {
+		values, input := likely(opt), holes()
 		for _, v := range values[:min(len(values), maxTold)] {
-			reads(p.alone, holes(), slices.Concat(opt.Words(v), []string{mutate.Input, freshName})...)
-			reads(last, holes(), opt.Words(v)...)
+			reads(p.alone, input, slices.Concat(opt.Words(v), []string{mutate.Input, freshName})...)
+			reads(last, input, opt.Words(v)...)
 		}
 	}
 	var liked []byte
 	if len(p.light) > 0 {
 		liked = p.light[i%min(favoured, len(p.light))].Data
 	}
-	if opt.Speaks(mutate.TopicExisting) && p.o.varies(dimHistory) {
+	if about(mutate.TopicExisting) && p.o.varies(dimHistory) {
 		for _, operands := range [][]string{{mutate.Input}, {mutate.Input, freshName}, {freshName, mutate.Input}} {
 			if s, ok := p.twice(words, operands, liked); ok {
 				add(s)
 			}
 		}
 	}
-	if opt.Speaks(mutate.TopicTerminal) && p.o.Can.Terminal && p.o.varies(dimStreams) && last.Stdin != StdinInvalid {
+	if about(mutate.TopicTerminal) && p.o.Can.Terminal && p.o.varies(dimStreams) && last.Stdin != StdinInvalid {
 		s := last
 		s.Stdin, s.World.Stdout, s.World.Stderr = StdinTerminal, OutputTerminal, OutputTerminal
 		reads(s, liked, words...)
