@@ -64,6 +64,9 @@ func (f *function) decoded() *body {
 		case image.OpCall:
 			x := f.flowAt(b.at[i])
 			falls = x == nil || x.continues()
+			if in.Src.Kind == image.Immediate && !f.Exec(uint64(in.Src.Value)) { // data amid code
+				falls = false
+			}
 		}
 		if (in.Op == image.OpJump || in.Op == image.OpBranch) && in.Src.Kind == image.Immediate {
 			if j := b.index(uint64(in.Src.Value)); j >= 0 {

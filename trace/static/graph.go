@@ -43,7 +43,7 @@ func (g *graph) reach(f, from *function, link trace.Link) {
 		return
 	}
 	if link != trace.Called && link != trace.Jumped {
-		f.taken = true
+		f.taken, f.loose = true, true
 		f.kept = f.kept || link != trace.Begin
 	}
 	depth := 0
@@ -155,7 +155,7 @@ func (g *graph) decode(f *function) {
 		if below := m.functions[f.end]; below != nil && below != f {
 			if last.Op != image.OpCall && last.Op != image.OpNop { // assembly that goes on into what follows
 				g.reach(below, f, trace.Jumped)
-				below.taken, below.kept = true, true
+				below.taken, below.loose, below.kept = true, true, true
 			}
 			break
 		}
@@ -354,6 +354,11 @@ func (g *graph) refer(f *function, at uint64) {
 			}
 			if slot, ok := image.Stub(m.Bytes(at, 32), at); ok {
 				g.take(f, m.Relocs[slot], link)
+				for _, t := range g.resolve(m, m.Relocs[slot]) {
+					if t.f != nil {
+						t.f.loose = true
+					}
+				}
 				return
 			}
 			if m.within(at) == nil && !m.plausible(at) {
@@ -404,7 +409,9 @@ func (g *graph) take(f *function, r image.Relocation, link trace.Link) {
 	}
 	for _, t := range targets(f.module, r) {
 		if t.f != nil {
+			loose := t.f.loose || r.Calls
 			g.reach(t.f, f, link)
+			t.f.loose = loose // what becomes of the slot is seen
 			continue
 		}
 		if t.Size == 0 {
@@ -550,7 +557,7 @@ func (g *graph) textual(m *module, at uint64) bool {
 
 // keep reaches a function without saying that a pointer to it was made.
 func (g *graph) keep(f, from *function) {
-	taken := f.taken
+	taken, loose := f.taken, f.loose
 	g.reach(f, from, trace.Datum)
-	f.taken = taken
+	f.taken, f.loose = taken, loose
 }

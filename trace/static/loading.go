@@ -69,7 +69,7 @@ func (a *analysis) lookedUp() (more bool) {
 	if len(dlsym)+len(opens) > 0 {
 		settle(a.functions())
 		for _, f := range a.functions() {
-			f.code = nil // more callers are known now
+			f.code, f.held = nil, nil // more callers are known now
 		}
 	}
 	for _, p := range dlsym {
@@ -305,6 +305,9 @@ func nameOf(s trace.Step) string {
 
 // execute adds what a program reaches that is executed.
 func (a *analysis) execute(ctx context.Context, p place, name, by string) error {
+	if name == "" { // no program has this name
+		return nil
+	}
 	if !strings.Contains(name, "/") {
 		for _, dir := range []string{"/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"} {
 			if exists(filepath.Join(dir, name)) {

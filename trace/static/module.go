@@ -17,6 +17,7 @@ import (
 // module is a file that is loaded.
 type module struct {
 	*image.Code
+	all       *graph
 	index     int // in the order in which symbols are looked for
 	main      bool
 	whom      string   // what is loaded while the program runs, and needs this; empty where that is the program
@@ -53,6 +54,8 @@ type function struct {
 	link    trace.Link
 	path    int             // how long that is, 0 if not known yet
 	taken   bool            // its address was taken, so calls of it are not all known
+	loose   bool            // not only data of its own file hold the address
+	held    *held           // what code does with those, nil: not known yet
 	kept    bool            // who has its address may call it at any time
 	late    bool            // it may run when main has begun
 	labels  map[uint64]bool // addresses in its middle that were
@@ -367,13 +370,19 @@ func (m *module) begin(at uint64) *function {
 
 // plausible reports whether there may be code at an address that nothing calls a function:
 // tables lie amid hand-written code, too. What follows must be instructions that are
-// used, up to one after which others need not follow, or very many.
+// used and that lead to code, up to one after which others need not follow, or very many.
 func (m *module) plausible(at uint64) bool {
 	const many = 1000
 	for range many {
 		in, ok := image.DecodeInsn(m.Bytes(at, 15), at)
 		if !ok || in.Op == image.OpRare {
 			return false
+		}
+		switch in.Op {
+		case image.OpCall, image.OpJump, image.OpBranch:
+			if in.Src.Kind == image.Immediate && !m.Exec(uint64(in.Src.Value)) {
+				return false
+			}
 		}
 		switch in.Op {
 		case image.OpJump, image.OpReturn, image.OpStop:

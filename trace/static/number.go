@@ -170,10 +170,11 @@ func (left *steps) search(p place, loc location, how search) (r result) {
 		}
 		if s.index == 0 {
 			bound := s.frames != elsewhere && s.frames < len(how.chain)
-			if !bound && (s.f.taken || len(s.f.callers) == 0) {
+			callers, whole := s.f.comings()
+			if !bound && !whole {
 				lose(s)
 			}
-			for _, c := range s.f.callers {
+			for _, c := range callers {
 				come(s, c)
 			}
 		}

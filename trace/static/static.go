@@ -27,7 +27,7 @@ import (
 )
 
 // Version changes when the same program may make another result.
-const Version = 6
+const Version = 7
 
 // ErrMachine says that the program is not for x86-64, the only machine whose code is known here.
 var ErrMachine = errors.New("its code is not x86-64")
@@ -246,6 +246,7 @@ func (a *analysis) add(path string) (*module, error) {
 	for _, r := range m.Text {
 		a.limit += maxOverlap * int(r.End-r.Start)
 	}
+	m.all = &a.graph
 	a.modules = append(a.modules, m)
 	a.paths[path] = m
 	clear(a.lookups)

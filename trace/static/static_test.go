@@ -435,3 +435,41 @@ func FuzzAnalyze(f *testing.F) {
 		}
 	})
 }
+
+func TestNumbersArriveThroughPointersInData(t *testing.T) {
+	for _, flags := range [][]string{{"-O1"}, {"-O2"}, {"-O2", "-s"}, {"-Os"}, {"-O2", "-static-pie"}} {
+		t.Run(strings.Join(flags, " "), func(t *testing.T) {
+			r := analyzed(t, testenv.Compile(t, "testdata/held.c", flags...), Options{})
+			for _, name := range []string{"quotactl", "acct", "sysfs"} {
+				if !reaches(t, r, name) {
+					t.Errorf("%s is not reached", name)
+				}
+			}
+			if reaches(t, r, "reboot") {
+				t.Error("reboot is reached")
+			}
+			if !r.Complete() {
+				t.Errorf("gaps: %s", strings.Join(r.Gaps, "\n"))
+			}
+			if r := analyzed(t, testenv.Compile(t, "testdata/held.c", append(flags, "-DAWAY")...), Options{}); r.Complete() {
+				t.Error("it claims to be complete where a pointer to the pointers is kept")
+			}
+		})
+	}
+}
+
+func TestNumbersArriveThroughAnAddressThatIsLoaded(t *testing.T) {
+	for _, flags := range [][]string{{"-O1"}, {"-O2", "-s"}, {"-Os", "-fno-plt"}} {
+		t.Run(strings.Join(flags, " "), func(t *testing.T) {
+			r := analyzed(t, testenv.Compile(t, "testdata/loaded.c", flags...), Options{})
+			for _, name := range []string{"acct", "sysfs", "quotactl"} {
+				if !reaches(t, r, name) {
+					t.Errorf("%s is not reached", name)
+				}
+			}
+			if reaches(t, r, "reboot") || !r.Complete() {
+				t.Errorf("reboot is reached, or there are gaps: %s", strings.Join(r.Gaps, "\n"))
+			}
+		})
+	}
+}
