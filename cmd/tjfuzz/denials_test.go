@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
@@ -92,5 +93,37 @@ func TestEachOfManyDenialsIsCounted(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A report that names the C library alone would leave a person to guess which of their
+// functions is meant.
+func TestARefusalNamesTheFunctionOfTheProgram(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	program := testenv.Compile(t, "testdata/called.c", "-O1")
+	log := filepath.Join(t.TempDir(), "log")
+	out, err := exec.Command("tjfuzz", "enforce", "--policy", "none", "--default", "allow", "--errno", "EPERM:mkdir", "--errno", "EIO:write", "--kill", "getppid",
+		"--log-file", log, "--", program).CombinedOutput()
+	if err == nil {
+		t.Fatalf("it was not killed\n%s", out)
+	}
+	data, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	callers := map[string]string{}
+	for line := range bytes.Lines(data) {
+		var r struct{ Syscall, Caller string }
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.Syscall != "" {
+			function, _, _ := strings.Cut(r.Caller, "+")
+			callers[r.Syscall] = function
+		}
+	}
+	name := filepath.Base(program)
+	if want := map[string]string{"mkdir": name + ":makes", "write": name + ":flushes", "getppid": name + ":dies"}; !maps.Equal(callers, want) {
+		t.Errorf("called from %v, want %v\n%s", callers, want, out)
 	}
 }

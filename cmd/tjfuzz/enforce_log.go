@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/enforce"
 	"github.com/tjfuzz/tjfuzz/enforce/audit"
@@ -77,7 +79,8 @@ type account struct {
 	rec     *rawtp.Recorder // nil where eBPF does not show them
 	ended   context.CancelFunc
 	events  sync.WaitGroup
-	symbols *symbol.Table // nil until the first place is looked up
+	symbols *symbol.Table        // nil until the first place is looked up
+	callers map[[2]uint64]string // by the inode of the program and the address in it; those that were found
 
 	delivered map[likeness]int // of the recorder's events
 
@@ -262,6 +265,9 @@ func (a *account) mayLog(id sysno.ID) bool {
 // seen is an event of the recorder.
 func (a *account) seen(e rawtp.Event) denial.Event {
 	d := denial.Event{ID: e.ID, Args: e.Args, Cut: e.Cut, PID: e.PID, TID: e.TID, Comm: e.Comm, Count: e.Count, Passed: e.Kind == rawtp.Watched, Site: a.place(e.Site)}
+	if d.Site != "" {
+		d.Caller = a.caller(e)
+	}
 	for _, t := range e.Texts {
 		d.Texts = append(d.Texts, denial.Text{Arg: t.Arg, Bytes: t.Bytes, Cut: t.Cut})
 	}
@@ -274,6 +280,49 @@ func (a *account) place(s trace.Site) string {
 	if s.Module == "" {
 		return ""
 	}
+	if name := a.table().Find(s.Module, s.BuildID, s.Offset).Symbol(); name != "" {
+		return filepath.Base(s.Module) + ":" + name
+	}
+	return fmt.Sprintf("%s+%#x", filepath.Base(s.Module), s.Offset)
+}
+
+// caller puts into words where the program's own code has called for the call, if that was
+// made elsewhere. The file of the program is known again by its inode; that of another program,
+// as long as it runs or where its name leads to it.
+func (a *account) caller(e rawtp.Event) string {
+	key := [2]uint64{e.Program, e.Caller}
+	if known, ok := a.callers[key]; ok || e.Caller == 0 {
+		return known
+	}
+	named, _ := exec.LookPath(e.Comm)
+	for _, path := range []string{a.program, fmt.Sprintf("/proc/%d/exe", e.PID), named} {
+		var st unix.Stat_t
+		if unix.Stat(path, &st) != nil || st.Ino != e.Program {
+			continue
+		}
+		file, err := filepath.EvalSymlinks(path)
+		if err != nil || filepath.Base(file) == e.Site.Module {
+			return ""
+		}
+		offset, ok, err := image.Returns(file, e.Caller)
+		if err != nil || !ok {
+			return ""
+		}
+		id, err := image.BuildID(file)
+		if err != nil {
+			return ""
+		}
+		if a.callers == nil {
+			a.callers = map[[2]uint64]string{}
+		}
+		a.callers[key] = a.place(trace.Site{Module: filepath.Base(file), BuildID: id, Offset: offset})
+		return a.callers[key]
+	}
+	return ""
+}
+
+// table is what names functions.
+func (a *account) table() *symbol.Table {
 	if a.symbols == nil {
 		paths := []string{a.program}
 		if id, err := image.Identify(a.program); err == nil {
@@ -285,10 +334,7 @@ func (a *account) place(s trace.Site) string {
 		}
 		a.symbols = symbol.New(paths...)
 	}
-	if name := a.symbols.Find(s.Module, s.BuildID, s.Offset).Symbol(); name != "" {
-		return filepath.Base(s.Module) + ":" + name
-	}
-	return fmt.Sprintf("%s+%#x", filepath.Base(s.Module), s.Offset)
+	return a.symbols
 }
 
 // note takes an event into account, and tells of it if it is a new one.

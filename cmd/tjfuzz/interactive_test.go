@@ -102,7 +102,7 @@ func TestInteractiveProgramsWorkUnderALearnedPolicy(t *testing.T) {
 		flags []string // of enforce
 	}{
 		{"bash", []string{"bash"}, []string{"bash", "--norc", "-i"}, []step{
-			{"$ ", "echo $((6*7))4 | cat\n"}, {"424", `sh -c 'echo run""ning; while :; do :; done'` + "\n"}, {"running", "\x1a"}, {"Stopped", "fg\n"}, {"sh -c", "\x03"},
+			{"$ ", "echo $((6*7))4 | cat\n"}, {"424", `sh -c 'trap "echo con""tinued" CONT; echo run""ning; while :; do :; done'` + "\n"}, {"running", "\x1a"}, {"Stopped", "fg\n"}, {"continued", "\x03"},
 			{"$ ", "for i in 1 2; do echo again$i; done\n"}, {"again2", "exit 0\n"}}, nil},
 		{"vim", []string{"vim"}, []string{"vim", "-u", "NONE", "-N", filepath.Join(dir, "written")}, []step{{"~", "ihello" + escape + ":wq\r"}}, nil},
 		{"less", []string{"less", text}, []string{"less", text}, []step{{"a line", " "}, {"a line", "/last\r"}, {"last", "q"}}, nil}, // what is found is highlighted

@@ -24,7 +24,10 @@ type Event struct {
 	TID   int // 0 where it is not known
 	Comm  string
 	Site  string // where the call was made: "libc.so.6:mkdir+0xb", empty where unknown
-	Count uint64 // how often this process made this very call, at least 1
+	// Caller is where the program seems to have called the library that Site is in:
+	// "prog:main+0x12", empty where unknown.
+	Caller string
+	Count  uint64 // how often this process made this very call, at least 1
 
 	// Passed says that the call was executed, as with calls that are logged, and that no
 	// filter refused it.
@@ -79,6 +82,10 @@ func (e Event) who() string {
 	if e.Site != "" {
 		site := strconv.Quote(e.Site)
 		s += ", at " + site[1:len(site)-1]
+	}
+	if e.Caller != "" {
+		caller := strconv.Quote(e.Caller)
+		s += " from " + caller[1:len(caller)-1]
 	}
 	return s
 }

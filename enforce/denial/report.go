@@ -75,13 +75,14 @@ type record struct {
 	TID       int      `json:"tid,omitempty"`
 	Comm      string   `json:"comm"`
 	Site      string   `json:"site,omitempty"`
+	Caller    string   `json:"caller,omitempty"`
 }
 
 // JSON is the entry as one line of JSON, without the line's end and without the count,
 // which WriteEnd tells.
 func (e Entry) JSON() ([]byte, error) {
 	r := record{Seq: e.Seq, Event: e.What, Answer: e.Answer, Syscall: e.ID.String(), ABI: e.ID.Arch.String(), NR: e.ID.NR, Call: e.Call(), By: e.By,
-		PID: e.PID, TID: e.TID, Comm: strings.ToValidUTF8(e.Comm, "\uFFFD"), Site: e.Site}
+		PID: e.PID, TID: e.TID, Comm: strings.ToValidUTF8(e.Comm, "\uFFFD"), Site: e.Site, Caller: e.Caller}
 	if used := len(e.ID.Args()); !e.Cut {
 		if !e.ID.Described() {
 			used = len(e.Args)

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
  * Where a signal ends a program by its own fault: the instruction, and, since many a
- * program ends in abort(3) or in memcpy(3), the caller in its own code. Most code has no
- * frame pointers, so that is the innermost word on the stack that could be a return
- * address there: maybe one that was left over, but the same one for the same bug.
+ * program ends in abort(3) or in memcpy(3), the caller in its own code: maybe one that
+ * was left over, but the same one for the same bug.
  * So it is with SIGKILL, which ends what hangs: where it waited in a call. Where it ran, it
  * would have been elsewhere a moment later.
  */
@@ -13,8 +12,6 @@
 /* ILL, TRAP, ABRT, BUS, FPE, SEGV, SYS: bits by number, alike on both architectures */
 #define FAULTS (1U << 4 | 1U << 5 | 1U << 6 | 1U << 7 | 1U << 8 | 1U << 11 | 1U << 31)
 #define KILL 9
-#define STACK_WORDS 64
-#define STACK_PARTS 8 /* of so many words each are looked at */
 
 /* Shared with user space. Written by the run of which it is, generation last. */
 struct crash {
@@ -25,10 +22,6 @@ struct crash {
 	struct site site;
 };
 
-struct stack {
-	__u64 words[STACK_WORDS];
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -37,36 +30,10 @@ struct {
 	__type(value, struct crash);
 } crashes SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct stack);
-} stacks SEC(".maps");
-
 /* Whether a task that SIGKILL ends is the one to tell of: the first of its run that leads a process, and waits. */
 static __always_inline int hangs(struct task_struct *task, struct mark *mark, struct crash *crash, struct pt_regs *regs)
 {
 	return crash->gen != mark->gen && task->pid == task->tgid && (int)number(regs) >= 0;
-}
-
-static __always_inline __u64 find_caller(struct task_struct *task, __u64 sp)
-{
-	__u64 from = BPF_CORE_READ(task, mm, start_code), to = BPF_CORE_READ(task, mm, end_code);
-	__u32 zero = 0, part, i;
-	struct stack *stack = bpf_map_lookup_elem(&stacks, &zero);
-
-	if (!stack)
-		return 0;
-	for (part = 0; part < STACK_PARTS; part++) {
-		if (bpf_probe_read_user(stack, sizeof(*stack), (void *)(sp + part * sizeof(*stack))))
-			return 0;
-		for (i = 0; i < STACK_WORDS; i++) {
-			if (stack->words[i] > from && stack->words[i] < to)
-				return stack->words[i] - from;
-		}
-	}
-	return 0;
 }
 
 SEC("raw_tracepoint/signal_deliver")

@@ -66,6 +66,12 @@ type Event struct {
 	// execve that starts a recorded program, for a thread that a filter has killed
 	// alone, and where the kernel could not tell at that moment.
 	Site trace.Site
+
+	// Caller is, with Site and of native calls, the innermost word on the stack that
+	// points into the program's own code, from where that begins, 0 for none: where the
+	// program has called the library that Site is in, or something that was left over.
+	// Program is the inode of the program's file.
+	Caller, Program uint64
 }
 
 // Text is the string behind an argument.
@@ -179,6 +185,8 @@ func (e *recorderEvent) event() Event {
 		SIGSYS: e.Sigsys != 0,
 		Count:  e.Count,
 		Site:   e.Site.site(),
+
+		Caller: e.Caller, Program: e.Program,
 	}
 }
 

@@ -2,8 +2,10 @@ package rawtp
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -501,6 +503,33 @@ func TestEqualCallsAreTheSameWhateverElseIsInRegisters(t *testing.T) {
 	}
 	if len(table) != 1 || table[0].Count != 5 {
 		t.Errorf("got %+v, want one call, five times", table)
+	}
+}
+
+func TestARefusalTellsWhereTheProgramCalledTheLibrary(t *testing.T) {
+	program := victim(t)
+	h, err := readHost()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.before(5, 17) {
+		t.Skip("Linux 5.17 tells where calls are made")
+	}
+	info, err := os.Stat(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, action := range []uint32{refuse(1), unix.SECCOMP_RET_KILL_PROCESS} {
+		r := mustOpen(t, Options{Denials: true, Places: true})
+		launcher(t, r, 0)
+		events := collect(t, r, func() { runFiltered(t, action, []uint32{unix.SYS_MKDIR}, false, program, "directory") })
+		if len(events) != 1 {
+			t.Fatalf("action %#x: %d events, want 1", action, len(events))
+		}
+		e := events[0]
+		if from := functionAt(t, program, codeAt(t, program)+e.Caller-1); from != "makes_directory" || e.Program != info.Sys().(*syscall.Stat_t).Ino {
+			t.Errorf("action %#x: called from %q of inode %d by %+v, want makes_directory of the victim", action, from, e.Program, e)
+		}
 	}
 }
 

@@ -112,6 +112,7 @@ typedef struct {
 struct mm_struct {
 	unsigned long start_code;
 	unsigned long end_code;
+	struct file *exe_file;
 	mm_context_t context;
 };
 
@@ -128,6 +129,7 @@ struct kernfs_node {
 };
 
 struct inode {
+	unsigned long i_ino;
 	void *i_private;
 };
 

@@ -287,6 +287,8 @@ func (r *Recorder) load(o Options, b bounds) error {
 	} else {
 		delete(spec.Programs, "signal_deliver")
 		delete(spec.Maps, "crashes")
+	}
+	if !o.Crashes && !o.detailed() {
 		delete(spec.Maps, "stacks")
 	}
 	for _, name := range attachPrograms {

@@ -156,6 +156,8 @@ struct event {
 	__u32 slot;
 	__u32 sigsys;
 	__u8 comm[16];
+	__u64 caller;     /* in the program, whose file has this number */
+	__u64 program;
 	struct site site; /* of nothing where the session has no places */
 	struct text texts[TEXTS];
 };

@@ -57,23 +57,25 @@ type recorderDetail struct {
 }
 
 type recorderEvent struct {
-	_      structs.HostLayout
-	Ip     uint64
-	Args   [6]uint64
-	Ret    int64
-	Count  uint64
-	Kind   recorderKind
-	Abi    recorderAbi
-	Nr     uint32
-	Pid    uint32
-	Tid    uint32
-	Slot   uint32
-	Sigsys uint32
-	Comm   [16]uint8
-	_      [4]byte
-	Site   recorderSite
-	Texts  [2]recorderText
-	_      [4]byte
+	_       structs.HostLayout
+	Ip      uint64
+	Args    [6]uint64
+	Ret     int64
+	Count   uint64
+	Kind    recorderKind
+	Abi     recorderAbi
+	Nr      uint32
+	Pid     uint32
+	Tid     uint32
+	Slot    uint32
+	Sigsys  uint32
+	Comm    [16]uint8
+	_       [4]byte
+	Caller  uint64
+	Program uint64
+	Site    recorderSite
+	Texts   [2]recorderText
+	_       [4]byte
 }
 
 type recorderKin struct {
