@@ -24,6 +24,7 @@ type server struct {
 	traits traits
 
 	covered *covered // nil: it has no breakpoints
+	copies  int      // that were asked for
 	kept    *kept    // nil: each copy gets its own streams
 	bound   bool     // a copy cannot get any
 

@@ -117,6 +117,9 @@ func (v *servers) run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, erro
 			v.e.onThread(func() { v.start(c, s) })
 		}
 	}
+	if c.server != nil {
+		v.rehearse(ctx, c, s)
+	}
 	if c.server == nil {
 		return v.exec(c, s)
 	}

@@ -80,7 +80,7 @@ var table = []row{
 	{pkg: "fuzz/launch/forkserver", own: []string{"internal/spawn"}},
 	{pkg: "fuzz/launch/aflserver", own: []string{"internal/spawn"}},
 	{pkg: "fuzz/launch/clock", own: []string{"internal/spawn"}},
-	{pkg: "fuzz/launch/coverage", own: []string{"internal/image"}},
+	{pkg: "fuzz/launch/coverage", own: []string{"internal/image", "internal/spawn"}},
 	{pkg: "fuzz/launch/network", foreign: []string{ebpf}},
 	{pkg: "fuzz/launch/service", own: []string{"fuzz", "internal/sysno"}},
 	{pkg: "fuzz/peer", own: []string{"fuzz", "internal/lazyregexp"}},

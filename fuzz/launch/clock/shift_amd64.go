@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strings"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/internal/spawn"
 )
 
 // Shift is how the time of day of programs is shifted. In the vDSO of a program that was
@@ -224,7 +224,7 @@ func timeOf(at, to, shift uint64) []byte {
 }
 
 // Start is what is begun for one run.
-type Start struct{ ended chan error }
+type Start struct{ ended <-chan error }
 
 // Begin makes the first program that a child executes have a time of day: now it is so many seconds
 // after 1970 there. The child is held, and executes the program itself, or is the init that
@@ -238,81 +238,40 @@ func (s *Shift) Begin(pid int, seconds int64) (*Start, error) {
 	if err != nil {
 		return nil, err
 	}
-	seized, st := make(chan error), &Start{make(chan error, 1)}
-	go func() {
-		// Whoever traces waits for all of its tracees, and has no other children. The thread ends here.
-		runtime.LockOSThread()
-		const options = unix.PTRACE_O_EXITKILL | unix.PTRACE_O_TRACEFORK | unix.PTRACE_O_TRACEEXEC
-		err := ptrace(unix.PTRACE_SEIZE, pid, 0, options)
-		seized <- err
-		if err == nil {
-			st.ended <- follow(pid, all)
-		}
-	}()
-	if err := <-seized; err != nil {
+	const options = unix.PTRACE_O_EXITKILL | unix.PTRACE_O_TRACEFORK | unix.PTRACE_O_TRACEEXEC
+	ended, err := spawn.Follow(pid, options, func(pid int, ws unix.WaitStatus) (bool, error) { return serve(pid, ws, all) })
+	if err != nil {
 		return nil, fmt.Errorf("trace the start of the program: %w", err)
 	}
-	return st, nil
+	return &Start{ended}, nil
 }
 
 // Wait returns when the program has the time of day, or will never be executed. After an error it
 // has been killed.
-func (s *Start) Wait() error { return <-s.ended }
-
-// follow serves the stops of the child and of what it starts, until a program is executed.
-func follow(child int, all []patch) error {
-	for {
-		var info unix.Siginfo
-		err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WSTOPPED|unix.WNOWAIT|unix.WALL|unix.WNOTHREAD, nil)
-		switch err {
-		case nil:
-		case unix.EINTR:
-			continue
-		case unix.ECHILD:
-			return nil
-		default:
-			return fmt.Errorf("wait for the start of the program: %w", err)
-		}
-		// struct siginfo has si_pid first in its union.
-		pid := int(*(*int32)(unsafe.Add(unsafe.Pointer(&info), 16)))
-		const exited, dumped = 1, 3 // CLD_EXITED and CLD_DUMPED of waitid(2); CLD_KILLED lies between
-		if pid == child && info.Code >= exited && info.Code <= dumped {
-			return nil // its end is for whoever started it
-		}
-		var ws unix.WaitStatus
-		if _, err := unix.Wait4(pid, &ws, unix.WALL|unix.WNOTHREAD, nil); err == unix.EINTR {
-			continue
-		} else if err != nil {
-			return fmt.Errorf("wait for the start of the program: %w", err)
-		}
-		if !ws.Stopped() {
-			continue
-		}
-		done, err := serve(pid, ws, all)
-		if err != nil && err != unix.ESRCH { // it has been killed, which the next wait tells
-			_ = unix.Kill(pid, unix.SIGKILL)
-			return fmt.Errorf("shift the time of day: %w", err)
-		}
-		if done {
-			return nil
-		}
+func (s *Start) Wait() error {
+	if err := <-s.ended; err != nil {
+		return fmt.Errorf("shift the time of day: %w", err)
 	}
+	return nil
 }
 
 // serve lets a stopped process go on. done says that its program has got the time.
 func serve(pid int, ws unix.WaitStatus, all []patch) (done bool, err error) {
+	if !ws.Stopped() {
+		return false, nil
+	}
 	switch ws >> 16 {
 	case 0:
-		return false, ptrace(unix.PTRACE_CONT, pid, 0, uintptr(ws.StopSignal()))
+		return false, spawn.Ptrace(unix.PTRACE_CONT, pid, 0, uintptr(ws.StopSignal()))
 	case unix.PTRACE_EVENT_FORK: // by the init; the other process is traced from its birth
-		return false, ptrace(unix.PTRACE_DETACH, pid, 0, 0)
+		return false, spawn.Ptrace(unix.PTRACE_DETACH, pid, 0, 0)
 	case unix.PTRACE_EVENT_EXEC:
 		if err := apply(pid, all); err != nil {
 			return false, err
 		}
-		return true, ptrace(unix.PTRACE_DETACH, pid, 0, 0)
+		return true, spawn.Ptrace(unix.PTRACE_DETACH, pid, 0, 0)
 	}
-	return false, ptrace(unix.PTRACE_CONT, pid, 0, 0)
+	return false, spawn.Ptrace(unix.PTRACE_CONT, pid, 0, 0)
 }
 
 // apply writes to the vDSO of a process; the page becomes its own.
@@ -332,13 +291,6 @@ func apply(pid int, all []patch) error {
 		if _, err := unix.PtracePokeText(pid, at, p.new); err != nil {
 			return fmt.Errorf("write to the vDSO: %w", err)
 		}
-	}
-	return nil
-}
-
-func ptrace(request, pid int, address, data uintptr) error {
-	if _, _, e := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(request), uintptr(pid), address, data, 0, 0); e != 0 {
-		return e
 	}
 	return nil
 }

@@ -2,12 +2,12 @@ package coverage
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/internal/spawn"
 )
 
 // Found is what a trace tells.
@@ -29,25 +29,18 @@ type Trace struct {
 	seen   int             // how many were
 	words  words
 	found  Found
-	ended  chan error
+	ended  <-chan error
 }
 
 // Follow begins to trace the next child of a process, which is that of w and has no
 // other thread. None of the breakpoints ends what is traced.
 func (w *Watch) Follow(maker int) (*Trace, error) {
-	t := &Trace{w: w, maker: maker, born: map[int]bool{}, hit: map[point]bool{}, calls: map[uint64]call{}, words: words{}, ended: make(chan error, 1)}
-	seized := make(chan error)
-	go func() {
-		// Whoever traces waits for all of its tracees, and has no other children.
-		runtime.LockOSThread()
-		err := t.seize()
-		seized <- err
-		if err == nil {
-			t.ended <- t.follow()
-		}
-	}()
-	if err := <-seized; err != nil {
-		return nil, err
+	t := &Trace{w: w, maker: maker, born: map[int]bool{}, hit: map[point]bool{}, calls: map[uint64]call{}, words: words{}}
+	const options = unix.PTRACE_O_EXITKILL | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEFORK | unix.PTRACE_O_TRACEVFORK |
+		unix.PTRACE_O_TRACEEXEC | unix.PTRACE_O_TRACEEXIT
+	var err error
+	if t.ended, err = spawn.Follow(maker, options, t.serve); err != nil {
+		return nil, fmt.Errorf("trace a copy: %w", err)
 	}
 	return t, nil
 }
@@ -55,6 +48,9 @@ func (w *Watch) Follow(maker int) (*Trace, error) {
 // Wait returns when all that was traced has ended, or the process that was to make it.
 func (t *Trace) Wait() (Found, error) {
 	err := <-t.ended
+	if err != nil {
+		err = fmt.Errorf("trace a copy: %w", err)
+	}
 	if t.found.Processes { // who of them reaches what depends on who is faster
 		return t.found, err
 	}
@@ -67,63 +63,19 @@ func (t *Trace) Wait() (Found, error) {
 	return t.found, err
 }
 
-func (t *Trace) seize() error {
-	const options = unix.PTRACE_O_EXITKILL | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEFORK | unix.PTRACE_O_TRACEVFORK |
-		unix.PTRACE_O_TRACEEXEC | unix.PTRACE_O_TRACEEXIT
-	if err := ptrace(unix.PTRACE_SEIZE, t.maker, 0, options); err != nil {
-		return fmt.Errorf("trace a copy: %w", err)
-	}
-	return nil
-}
-
-// The siginfo_t of waitid(2) and of a signal, as far as it is of interest.
-const (
-	codeKilled = 2    // CLD_KILLED
-	codeDumped = 3    // CLD_DUMPED
-	codeExited = 1    // CLD_EXITED
-	codeKernel = 0x80 // SI_KERNEL: that of int3
-)
-
-// follow serves all stops of what is traced, until nothing is.
-func (t *Trace) follow() (failed error) {
-	for {
-		var info unix.Siginfo
-		err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WSTOPPED|unix.WNOWAIT|unix.WALL|unix.WNOTHREAD, nil)
-		switch err {
-		case nil:
-		case unix.EINTR:
-			continue
-		case unix.ECHILD:
-			return failed
-		default:
-			return fmt.Errorf("wait for a traced copy: %w", err)
-		}
-		// struct siginfo has si_pid first in its union.
-		pid := int(*(*int32)(unsafe.Add(unsafe.Pointer(&info), 16)))
-		if pid == t.maker && (info.Code == codeExited || info.Code == codeKilled || info.Code == codeDumped) {
-			return failed // before it made a child; its end is for whoever started it
-		}
-		var ws unix.WaitStatus
-		if _, err := unix.Wait4(pid, &ws, unix.WALL|unix.WNOTHREAD, nil); err != nil {
-			if err == unix.EINTR {
-				continue
-			}
-			return fmt.Errorf("wait for a traced copy: %w", err)
-		}
-		if !ws.Stopped() {
-			delete(t.born, pid)
-			continue
-		}
-		// That it has been killed meanwhile is told by the next wait.
-		if err := t.serve(pid, ws); err != nil && err != unix.ESRCH {
-			failed = errors.Join(failed, fmt.Errorf("trace a copy: %w", err))
-			_ = unix.Kill(pid, unix.SIGKILL) // what is left has to be waited for all the same
-		}
-	}
-}
+// codeKernel is the si_code SI_KERNEL of a signal: that of int3.
+const codeKernel = 0x80
 
 // serve lets a stopped thread go on.
-func (t *Trace) serve(tid int, ws unix.WaitStatus) error {
+func (t *Trace) serve(tid int, ws unix.WaitStatus) (done bool, err error) {
+	if !ws.Stopped() {
+		delete(t.born, tid)
+		return false, nil
+	}
+	return false, t.resume(tid, ws)
+}
+
+func (t *Trace) resume(tid int, ws unix.WaitStatus) error {
 	if tid != t.maker && !t.born[tid] { // it has not run yet, and may end before its parent tells of it
 		t.born[tid] = true
 		if t.target == 0 {
@@ -145,17 +97,17 @@ func (t *Trace) serve(tid int, ws unix.WaitStatus) error {
 				sig = 0
 			}
 		}
-		return ptrace(unix.PTRACE_CONT, tid, 0, uintptr(sig))
+		return spawn.Ptrace(unix.PTRACE_CONT, tid, 0, uintptr(sig))
 	case unix.PTRACE_EVENT_STOP:
 		if sig != unix.SIGTRAP { // the signal has stopped it, and another one will continue it
-			return ptrace(unix.PTRACE_LISTEN, tid, 0, 0)
+			return spawn.Ptrace(unix.PTRACE_LISTEN, tid, 0, 0)
 		}
 	case unix.PTRACE_EVENT_CLONE, unix.PTRACE_EVENT_FORK, unix.PTRACE_EVENT_VFORK:
 		if tid == t.maker {
-			return ptrace(unix.PTRACE_DETACH, tid, 0, 0)
+			return spawn.Ptrace(unix.PTRACE_DETACH, tid, 0, 0)
 		}
 	case unix.PTRACE_EVENT_EXEC: // its memory is that of another program
-		return ptrace(unix.PTRACE_DETACH, tid, 0, 0)
+		return spawn.Ptrace(unix.PTRACE_DETACH, tid, 0, 0)
 	case unix.PTRACE_EVENT_EXIT:
 		if tid == t.target {
 			// A signal that is blocked or ignored kills all the same. The program cannot be
@@ -165,7 +117,7 @@ func (t *Trace) serve(tid int, ws unix.WaitStatus) error {
 			}
 		}
 	}
-	return ptrace(unix.PTRACE_CONT, tid, 0, 0)
+	return spawn.Ptrace(unix.PTRACE_CONT, tid, 0, 0)
 }
 
 // pass lets a thread that stands behind a breakpoint of ours do what is there instead.
@@ -245,13 +197,4 @@ func (t *Trace) passCall(tid int, c call, regs *unix.PtraceRegs) error {
 	}
 	regs.Rip = c.to
 	return unix.PtraceSetRegs(tid, regs)
-}
-
-// ptrace makes a request that has no pointers of this process.
-func ptrace(request, pid int, address, data uintptr) error {
-	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(request), uintptr(pid), address, data, 0, 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
 }

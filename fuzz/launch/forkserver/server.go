@@ -77,6 +77,8 @@ type Server struct {
 	ordered *spawn.Spec // which that is of
 	edges   []byte      // the map that copies count in
 	counted int         // bytes of it that are used
+	areas   []area      // of what rehearsals look at
+	around  []page      // what the first one had there
 
 	// Each has the same number in the server, as soon as that can make copies.
 	control, pass, shared, pids int
@@ -110,6 +112,7 @@ type header struct {
 	bytes   uint64 // of the image of them, or 0 where the server has it
 	report  spawn.Report
 	scratch [2]uint64 // of the server
+	own     uint64    // of the calls that the server makes itself, instead of a copy
 }
 
 // Parts of the shared pages and of what the server has for itself.
@@ -276,10 +279,18 @@ func (s *Server) Fork(spec *spawn.Spec) (status int, err error) {
 			return -1, fmt.Errorf("pass descriptors to the fork server: %w", err)
 		}
 	}
-	if err := again(func() error { return unix.Send(s.control, []byte{0}, unix.MSG_NOSIGNAL) }); err != nil {
-		return -1, fmt.Errorf("ask the fork server: %w", err)
+	if err := s.ask(); err != nil {
+		return -1, err
 	}
 	return s.control, nil
+}
+
+// ask makes the server do what the shared pages say.
+func (s *Server) ask() error {
+	if err := again(func() error { return unix.Send(s.control, []byte{0}, unix.MSG_NOSIGNAL) }); err != nil {
+		return fmt.Errorf("ask the fork server: %w", err)
+	}
+	return nil
 }
 
 // order writes what the next copy is to do.

@@ -27,7 +27,6 @@
 #define P_CALLS 296
 #define P_REPORT 304
 #define P_SCRIPT 1024
-#define P_END 4096
 
 #define S_BIRTH 0
 #define S_TID 8
@@ -37,6 +36,7 @@
 #define S_ERRNO 36
 #define S_WORD 40
 #define S_STATUS 48
+#define S_OWN 56
 #define S_SCRIPT 1024
 
 #define WNOHANG 1
@@ -58,7 +58,28 @@ serve: // a byte for each child; at the end of the stream, the end
 	CMPQ AX, $1
 	JNE  leave
 
-	// What copies are to do, where that is something else than before.
+	// What the server is to do itself, which is never asked together with a copy.
+	MOVQ S_OWN(R14), R12
+	TESTQ R12, R12
+	JEQ  order
+	LEAQ S_SCRIPT(R14), R13
+
+own:
+	MOVQ 0(R13), AX
+	MOVQ 8(R13), DI
+	MOVQ 16(R13), SI
+	MOVQ 24(R13), DX
+	MOVQ 32(R13), R10
+	MOVQ 40(R13), R8
+	MOVQ 48(R13), R9
+	SYSCALL
+	ADDQ $64, R13
+	DECQ R12
+	JNE  own
+	XORL R8, R8
+	JMP  end
+
+order: // what copies are to do, where that is something else than before
 	MOVQ S_BYTES(R14), CX
 	TESTQ CX, CX
 	JEQ  number
@@ -203,9 +224,8 @@ failed: // is told by way of the file of which the shared pages are
 	JMP  leave
 
 resume: // the registers lie as in struct user_regs_struct
-	LEAQ P_END(R15), SP
-	PUSHQ 144(R15)
-	POPFQ
+	LEAQ 144(R15), SP
+	POPFQ // where they lie: a push would copy the page
 	MOVQ P_RSP(R15), SP
 	MOVQ 8(R15), R14
 	MOVQ 16(R15), R13
