@@ -133,8 +133,8 @@ const again = 5
 // collection waits as long.
 const brief = time.Millisecond
 
-// poll is poll(2).
-func poll(fds []unix.PollFd, timeout int) (int, error) {
+// Poll is poll(2), for what will mostly be there soon.
+func Poll(fds []unix.PollFd, timeout int) (int, error) {
 	if timeout != 0 {
 		first := unix.NsecToTimespec(int64(brief))
 		n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds[0])), uintptr(len(fds)), uintptr(unsafe.Pointer(&first)), 0, 0, 0)
@@ -175,7 +175,7 @@ func (p *Process) watch(l Limits) Status {
 		if asked != nil && !st.Killed && !st.Left && (wait < 0 || wait > again) {
 			wait = again
 		}
-		n, err := poll(fds, wait)
+		n, err := Poll(fds, wait)
 		switch {
 		case err == unix.EINTR || p.doomed && n == 0:
 			continue

@@ -223,10 +223,18 @@ func (s *Server) Fork(*spawn.Spec) (status int, err error) {
 		return -1, errors.New("the fork server has ended")
 	}
 	clear(s.area[:s.used])
-	late := time.AfterFunc(s.timeout, s.process.Kill)
-	defer late.Stop()
 	if err := s.say(0); err != nil { // no copy was killed by us
 		return -1, err
+	}
+	for {
+		n, err := spawn.Poll([]unix.PollFd{{Fd: int32(s.status), Events: unix.POLLIN}}, int(s.timeout.Milliseconds()))
+		if err == unix.EINTR {
+			continue
+		}
+		if n < 1 {
+			s.process.Kill() // which ends the stream
+		}
+		break
 	}
 	pid, err := s.word()
 	if err != nil {
