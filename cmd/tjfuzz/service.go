@@ -44,7 +44,7 @@ func (s *session) survey(ctx context.Context, e *launch.Exec) error {
 		return runError(err, s.args[0])
 	}
 	s.doors = withSaid(doors(found), s.said)
-	s.talks = talks(s.doors)
+	s.talks = talks(s.doors, pagesOf(s.args[1:]))
 	return nil
 }
 
@@ -70,12 +70,15 @@ func withSaid(found, said []door) []door {
 	return found
 }
 
-// talks are what to say at each socket, those first that come first for each.
-func talks(doors []door) (out [][]fuzz.Act) {
+// talks are what to say at each socket, those first that come first for each; pages are what web servers are asked for.
+func talks(doors []door, pages []page) (out [][]fuzz.Act) {
 	var each [][][]fuzz.Act
 	most := 0
 	for _, d := range doors[:min(len(doors), maxDoors)] {
 		dialogues := corpora.Dialogues(d.protocol)
+		if d.protocol == "http" && len(pages) > 0 {
+			dialogues = slices.Insert(dialogues, min(1, len(dialogues)), dialogueOf(pages))
+		}
 		if len(d.messages) > 0 {
 			dialogues = append([]corpora.Dialogue{{Messages: d.messages}}, dialogues...)
 		}
