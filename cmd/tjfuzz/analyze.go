@@ -296,7 +296,7 @@ func reachedBy(r *trace.Reach, ids []sysno.ID) string {
 		case r.Complete():
 			fmt.Fprintf(&b, "%v: not reached\n", id)
 		default:
-			fmt.Fprintf(&b, "%v: not reached, as far as the analysis can tell; it has %d gaps\n", id, len(r.Gaps))
+			fmt.Fprintf(&b, "%v: not reached, as far as the analysis can tell: it has gaps, which 'tjfuzz analyze %s' lists\n", id, legible(r.Target.Path))
 		}
 	}
 	return b.String()
