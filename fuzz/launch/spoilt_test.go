@@ -76,11 +76,13 @@ func served(t *testing.T, e *Exec, do func(string) (*fuzz.Result, string)) {
 // Whatever a copy in a cage does, the next one sees what the first one saw.
 func TestCopiesDoNotSeeEachOther(t *testing.T) {
 	e, do := reader(t, fuzz.StdinPipe)
-	const probe = `
+	// Its own name: the key of a run of this test that has just ended may vanish during this one.
+	key := fmt.Sprintf("tjfuzz-%d", os.Getpid())
+	probe := `
 		echo $$ $PPID $(sh -c 'echo $$')
 		for d in / /tmp /tmp/work /run /dev/shm /etc /var/tmp /root /dev/pts; do ls -A $d; done
 		stat -c '%n %a %u:%g %F' / /tmp /tmp/work /run /dev/shm /etc /etc/passwd given /proc/1
-		cat given /etc/passwd; cut -d' ' -f2- /proc/keys | grep -c tjfuzz; ipcs -a | wc -l
+		cat given /etc/passwd; cut -d' ' -f2- /proc/keys | grep -c ` + key + `; ipcs -a | wc -l
 		ulimit -a; prlimit --pid $$; nice; taskset -p $$; ionice; chrt -p $$; cat /proc/1/oom_score_adj /proc/self/oom_score_adj /proc/self/coredump_filter
 		grep -E '^(Cpus_allowed|Sig(Blk|Ign|Cgt)|Cap|Threads)' /proc/self/status; df --output=iused,used /tmp; env`
 	served(t, e, do)
@@ -96,7 +98,7 @@ func TestCopiesDoNotSeeEachOther(t *testing.T) {
 		"for i in 1 2 3 4 5 6 7 8 9; do sh -c :; done", "sleep 86293 & exit", "setsid sleep 86293 & exit", "sleep 86293",
 		"(sleep 0.01 &) ; exit 3", "head -c 30000000 /dev/zero >/tmp/full", "cat /dev/ptmx & kill $!",
 		// add_key to the session keyring, and let only its possessors see it: what nobody has is removed later.
-		`perl -e 'my ($t, $n, $k) = ("user", "tjfuzz", "x"); syscall(250, 5, syscall(248, $t, $n, $k, 1, -3), 0x3f000000)'`,
+		`perl -e 'my ($t, $n, $k) = ("user", "` + key + `", "x"); syscall(250, 5, syscall(248, $t, $n, $k, 1, -3), 0x3f000000)'`,
 		"ulimit -n 5; ulimit -f 1",
 	} {
 		t.Run(spoil, func(t *testing.T) {
