@@ -522,7 +522,7 @@ func TestARefusalTellsWhereTheProgramCalledTheLibrary(t *testing.T) {
 	for _, action := range []uint32{refuse(1), unix.SECCOMP_RET_KILL_PROCESS} {
 		r := mustOpen(t, Options{Denials: true, Places: true})
 		launcher(t, r, 0)
-		events := collect(t, r, func() { runFiltered(t, action, []uint32{unix.SYS_MKDIR}, false, program, "directory") })
+		events := collect(t, r, func() { runFiltered(t, action, []uint32{mkdir64}, false, program, "directory") })
 		if len(events) != 1 {
 			t.Fatalf("action %#x: %d events, want 1", action, len(events))
 		}
