@@ -67,8 +67,8 @@ int main(int argc, char **argv)
 			printf("woken at %dx%d\n", w.ws_col, w.ws_row);
 			continue;
 		}
-		if (n <= 0 && !strcmp(how, "stubborn"))
-			pause();
+		while (n <= 0 && !strcmp(how, "stubborn"))
+			pause(); // which the SIGCONT that comes with a hang-up ends
 		if (n <= 0)
 			break;
 		printf("key %d\n", c);
