@@ -28,7 +28,9 @@ func (s *session) configure(paths []string) error {
 		if err != nil {
 			return hinted(fmt.Errorf("read the configuration %s: %w", p, err), "--config takes a file as the program reads it")
 		}
-		found = append(found, f)
+		if !slices.ContainsFunc(found, func(o fuzz.File) bool { return o.Name == f.Name }) {
+			found = append(found, f)
+		}
 	}
 	if len(found) == 0 {
 		return nil
@@ -96,7 +98,7 @@ func (s *session) homeOf(files []fuzz.File) (string, error) {
 		dir = filepath.Dir(dir)
 	}
 	if dir == "/" {
-		return "", hinted(errors.New("the configurations are in no common directory"), "name those of one directory")
+		return "", hinted(errors.New("the configurations are in no directory but /"), "name those of one directory")
 	}
 	return dir, s.startIn(dir)
 }
@@ -104,7 +106,7 @@ func (s *session) homeOf(files []fuzz.File) (string, error) {
 // below reports whether a path is in a directory or deeper.
 func below(dir, path string) bool { return strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/") }
 
-// startIn makes targets start in a directory that their command line has nothing to do with.
+// startIn makes targets start in a directory that their command lines have nothing to do with.
 func (s *session) startIn(dir string) error {
 	if err := s.resolveArgs(); err != nil {
 		return err

@@ -80,7 +80,7 @@ type account struct {
 	ended   context.CancelFunc
 	events  sync.WaitGroup
 	symbols *symbol.Table        // nil until the first place is looked up
-	callers map[[2]uint64]string // by the inode of the program and the address in it; those that were found
+	callers map[[2]uint64]string // by the inode of the program and the address in it; empty where there is none to show
 
 	delivered map[likeness]int // of the recorder's events
 
@@ -294,31 +294,37 @@ func (a *account) caller(e rawtp.Event) string {
 	if known, ok := a.callers[key]; ok || e.Caller == 0 {
 		return known
 	}
+	if a.callers == nil {
+		a.callers = map[[2]uint64]string{}
+	}
 	named, _ := exec.LookPath(e.Comm)
 	for _, path := range []string{a.program, fmt.Sprintf("/proc/%d/exe", e.PID), named} {
 		var st unix.Stat_t
 		if unix.Stat(path, &st) != nil || st.Ino != e.Program {
 			continue
 		}
-		file, err := filepath.EvalSymlinks(path)
-		if err != nil || filepath.Base(file) == e.Site.Module {
-			return ""
-		}
-		offset, ok, err := image.Returns(file, e.Caller)
-		if err != nil || !ok {
-			return ""
-		}
-		id, err := image.BuildID(file)
-		if err != nil {
-			return ""
-		}
-		if a.callers == nil {
-			a.callers = map[[2]uint64]string{}
-		}
-		a.callers[key] = a.place(trace.Site{Module: filepath.Base(file), BuildID: id, Offset: offset})
+		a.callers[key] = a.calledFrom(path, e)
 		return a.callers[key]
 	}
 	return ""
+}
+
+// calledFrom is caller for the file of the program. A name that a link in /proc leads to may be that of another
+// file here, so it is only shown.
+func (a *account) calledFrom(path string, e rawtp.Event) string {
+	name, err := filepath.EvalSymlinks(path)
+	if err != nil || filepath.Base(name) == e.Site.Module {
+		return ""
+	}
+	offset, ok, err := image.Returns(path, e.Caller)
+	if err != nil || !ok {
+		return ""
+	}
+	id, err := image.BuildID(path)
+	if err != nil {
+		return ""
+	}
+	return a.place(trace.Site{Module: filepath.Base(name), BuildID: id, Offset: offset})
 }
 
 // table is what names functions.

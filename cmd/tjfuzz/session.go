@@ -124,18 +124,20 @@ func (s *session) startHere() error {
 	return nil
 }
 
-// resolveArgs makes the words of the command line that name files absolute.
+// resolveArgs makes the words of the command lines that name files absolute.
 func (s *session) resolveArgs() error {
 	s.exec = s.path
-	for i, a := range s.args[1:] {
-		if a == "" || a == "." || !exists(a) {
-			continue
+	for _, args := range append([][]string{s.args}, s.more...) {
+		for i, a := range args[1:] {
+			if a == "" || a == "." || !exists(a) {
+				continue
+			}
+			abs, err := filepath.Abs(a)
+			if err != nil {
+				return fmt.Errorf("resolve %s: %w", a, err)
+			}
+			args[i+1] = abs
 		}
-		abs, err := filepath.Abs(a)
-		if err != nil {
-			return fmt.Errorf("resolve %s: %w", a, err)
-		}
-		s.args[i+1] = abs
 	}
 	return nil
 }

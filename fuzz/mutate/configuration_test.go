@@ -158,6 +158,7 @@ func FuzzConfiguration(f *testing.F) {
 	}
 	f.Add([]byte(`{"a`), []byte(`{"a": [`), uint64(2))
 	f.Add([]byte("a {\n#b {\n/*"), []byte("<a\n-\n["), uint64(3))
+	f.Add([]byte("<a</"), []byte(`{"a": 1,, "b": 2}`), uint64(4))
 	f.Fuzz(func(t *testing.T, data, other []byte, seed uint64) {
 		was := bytes.Clone(data)
 		all := Configurations(data, []string{"a"}, 64)

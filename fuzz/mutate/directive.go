@@ -202,7 +202,7 @@ func setting(b []byte, l span) (d directive) {
 		d.key, _, _ = strings.Cut(key, " ")
 		from, to := at+1+len(d.key), len(text)-1
 		if end := strings.LastIndex(text, "</"); end > at {
-			from, to = at+1+len(key)+1, end
+			from, to = min(at+1+len(key)+1, end), end // a tag may be cut off
 		}
 		for from < to && text[from] == ' ' {
 			from++
@@ -271,7 +271,7 @@ func statements(b []byte) []directive {
 			if end < len(b) && b[end] == '{' {
 				to = blockEnd(b, end)
 			}
-			for to < len(b) && (b[to] == ';' || to == end && b[to] == '{') {
+			for to < len(b) && b[to] == ';' {
 				to++
 			}
 			d.span = wholeLines(b, span{i, to})
@@ -428,6 +428,7 @@ func (p *members) list(object bool) bool {
 		from, key := p.at, ""
 		if object {
 			if !p.value() {
+				p.found = p.found[:n]
 				return false
 			}
 			key = strings.Trim(string(p.b[from:p.at]), `"`)
