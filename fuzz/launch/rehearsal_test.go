@@ -19,8 +19,17 @@ import (
 // Once copies have been looked at they have the pages that they use, and are as they were otherwise.
 func TestCopiesHaveThePagesThatTheyUse(t *testing.T) {
 	testenv.Require(t, testenv.Cage, testenv.BPF)
-	program := filepath.Join(t.TempDir(), "pages")
+	dir := t.TempDir()
+	program := filepath.Join(dir, "pages")
 	compile(t, "testdata/pages.c", program)
+	argv := []string{program}
+	for _, content := range []string{"a", "b"} {
+		file := filepath.Join(dir, content)
+		if err := os.WriteFile(file, []byte(strings.Repeat(content, 2*os.Getpagesize())), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		argv = append(argv, file)
+	}
 	for name, m := range map[string]*coverage.Map{"plain": nil, "with breakpoints": new(coverage.Map)} {
 		t.Run(name, func(t *testing.T) {
 			r, err := rawtp.Open(rawtp.Options{Slots: 1})
@@ -28,8 +37,8 @@ func TestCopiesHaveThePagesThatTheyUse(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer r.Close()
-			e := withBlocks(t, r, 0, program, m, &cage.Options{Expose: []string{program}})
-			s := &fuzz.Scenario{Argv: []string{program}, Stdin: fuzz.StdinFile, Input: []byte("x")}
+			e := withBlocks(t, r, 0, program, m, &cage.Options{Expose: argv})
+			s := &fuzz.Scenario{Argv: argv, Stdin: fuzz.StdinFile, Input: []byte("x")}
 			want := run(t, e, s)
 			if want.ExitCode != 0 {
 				t.Fatalf("execve: exit status %d", want.ExitCode)

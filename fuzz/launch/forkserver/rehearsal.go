@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -33,18 +34,15 @@ const Rehearsals = 2
 type Rehearsal struct {
 	s      *Server
 	target int // the copy
-	used   []page
+	used   []uint64
 	ended  <-chan error
 }
 
-// page is a page that the copy has of a file, and its first byte where that was asked for.
-type page struct {
-	address uint64
-	first   byte
-}
-
 // area is a mapping of a file in which nothing differs from that.
-type area struct{ start, end uint64 }
+type area struct {
+	start, end uint64
+	offset     int64 // of the start in the file
+}
 
 const (
 	pageBytes = 4096
@@ -66,8 +64,8 @@ func (s *Server) Rehearse() (*Rehearsal, error) {
 		}
 	}
 	for _, p := range s.around[:min(len(s.around), mostCuts)] {
-		if p.address/pageBytes%2 == 1 {
-			calls = append(calls, advise(p.address, p.address+pageBytes, unix.MADV_RANDOM))
+		if p/pageBytes%2 == 1 {
+			calls = append(calls, advise(p, p+pageBytes, unix.MADV_RANDOM))
 		}
 	}
 	if err := s.makeCalls(calls); err != nil {
@@ -94,18 +92,54 @@ func (r *Rehearsal) Wait() error {
 	if err = errors.Join(err, r.s.mend()); err != nil {
 		return err
 	}
-	mem, err := elsewhere(func() (*os.File, error) { return os.OpenFile(fmt.Sprintf("/proc/%d/mem", r.s.Pid()), os.O_RDWR, 0) })
+	_, err = elsewhere(func() (struct{}, error) { return struct{}{}, r.s.own(r.used) })
+	return err
+}
+
+// own makes pages, by their addresses, the server's own. The calling thread must have a /proc.
+func (s *Server) own(pages []uint64) error {
+	mem, err := os.OpenFile(fmt.Sprintf("/proc/%d/mem", s.Pid()), os.O_RDWR, 0)
 	if err != nil {
 		return fmt.Errorf("open the server's memory: %w", err)
 	}
 	defer mem.Close()
-	for _, p := range r.used {
-		// It is not read, for then the kernel would map the pages around.
-		if _, err := mem.WriteAt([]byte{p.first}, int64(p.address)); err != nil {
+	for _, a := range s.areas {
+		n, _ := slices.BinarySearch(pages, a.end)
+		if n == 0 {
+			continue
+		}
+		if err := a.own(s.Pid(), pages[:n], mem); err != nil {
+			return err
+		}
+		pages = pages[n:]
+	}
+	return nil
+}
+
+// own writes what is there anyway to pages of an area. The file tells what that is: the copy may have
+// had something else at these addresses, and if the memory was read the kernel would map the
+// pages around.
+func (a area) own(pid int, pages []uint64, mem *os.File) error {
+	file, err := os.Open(a.file(pid))
+	if err != nil {
+		return nil // nobody can tell
+	}
+	defer file.Close()
+	for _, p := range pages {
+		var first [1]byte
+		if n, _ := file.ReadAt(first[:], a.offset+int64(p-a.start)); n == 0 {
+			continue // the server has no such page
+		}
+		if _, err := mem.WriteAt(first[:], int64(p)); err != nil {
 			return fmt.Errorf("write to the server's memory: %w", err)
 		}
 	}
 	return nil
+}
+
+// file is by which name a process's file of an area can be opened.
+func (a area) file(pid int) string {
+	return fmt.Sprintf("/proc/%d/map_files/%x-%x", pid, a.start, a.end)
 }
 
 // mend makes one mapping of each that was cut.
@@ -142,7 +176,7 @@ func (r *Rehearsal) serve(tid int, ws unix.WaitStatus) (done bool, err error) {
 	case unix.PTRACE_EVENT_EXIT:
 		if tid == r.target {
 			// A copy that is being killed can end meanwhile. Then it was no good rehearsal.
-			r.used, _ = used(tid, r.s.areas, r.s.around != nil)
+			r.used, _ = used(tid, r.s.areas)
 		}
 	}
 	return false, spawn.Ptrace(unix.PTRACE_CONT, tid, 0, 0)
@@ -169,18 +203,17 @@ func areasOf(pid int) ([]area, error) {
 	var all []area
 	for lines := bufio.NewScanner(bytes.NewReader(maps)); lines.Scan(); {
 		var (
-			a      area
-			mode   string
-			offset int64
+			a    area
+			mode string
 		)
 		// proc_pid_maps(5)
-		if _, err := fmt.Sscanf(lines.Text(), "%x-%x %4s %x", &a.start, &a.end, &mode, &offset); err != nil {
+		if _, err := fmt.Sscanf(lines.Text(), "%x-%x %4s %x", &a.start, &a.end, &mode, &a.offset); err != nil {
 			return nil, fmt.Errorf("a mapping %q: %w", lines.Text(), err)
 		}
 		if mode[:2] != "r-" || mode[3] != 'p' || !strings.Contains(lines.Text(), " /") {
 			continue
 		}
-		same, err := a.isOfFile(fmt.Sprintf("%smap_files/%x-%x", dir, a.start, a.end), offset, pages, mem)
+		same, err := a.isOfFile(pid, pages, mem)
 		if err != nil {
 			return nil, err
 		}
@@ -191,9 +224,9 @@ func areasOf(pid int) ([]area, error) {
 	return all, nil
 }
 
-// isOfFile reports whether the process has nothing else in an area than the file has at this
-// offset. Where the linker has relocated something, or there are breakpoints, it has.
-func (a area) isOfFile(name string, offset int64, pages, mem *os.File) (bool, error) {
+// isOfFile reports whether the process has nothing else in an area than the file has
+// there. Where the linker has relocated something, or there are breakpoints, it has.
+func (a area) isOfFile(pid int, pages, mem *os.File) (bool, error) {
 	present, err := a.pagemap(pages)
 	if err != nil {
 		return false, err
@@ -204,7 +237,7 @@ func (a area) isOfFile(name string, offset int64, pages, mem *os.File) (bool, er
 			continue
 		}
 		if file == nil {
-			if file, err = os.Open(name); err != nil {
+			if file, err = os.Open(a.file(pid)); err != nil {
 				return false, nil // nobody can tell
 			}
 			defer file.Close()
@@ -215,7 +248,7 @@ func (a area) isOfFile(name string, offset int64, pages, mem *os.File) (bool, er
 			return false, fmt.Errorf("read the server's memory: %w", err)
 		}
 		// Behind the end of the file the page has zeros.
-		if n, _ := file.ReadAt(was[:], offset+at); n == 0 || is != was {
+		if n, _ := file.ReadAt(was[:], a.offset+at); n == 0 || is != was {
 			return false, nil
 		}
 	}
@@ -242,37 +275,22 @@ func (a area) pagemap(pages *os.File) ([]uint64, error) {
 	return all, nil
 }
 
-// used lists the pages of files that a process has in some areas, with their first bytes or
-// without.
-func used(pid int, areas []area, bytes bool) (all []page, err error) {
-	dir := fmt.Sprintf("/proc/%d/", pid)
-	pages, err := os.Open(dir + "pagemap")
+// used lists the addresses, within some areas, where a process has pages of files.
+func used(pid int, areas []area) (all []uint64, err error) {
+	pages, err := os.Open(fmt.Sprintf("/proc/%d/pagemap", pid))
 	if err != nil {
 		return nil, fmt.Errorf("look at the pages of a process: %w", err)
 	}
 	defer pages.Close()
-	mem, err := os.Open(dir + "mem")
-	if err != nil {
-		return nil, fmt.Errorf("look at the pages of a process: %w", err)
-	}
-	defer mem.Close()
 	for _, a := range areas {
 		present, err := a.pagemap(pages)
 		if err != nil {
 			return nil, err
 		}
 		for n, p := range present {
-			if p&isPresent == 0 || p&isFile == 0 {
-				continue
+			if p&isPresent != 0 && p&isFile != 0 {
+				all = append(all, a.start+uint64(n)*pageBytes)
 			}
-			var first [1]byte
-			at := a.start + uint64(n)*pageBytes
-			if bytes {
-				if _, err := mem.ReadAt(first[:], int64(at)); err != nil {
-					return nil, fmt.Errorf("look at the pages of a process: %w", err)
-				}
-			}
-			all = append(all, page{at, first[0]})
 		}
 	}
 	return all, nil

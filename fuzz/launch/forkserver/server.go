@@ -78,7 +78,7 @@ type Server struct {
 	edges   []byte      // the map that copies count in
 	counted int         // bytes of it that are used
 	areas   []area      // of what rehearsals look at
-	around  []page      // what the first one had there
+	around  []uint64    // where the first one had pages there
 
 	// Each has the same number in the server, as soon as that can make copies.
 	control, pass, shared, pids int
