@@ -19,7 +19,7 @@ func (v *servers) rehearse(ctx context.Context, c *class, s *fuzz.Scenario) {
 		return
 	}
 	for range forkserver.Rehearsals {
-		r, err := f.Rehearse()
+		r, err := f.Rehearse(c.server.rewritten()...)
 		if err != nil {
 			return // it goes without
 		}

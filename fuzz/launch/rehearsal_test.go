@@ -79,6 +79,34 @@ func TestCopiesHaveThePagesThatTheyUse(t *testing.T) {
 	}
 }
 
+// What a server has mapped of its copies' input is that of each copy, also when they were looked at.
+func TestCopiesHaveTheirOwnInputMapped(t *testing.T) {
+	testenv.Require(t, testenv.Cage, testenv.BPF)
+	program := filepath.Join(t.TempDir(), "mapped")
+	compile(t, "testdata/mapped.c", program)
+	for name, argv := range map[string][]string{"standard input": {program}, "a file": {program, "@@"}} {
+		t.Run(name, func(t *testing.T) {
+			r, err := rawtp.Open(rawtp.Options{Slots: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			e := withBlocks(t, r, 0, program, nil, &cage.Options{Expose: []string{program}})
+			e.opts.Highest = AtMain
+			for n := range many + 20 {
+				want := 'a' + n%3
+				s := &fuzz.Scenario{Argv: argv, Stdin: fuzz.StdinFile, Input: []byte{byte(want)}}
+				if got := run(t, e, s); got.ExitCode != want {
+					t.Fatalf("run %d: exit status %d, want %d", n, got.ExitCode, want)
+				}
+			}
+			if n := e.Copies()[AtMain]; n <= many {
+				t.Errorf("%d copies begin at main, want more than %d", n, many)
+			}
+		})
+	}
+}
+
 // onlyServer is the one server that an executor has.
 func onlyServer(t *testing.T, e *Exec) (found *server) {
 	t.Helper()

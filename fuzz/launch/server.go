@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -68,6 +69,15 @@ func (s *server) rewrite(input []byte) error {
 	s.size = len(input)
 	_, err := s.changed() // which is not the run's doing
 	return err
+}
+
+// rewritten are the files that all copies have, each with a content of its own.
+func (s *server) rewritten() []*os.File {
+	all := []*os.File{s.input}
+	if s.kept != nil {
+		all = append(all, s.kept.input, s.kept.output)
+	}
+	return slices.DeleteFunc(all, func(f *os.File) bool { return f == nil })
 }
 
 // place is where the copies run.

@@ -50,13 +50,14 @@ const (
 )
 
 // Rehearse makes the next copy a rehearsal, which shows nothing that others do not show, but takes longer.
+// The pages of some files are left as they are: those that are written to between copies.
 // Needs Linux 5.4, and rights over the server as CAP_SYS_PTRACE and CAP_SYS_ADMIN give them.
-func (s *Server) Rehearse() (*Rehearsal, error) {
+func (s *Server) Rehearse(written ...*os.File) (*Rehearsal, error) {
 	r := &Rehearsal{s: s}
 	var calls []call
 	if s.around == nil {
 		var err error
-		if s.areas, err = elsewhere(func() ([]area, error) { return areasOf(s.Pid()) }); err != nil {
+		if s.areas, err = elsewhere(func() ([]area, error) { return areasOf(s.Pid(), written) }); err != nil {
 			return nil, err
 		}
 		for _, a := range s.areas {
@@ -182,9 +183,9 @@ func (r *Rehearsal) serve(tid int, ws unix.WaitStatus) (done bool, err error) {
 	return false, spawn.Ptrace(unix.PTRACE_CONT, tid, 0, 0)
 }
 
-// areasOf lists the mappings of a process that copies get nothing of. The calling thread
-// must have a /proc.
-func areasOf(pid int) ([]area, error) {
+// areasOf lists the mappings of a process that copies get nothing of, but not those of some files.
+// The calling thread must have a /proc.
+func areasOf(pid int, without []*os.File) ([]area, error) {
 	dir := fmt.Sprintf("/proc/%d/", pid)
 	maps, err := os.ReadFile(dir + "maps")
 	if err != nil {
@@ -217,7 +218,7 @@ func areasOf(pid int) ([]area, error) {
 		if err != nil {
 			return nil, err
 		}
-		if same {
+		if same && !a.isOfAny(pid, without) {
 			all = append(all, a)
 		}
 	}
@@ -253,6 +254,18 @@ func (a area) isOfFile(pid int, pages, mem *os.File) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// isOfAny reports whether an area of a process is, as far as can be told, one of some files.
+func (a area) isOfAny(pid int, files []*os.File) bool {
+	if len(files) == 0 {
+		return false
+	}
+	is, err := os.Stat(a.file(pid))
+	return err != nil || slices.ContainsFunc(files, func(f *os.File) bool {
+		info, err := f.Stat()
+		return err != nil || os.SameFile(is, info)
+	})
 }
 
 // The bits of an entry of /proc/PID/pagemap that are of interest (pagemap.rst).
