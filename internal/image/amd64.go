@@ -371,6 +371,9 @@ func (d *decoder) plain(opcode byte, address uint64) (in Insn, ok bool) {
 		default: // multiplication and division
 			in.Touched = rm
 			in.Clobbers |= 1<<RAX | 1<<RDX
+			if extension < 6 && opcode == 0xf7 && wide {
+				in.Fresh = 1 << RDX
+			}
 		}
 	case opcode >= 0xb0 && opcode <= 0xb7:
 		if in.Clobbers = 1 << d.whole(low); d.whole(low) == low {
@@ -395,8 +398,17 @@ func (d *decoder) plain(opcode byte, address uint64) (in Insn, ok bool) {
 		if flags&fWritesReg != 0 {
 			in.Clobbers |= 1 << reg
 		}
-	default: // string instructions, sign extension, input and output
-		if opcode < 0x98 || opcode > 0x99 && opcode < 0xa4 || opcode > 0xaf {
+		if (opcode == 0x63 || opcode == 0x69 || opcode == 0x6b) && wide && (rm.Kind != Register || rm.Reg != reg) {
+			in.Fresh = 1 << reg
+		}
+	case opcode == 0x98: // what is in RAX is extended
+		in.Clobbers = 1 << RAX
+	case opcode == 0x99: // its sign is
+		if in.Clobbers = 1 << RDX; wide {
+			in.Fresh = 1 << RDX
+		}
+	default: // string instructions, input and output
+		if opcode < 0xa4 || opcode > 0xaf {
 			in.Op = OpRare
 		}
 		in.Clobbers = 1<<RAX | 1<<RCX | 1<<RDX | 1<<RSI | 1<<RDI

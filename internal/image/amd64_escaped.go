@@ -11,6 +11,7 @@ func (d *decoder) escaped(address uint64) (in Insn, ok bool) {
 	switch opcode {
 	case 0x05:
 		in.Op, in.Clobbers = OpSyscall, 1<<RAX|1<<RCX|1<<R11
+		in.Fresh = 1<<RCX | 1<<R11
 		return in, true
 	case 0x34:
 		in.Op = OpSysenter
@@ -82,8 +83,12 @@ func (d *decoder) escaped(address uint64) (in Insn, ok bool) {
 		in.Size = 64
 		in.clobber(rm)
 		in.Clobbers |= 1<<RAX | 1<<RCX | 1<<RDX
+		if opcode == 0xc7 && rm.Kind != Register { // cmpxchg16b takes what it stores from RCX and RBX
+			in.Touched = registerOperand(3)
+		}
 	case opcode == 0xb0 || opcode == 0xb1: // cmpxchg
 		in.clobber(rm)
+		in.Touched = registerOperand(reg)
 		in.Clobbers |= 1 << RAX
 	default:
 		if flags&fStoresRM != 0 {
@@ -94,6 +99,10 @@ func (d *decoder) escaped(address uint64) (in Insn, ok bool) {
 				}
 			} else {
 				in.clobber(rm)
+				switch opcode {
+				case 0xa3, 0xa4, 0xa5, 0xab, 0xac, 0xad, 0xb3, 0xbb, 0xc3: // bits of a register, and movnti
+					in.Touched = registerOperand(reg)
+				}
 			}
 		} else {
 			in.Touched = rm
@@ -103,6 +112,14 @@ func (d *decoder) escaped(address uint64) (in Insn, ok bool) {
 		}
 		if flags&fWritesReg != 0 {
 			in.Clobbers |= 1 << reg
+		}
+		switch opcode {
+		case 0x2c, 0x2d, 0x50, 0xc5, 0xd7: // from vector registers
+			in.Fresh = in.Clobbers
+		case 0xb6, 0xb7, 0xbe, 0xbf: // movzx, movsx
+			if in.Size >= 4 && (rm.Kind != Register || d.wholeOperand(rm).Reg != reg && rm.Reg != reg) {
+				in.Fresh = in.Clobbers
+			}
 		}
 	}
 	return in, true

@@ -54,7 +54,7 @@ func TestInstructionsSayWhatTheyDo(t *testing.T) {
 		{"4839d0", Insn{Op: OpCompare, Size: 8, Touched: reg(RAX), Src: reg(RDX)}},
 		{"50", Insn{Op: OpPush, Size: 8, Src: reg(RAX)}},
 		{"415c", Insn{Op: OpPop, Size: 8, Dst: reg(12)}},
-		{"0f05", Insn{Op: OpSyscall, Size: 4, Clobbers: 1<<RAX | 1<<RCX | 1<<R11}},
+		{"0f05", Insn{Op: OpSyscall, Size: 4, Clobbers: 1<<RAX | 1<<RCX | 1<<R11, Fresh: 1<<RCX | 1<<R11}},
 		{"cd80", Insn{Op: OpInt80, Size: 4}},
 		{"f30f1efa", Insn{Size: 64, Touched: reg(2)}},
 		{"f4", Insn{Op: OpStop, Size: 4}},
@@ -67,6 +67,14 @@ func TestInstructionsSayWhatTheyDo(t *testing.T) {
 		{"0f94c5", Insn{Size: 4, Clobbers: 1 << RCX}},                  // sete ch
 		{"400f94c5", Insn{Op: OpFlag, Size: 4, Dst: reg(RBP)}},         // sete bpl
 		{"f7f1", Insn{Size: 4, Touched: reg(RCX), Clobbers: 1<<RAX | 1<<RDX}},
+		{"f7e1", Insn{Size: 4, Touched: reg(RCX), Clobbers: 1<<RAX | 1<<RDX, Fresh: 1 << RDX}},
+		{"4898", Insn{Size: 8, Clobbers: 1 << RAX}},                                                        // cdqe
+		{"4899", Insn{Size: 8, Clobbers: 1 << RDX, Fresh: 1 << RDX}},                                       // cqo
+		{"6699", Insn{Size: 2, Clobbers: 1 << RDX}},                                                        // cwd
+		{"0fb606", Insn{Size: 4, Touched: mem(RSI, 0), Clobbers: 1 << RAX, Fresh: 1 << RAX}},               // movzx eax, byte [rsi]
+		{"0fb6c4", Insn{Size: 4, Touched: reg(4), Clobbers: 1 << RAX}},                                     // movzx eax, ah
+		{"480fb117", Insn{Size: 8, Dst: mem(RDI, 0), Stores: true, Touched: reg(RDX), Clobbers: 1 << RAX}}, // cmpxchg [rdi], rdx
+		{"480fc317", Insn{Size: 8, Dst: mem(RDI, 0), Stores: true, Touched: reg(RDX)}},                     // movnti [rdi], rdx
 		{"88442408", Insn{Size: 4, Dst: mem(RSP, 8), Stores: true}},
 		{"0f29442410", Insn{Size: 64, Dst: mem(RSP, 0x10), Stores: true}},
 		{"c5f877", Insn{Size: 64}},

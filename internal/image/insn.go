@@ -85,4 +85,5 @@ type Insn struct {
 	Dst, Src Operand
 	Touched  Operand // what is neither Dst nor Src; where Size is 64, a register may be of vectors
 	Clobbers uint16  // registers that hold something unknown afterwards, a bit each
+	Fresh    uint16  // those of Clobbers of which it is known that what they held neither is read nor stays in part
 }
