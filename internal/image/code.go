@@ -25,6 +25,7 @@ type Code struct {
 	Arrays    []uint64                // the slots
 	Ends      map[uint64]bool         // those of both that they call at the end
 	Exports   map[string][]Symbol     // by name; several where there are versions
+	Variables []AddressRange          // that symbols tell of which loaders have no need, so few files do
 	Relocs    map[uint64]Relocation   // by the address of the slot
 	Sections  map[string]AddressRange // that have a name
 	Go        bool                    // there is code of Go
@@ -138,7 +139,7 @@ func (x elfFile) code() (*Code, error) {
 		return nil, err
 	}
 	names := map[uint64]string{}
-	if err := x.names(sections, names); err != nil {
+	if err := x.names(sections, c, names); err != nil {
 		return nil, err
 	}
 	golang, err := x.goTable(sections)
@@ -208,8 +209,8 @@ func (x elfFile) segments(c *Code) error {
 	return nil
 }
 
-// names notes those of functions: of several the plainest.
-func (x elfFile) names(sections []section, names map[uint64]string) error {
+// names notes those of functions, of several the plainest, and where variables are.
+func (x elfFile) names(sections []section, c *Code, names map[uint64]string) error {
 	for _, s := range sections {
 		if s.Type != elf.SHT_SYMTAB || int(s.Link) >= len(sections) {
 			continue
@@ -228,6 +229,9 @@ func (x elfFile) names(sections []section, names map[uint64]string) error {
 			if (sym.function() || kind == elf.STT_GNU_IFUNC && sym.section != elf.SHN_UNDEF) && uint64(sym.name) < uint64(len(text)) {
 				name, _ := cstring(text[sym.name:])
 				note(names, sym.value, name)
+			}
+			if kind == elf.STT_OBJECT && sym.section != elf.SHN_UNDEF && sym.value < sym.value+sym.size {
+				c.Variables = append(c.Variables, AddressRange{sym.value, sym.value + sym.size})
 			}
 		}
 	}
