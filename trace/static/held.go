@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/tjfuzz/tjfuzz/internal/image"
+	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
 
 // comings are the calls of a function and the jumps to it, and whether these are all: of one
@@ -42,21 +43,39 @@ type spot struct {
 	own   bool   // it is the function
 }
 
-// What bounds the search for the uses of pointers, and how far before a slot its variable may begin.
+// What bounds the search for the uses of pointers, and how far these are moved.
 const (
 	maxSpots    = 1 << 16
+	maxSlots    = 1 << 6
 	maxVariable = 1 << 12
 )
 
+// asked are the registers that hold what syscalls are told.
+var asked = []uint8{image.RDI, image.RSI, image.RDX, 10, 8, 9}
+
+// asks is how many of these a syscall looks at.
+func (f *function) asks(i int) int {
+	b := f.decoded()
+	if len(b.preds[i]) == 1 && b.preds[i][0] == i-1 && !b.lost[i] && len(f.entries[b.at[i]]) == 0 {
+		if in := b.insns[i-1]; in.Op == image.OpMove && in.Dst.Kind == image.Register && in.Dst.Reg == image.RAX && in.Src.Kind == image.Immediate {
+			if id := (sysno.ID{Arch: sysno.AMD64, NR: uint32(in.Src.Value)}); id.Described() {
+				return len(id.Args())
+			}
+		}
+	}
+	return len(asked)
+}
+
 // follower goes from where code takes the address of a variable to what is done with it.
 type follower struct {
-	slots map[uint64]bool // that hold the function's address
-	calls map[place]bool
-	next  map[*function][][]int // what comes behind each instruction
-	left  int                   // spots that may still be looked at
-	from  uint64                // the variable that is followed
-	seen  map[spot]bool
-	queue []spot
+	slots     map[uint64]bool // that hold the function's address
+	calls     map[place]bool
+	next      map[*function][][]int // what comes behind each instruction
+	resolvers map[*function]bool    // that choose functions
+	left      int                   // spots that may still be looked at
+	from      uint64                // the variable that is followed
+	seen      map[spot]bool
+	queue     []spot
 }
 
 // follow looks at all code that may see a slot that holds the function's address.
@@ -65,7 +84,16 @@ func (f *function) follow() *held {
 	for name, symbols := range f.Exports {
 		names[name] = slices.ContainsFunc(symbols, func(s image.Symbol) bool { return s.Address == f.start })
 	}
-	w := follower{calls: map[place]bool{}, next: map[*function][][]int{}, left: maxSpots}
+	w := follower{calls: map[place]bool{}, next: map[*function][][]int{}, resolvers: map[*function]bool{}, left: maxSpots}
+	for _, m := range f.all.modules {
+		for _, symbols := range m.Exports {
+			for _, s := range symbols {
+				if s.Resolver {
+					w.resolvers[m.within(s.Address)] = true
+				}
+			}
+		}
+	}
 	for _, m := range f.all.modules {
 		w.slots = map[uint64]bool{}
 		called := m.arrays()
@@ -88,31 +116,9 @@ func (f *function) follow() *held {
 // module looks at the code of a module that has slots. It is false where what they hold gets
 // out of sight.
 func (w *follower) module(m *module) bool {
-	// near are the variables that a slot may be a part of; its own is the last of them, which
-	// must not be known to others.
-	near, own := map[uint64]bool{}, map[uint64]bool{}
-	var variables []uint64
-	var shared map[uint64]bool
-	for slot := range w.slots {
-		if inside(m.got, slot) {
-			continue
-		}
-		if shared == nil {
-			variables, shared = m.variables()
-		}
-		i, exact := slices.BinarySearch(variables, slot)
-		if exact {
-			i++
-		}
-		for j := i - 1; j >= 0 && slot-variables[j] < maxVariable; j-- {
-			near[variables[j]] = true
-			own[variables[j]] = own[variables[j]] || j == i-1
-		}
-	}
-	for at := range own {
-		if own[at] && shared[at] {
-			return false
-		}
+	near, ok := w.near(m)
+	if !ok {
+		return false
 	}
 	for _, at := range m.starts {
 		f := m.functions[at]
@@ -129,12 +135,44 @@ func (w *follower) module(m *module) bool {
 			continue
 		}
 		for i, in := range f.decoded().insns {
-			if !w.mention(f, i, in, near, own) {
+			if !w.mention(f, i, in, near) {
 				return false
 			}
 		}
 	}
 	return w.left >= 0
+}
+
+// near are the addresses known to code that may be of the variables that slots are parts of, be it
+// of their beginnings or not. It is false where others know one, too.
+func (w *follower) near(m *module) (near map[uint64]bool, ok bool) {
+	near = map[uint64]bool{}
+	var variables []uint64
+	var shared map[uint64]bool
+	slots := 0
+	for slot := range w.slots {
+		if inside(m.got, slot) {
+			continue
+		}
+		if slots++; slots > maxSlots {
+			return nil, false
+		}
+		if m.Fixed { // its code has addresses as numbers that nothing tells from others
+			return nil, false
+		}
+		if shared == nil {
+			variables, shared = m.variables()
+		}
+		from, to := m.around(slot)
+		i, _ := slices.BinarySearch(variables, from)
+		for ; i < len(variables) && variables[i] <= to; i++ {
+			if shared[variables[i]] {
+				return nil, false
+			}
+			near[variables[i]] = true
+		}
+	}
+	return near, true
 }
 
 func comparePlaces(x, y place) int {
@@ -154,8 +192,8 @@ func (m *module) variable(at uint64) bool {
 // data and others know them: of those that are shared, not only instructions in view do.
 func (m *module) variables() (all []uint64, shared map[uint64]bool) {
 	shared = map[uint64]bool{}
-	for _, r := range m.Relocs {
-		if r.Symbol == "" && m.variable(r.Address) {
+	for slot, r := range m.Relocs {
+		if r.Symbol == "" && m.variable(r.Address) && !m.handle(slot) {
 			shared[r.Address] = true
 		}
 	}
@@ -178,6 +216,73 @@ func (m *module) variables() (all []uint64, shared map[uint64]bool) {
 	return slices.Compact(all), shared
 }
 
+// handle reports whether what lies at an address is the __dso_handle of GCC's crtbeginS.o: a pointer
+// to itself, behind nothing but the data_start of crt1.o, that is handed to __cxa_finalize.
+func (m *module) handle(at uint64) bool {
+	data := m.Sections[".data"]
+	if m.Relocs[at].Address != at || at != data.Start && at != data.Start+8 {
+		return false
+	}
+	for _, r := range m.Relocs {
+		if r.Symbol == "__cxa_finalize" {
+			return true
+		}
+	}
+	return false
+}
+
+// around is where the variable that a slot is a part of may begin, and end, as far as sections and
+// the sizes of symbols tell.
+func (m *module) around(slot uint64) (from, to uint64) {
+	if seg := m.Segment(slot); seg != nil {
+		from, to = seg.Address, seg.Address+seg.Size
+	}
+	for name, r := range m.Sections {
+		if r.Start <= slot && slot < r.End && name != ".tbss" { // which takes no room
+			from, to = max(from, r.Start), min(to, r.End)
+		}
+	}
+	sized := func(start, end uint64) {
+		switch {
+		case start >= end:
+		case end <= slot:
+			from = max(from, end)
+		case slot < start:
+			to = min(to, start)
+		default:
+			from, to = max(from, start), min(to, end)
+		}
+	}
+	for _, v := range m.Variables {
+		sized(v.Start, v.End)
+	}
+	for _, symbols := range m.Exports {
+		for _, s := range symbols {
+			if !s.Function {
+				sized(s.Address, s.Address+s.Size)
+			}
+		}
+	}
+	return from, to
+}
+
+// clones reports whether code is of GCC's crtstuff.c, which hands the end of .data to a library
+// for transactional memory, and that is not there.
+func (m *module) clones(f *function) bool {
+	const most = 0x80
+	if f.end-f.start > most {
+		return false
+	}
+	found := false
+	f.sweep(f.start, f.end, func(_ uint64, in image.Insn) {
+		name := m.Relocs[uint64(in.Src.Value)].Symbol
+		if in.Op == image.OpMove && in.Src.Kind == image.Absolute && (name == "_ITM_deregisterTMCloneTable" || name == "_ITM_registerTMCloneTable") {
+			found = found || len(m.all.lookup(name)) == 0
+		}
+	})
+	return found
+}
+
 // overlaps reports whether what lies at an address is a slot, or a part of one.
 func (w *follower) overlaps(at uint64, size uint8) bool {
 	for a := at &^ 7; a < at+uint64(max(size, 1)); a += 8 {
@@ -190,7 +295,7 @@ func (w *follower) overlaps(at uint64, size uint8) bool {
 
 // mention looks at an instruction that may name a slot or a variable. It is false where the
 // function's address gets out of sight by that.
-func (w *follower) mention(f *function, i int, in image.Insn, near, own map[uint64]bool) bool {
+func (w *follower) mention(f *function, i int, in image.Insn, near map[uint64]bool) bool {
 	for _, o := range []image.Operand{in.Dst, in.Src, in.Touched} {
 		at := uint64(o.Value)
 		switch {
@@ -198,7 +303,7 @@ func (w *follower) mention(f *function, i int, in image.Insn, near, own map[uint
 		case o.Indexed && f.variable(at):
 			return false
 		case in.Op == image.OpAddress:
-			if near[at] && !w.uses(spot{f: f, index: i + 1, reg: in.Dst.Reg, to: at}) && own[at] {
+			if near[at] && !(at == (f.Sections[".data"].End+7)&^7 && f.clones(f)) && !w.uses(spot{f: f, index: i + 1, reg: in.Dst.Reg, to: at}) {
 				return false
 			}
 		case !w.overlaps(at, in.Size) && !((in.Op == image.OpCall || in.Op == image.OpJump) && w.slots[at]):
@@ -245,11 +350,11 @@ func (w *follower) moved(s *spot, distance int64) bool {
 	return !s.own && s.to-w.from+maxVariable < 2*maxVariable
 }
 
-// on goes to what comes behind an instruction.
-func (w *follower) on(s spot) {
-	next, ok := w.next[s.f]
+// behind is what comes behind an instruction.
+func (w *follower) behind(f *function, index int) []int {
+	next, ok := w.next[f]
 	if !ok {
-		b := s.f.decoded()
+		b := f.decoded()
 		next = make([][]int, len(b.preds))
 		for i, before := range b.preds {
 			for _, j := range before {
@@ -263,12 +368,17 @@ func (w *follower) on(s spot) {
 				}
 			}
 		}
-		w.next[s.f] = next
+		w.next[f] = next
 	}
-	if s.index >= len(next) {
-		return
+	if index >= len(next) {
+		return nil
 	}
-	for _, i := range next[s.index] {
+	return next[index]
+}
+
+// on goes to what comes behind an instruction.
+func (w *follower) on(s spot) {
+	for _, i := range w.behind(s.f, s.index) {
 		n := s
 		n.index = i
 		w.push(n)
@@ -292,6 +402,12 @@ func (w *follower) use(s spot) bool {
 		if o.Indexed && (!s.own || by(o)) { // perhaps by the pointer; by that to a function no code does it
 			return false
 		}
+	}
+	if (in.Clobbers&^in.Fresh)>>s.reg&1 != 0 || in.Op == image.OpFlag && is(in.Dst) { // what is there then may be made of it
+		return false
+	}
+	if in.Op == image.OpSyscall && slices.Contains(asked[:s.f.asks(s.index)], s.reg) {
+		return false
 	}
 	overwritten := is(in.Dst) && !in.Stores || in.Clobbers>>s.reg&1 != 0
 	goOn := func() bool {
@@ -325,7 +441,7 @@ func (w *follower) use(s spot) bool {
 			t := s
 			t.stack, t.depth = true, in.Dst.Value
 			w.on(t)
-			return goOn()
+			return w.reloaded(t) && goOn()
 		case is(in.Src):
 			return into(s)
 		case reads(in.Src):
@@ -355,43 +471,105 @@ func (w *follower) use(s spot) bool {
 	return goOn()
 }
 
+// there reports whether an operand is memory that a pointer on the stack may lie in.
+func (s spot) there(o image.Operand, size uint8) bool {
+	return o.Kind == image.Memory && o.Reg == image.RSP && (o.Indexed || o.Value < s.depth+8 && s.depth < o.Value+int64(max(size, 1)))
+}
+
+// sunk is where a place on the stack is after an instruction; false if it is given up or
+// it is not known.
+func (s *spot) sunk(in image.Insn) (still, known bool) {
+	switch {
+	case in.Op == image.OpPush:
+		s.depth += 8
+	case in.Op == image.OpPop:
+		s.depth -= 8
+	case in.Op == image.OpLeave || in.Clobbers>>image.RSP&1 != 0:
+		return false, false
+	case in.Dst.Kind == image.Register && in.Dst.Reg == image.RSP && !in.Stores:
+		if in.Op != image.OpAdd || in.Src.Kind != image.Immediate {
+			return false, false
+		}
+		s.depth -= in.Src.Value
+	default:
+		return true, true
+	}
+	return in.Op == image.OpPush || s.depth >= 0, true
+}
+
+// reloaded reports whether a function may read again what it has put on its stack. What it puts there for
+// one that it calls it does not, for that may change it (System V ABI, 3.2.2). To pop that is a way to give it up.
+func (w *follower) reloaded(from spot) bool {
+	b := from.f.decoded()
+	seen := map[spot]bool{}
+	queue := []spot{}
+	add := func(s spot) {
+		for _, i := range w.behind(s.f, s.index) {
+			s.index = i
+			if !seen[s] && len(seen) < maxSpots>>4 {
+				seen[s] = true
+				queue = append(queue, s)
+			}
+		}
+	}
+	for add(from); len(queue) > 0; {
+		s := queue[len(queue)-1]
+		queue = queue[:len(queue)-1]
+		if s.index >= len(b.insns) {
+			add(s)
+			continue
+		}
+		in := b.insns[s.index]
+		switch {
+		case s.there(in.Src, in.Size) && in.Op != image.OpPop && !in.Src.Indexed:
+			return true
+		case s.there(in.Dst, in.Size) && in.Stores:
+			continue
+		}
+		if still, known := s.sunk(in); still && known {
+			add(s)
+		}
+	}
+	return false
+}
+
 // stacked looks at a pointer on the stack, of a function that makes no pointers into that.
 func (w *follower) stacked(s spot, in image.Insn, at uint64) bool {
-	there := func(o image.Operand) bool {
-		return o.Kind == image.Memory && o.Reg == image.RSP && o.Value < s.depth+8 && s.depth < o.Value+int64(max(in.Size, 1))
-	}
+	there := func(o image.Operand) bool { return s.there(o, in.Size) }
+	exact := func(o image.Operand) bool { return there(o) && !o.Indexed && o.Value == s.depth }
 	t := s
 	switch {
 	case in.Op == image.OpReturn || in.Op == image.OpStop:
 		return true
-	case there(in.Src) && in.Op == image.OpCall && s.own && in.Src.Value == s.depth:
+	case exact(in.Src) && in.Op == image.OpCall && s.own:
 		w.calls[place{s.f, at}] = true
-	case there(in.Src) && in.Op == image.OpMove && in.Src.Value == s.depth && in.Size == 8 && in.Dst.Kind == image.Register:
+	case exact(in.Src) && in.Op == image.OpMove && in.Size == 8 && in.Dst.Kind == image.Register:
 		t.stack, t.depth, t.reg = false, 0, in.Dst.Reg
 		w.on(t)
-	case there(in.Dst) && in.Stores && in.Op == image.OpMove && in.Dst.Value == s.depth && in.Size == 8:
+	case exact(in.Dst) && in.Stores && in.Op == image.OpMove && in.Size == 8:
 		return true
 	case in.Op == image.OpCompare:
 	case there(in.Src) || there(in.Dst) || there(in.Touched):
 		return false
-	case in.Op == image.OpPush:
-		s.depth += 8
+	case (in.Op == image.OpJump || in.Op == image.OpBranch) && s.depth >= 0 && s.f.leftBy(at):
+		return false // it may be handed to what is jumped to, or read there
 	case in.Op == image.OpPop && s.depth < 8:
 		t.stack, t.depth, t.reg = false, 0, in.Dst.Reg
 		w.on(t)
 		return s.depth == 0 && in.Dst.Kind == image.Register
-	case in.Op == image.OpPop:
-		s.depth -= 8
-	case in.Dst.Kind == image.Register && in.Dst.Reg == image.RSP && !in.Stores:
-		if in.Op != image.OpAdd {
-			return false
-		}
-		if s.depth -= in.Src.Value; s.depth < 0 { // it is given up
-			return true
+	default:
+		if still, known := s.sunk(in); !still || !known {
+			return known
 		}
 	}
 	w.on(s)
 	return true
+}
+
+// leftBy reports whether a jump leads out of a function, as far as is known.
+func (f *function) leftBy(at uint64) bool {
+	x := f.flowAt(at)
+	return x != nil && (x.unknown || len(x.beyond().targets)+len(x.beyond().middle) > 0)
 }
 
 // leaves looks at a pointer where a function may be left.
@@ -412,10 +590,13 @@ func (w *follower) leaves(s spot, in image.Insn, at uint64) bool {
 	}
 	handed := slices.Contains(registers[:3], s.reg) || s.reg == image.RCX || s.reg == 8 || s.reg == 9
 	if x := s.f.flowAt(at); x != nil && (in.Op != image.OpCall || handed) {
-		if x.unknown && handed && (in.Op == image.OpCall || len(s.f.decoded().preds[len(s.f.decoded().at)]) == 0) {
+		if x.unknown && handed { // a table of a switch is not told from others here
 			return false
 		}
 		for _, t := range x.beyond().targets {
+			if handed && w.resolvers[t] { // who calls it calls what it chooses
+				return false
+			}
 			w.push(spot{f: t, reg: s.reg, to: s.to, own: s.own})
 		}
 		for _, t := range x.beyond().middle {

@@ -451,10 +451,35 @@ func TestNumbersArriveThroughPointersInData(t *testing.T) {
 			if !r.Complete() {
 				t.Errorf("gaps: %s", strings.Join(r.Gaps, "\n"))
 			}
-			if r := analyzed(t, testenv.Compile(t, "testdata/held.c", append(flags, "-DAWAY")...), Options{}); r.Complete() {
-				t.Error("it claims to be complete where a pointer to the pointers is kept")
-			}
 		})
+	}
+}
+
+func TestPointersInDataThatGetOutOfSightAreAGap(t *testing.T) {
+	for _, way := range []struct {
+		name  string
+		flags []string
+	}{
+		{name: "AWAY"},
+		{name: "ATOMIC"},
+		{name: "EXCHANGE"},
+		{name: "INDEX"},
+		{name: "TAIL"},
+		{name: "SEVENTH", flags: []string{"-maccumulate-outgoing-args"}},
+		{name: "FIXED", flags: []string{"-no-pie", "-fno-pie"}},
+		{name: "BASE"},
+		{name: "ABOVE"},
+		{name: "COPIED"},
+		{name: "MOVES"},
+	} {
+		for _, level := range []string{"-O1", "-O2", "-Os"} {
+			t.Run(way.name+" "+level, func(t *testing.T) {
+				flags := append([]string{level, "-D" + way.name}, way.flags...)
+				if r := analyzed(t, testenv.Compile(t, "testdata/held.c", flags...), Options{}); r.Complete() {
+					t.Error("it claims to be complete")
+				}
+			})
+		}
 	}
 }
 
