@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
 )
 
 // Numbers that the victim calls and the filters refuse.
@@ -506,15 +507,21 @@ func TestEqualCallsAreTheSameWhateverElseIsInRegisters(t *testing.T) {
 	}
 }
 
-func TestARefusalTellsWhereTheProgramCalledTheLibrary(t *testing.T) {
-	program := victim(t)
+// tellsPlaces ends a test where the kernel does not tell where refused calls are made.
+func tellsPlaces(t *testing.T) {
+	t.Helper()
 	h, err := readHost()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if h.before(5, 17) {
-		t.Skip("Linux 5.17 tells where calls are made")
+		testenv.Lack(t, "kernel", "Linux 5.17 tells where calls are made")
 	}
+}
+
+func TestARefusalTellsWhereTheProgramCalledTheLibrary(t *testing.T) {
+	program := victim(t)
+	tellsPlaces(t)
 	info, err := os.Stat(program)
 	if err != nil {
 		t.Fatal(err)
@@ -535,13 +542,7 @@ func TestARefusalTellsWhereTheProgramCalledTheLibrary(t *testing.T) {
 
 func TestARefusalHoldsThePlaceOfTheCallHoweverItEnds(t *testing.T) {
 	program := victim(t)
-	h, err := readHost()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if h.before(5, 17) {
-		t.Skip("Linux 5.17 tells where calls are made")
-	}
+	tellsPlaces(t)
 	for _, action := range []uint32{refuse(1), unix.SECCOMP_RET_KILL_PROCESS} {
 		r := mustOpen(t, Options{Denials: true, Places: true})
 		launcher(t, r, 0)
