@@ -6,11 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/tjfuzz/tjfuzz/corpora"
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
 // page is a file that a web server may have, by the path that it is asked for by.
@@ -19,7 +19,7 @@ type page struct {
 	size int64
 }
 
-var directoryName = regexp.MustCompile(`/[\w.@+-]+(?:/[\w.@+-]+)+`)
+var directoryName = lazyregexp.New(`/[\w.@+-]+(?:/[\w.@+-]+)+`)
 
 // pagesOf are what a web server can be asked for: of each directory that its command line names, or a text file that
 // this names, the largest file and the smallest that is not empty. Servers send large files in another way, and no
@@ -44,8 +44,8 @@ func pagesOf(words []string) (all []page) {
 		}
 		add(w)
 		if f, err := readConfig(w); err == nil {
-			for _, m := range directoryName.FindAll(f.Data, -1) {
-				add(string(m))
+			for _, m := range directoryName.FindAllString(string(f.Data), -1) {
+				add(m)
 			}
 		}
 	}
