@@ -14,7 +14,7 @@ linking := $(if $(filter static,$(LINK)),$(static))
 stamp   := -X main.version=$(VERSION) -X main.proxies=$(shell GOENV=off GOPROXY= $(GO) env GOPROXY)
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo test test-long bench bench-long bench-overhead bench-speed bench-discovery bench-recall bench-runtimes bench-static bench-directed bench-enforcement generate release clean
+.PHONY: help setup build demo test test-long bench bench-long bench-overhead bench-speed bench-discovery bench-recall bench-runtimes bench-static bench-directed bench-everyday bench-enforcement generate release clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -42,7 +42,7 @@ bench: ## a part of each benchmark, and what they say to benchmarks/RESULTS.md (
 	@scripts/setup build test bench
 	$(GO) run ./benchmarks/results
 
-bench-long: bench-overhead bench-speed bench-discovery bench-recall bench-runtimes bench-static bench-directed bench-enforcement ## all benchmarks, whole (as root; most of a day)
+bench-long: bench-overhead bench-speed bench-discovery bench-recall bench-runtimes bench-static bench-directed bench-everyday bench-enforcement ## all benchmarks, whole (as root; most of a day)
 	$(GO) test -run '^$$' -bench . -benchmem -timeout 2h ./...
 
 bench-overhead: ## what recording costs, beside other tools (half an hour)
@@ -75,6 +75,11 @@ bench-static: ## what static analysis says beside what programs do (5 minutes)
 bench-directed: ## what aiming runs at what the code can reach is worth (100 minutes)
 	@scripts/setup build test bench
 	$(GO) run ./benchmarks/directed $(DIRECTED)
+
+# EVERYDAY='-programs lzop -execs 300' is shorter.
+bench-everyday: ## what learning misses of programs that nobody has looked at (half an hour)
+	@scripts/setup build test bench everyday
+	$(GO) run ./benchmarks/everyday $(EVERYDAY)
 
 bench-enforcement: ## what a policy costs, beside bubblewrap and firejail (5 minutes)
 	@scripts/setup build test bench

@@ -99,6 +99,7 @@ var table = []row{
 	{pkg: "benchmarks/harness"},
 	{pkg: "benchmarks/enforcement", own: []string{"benchmarks/harness", "enforce", "enforce/filter", "internal/sysno", "synth", "synth/format"}},
 	{pkg: "benchmarks/learning"},
+	{pkg: "benchmarks/everyday", own: []string{"benchmarks/harness", "benchmarks/learning", "internal/sysno", "synth", "synth/format", "trace"}},
 	{pkg: "benchmarks/discovery", own: []string{"benchmarks/harness", "benchmarks/learning"}},
 	{pkg: "benchmarks/overhead", own: []string{"benchmarks/harness"}},
 	{
