@@ -3,6 +3,7 @@ package spawn
 import (
 	"bytes"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"time"
@@ -92,13 +93,23 @@ func descend(all []task, from int) []task {
 // machine.
 func (p *Process) CPUTime() time.Duration {
 	all, _ := tasks()
-	var sum time.Duration
+	return used(p.family(all))
+}
+
+// family is the child and all that descends from it.
+func (p *Process) family(all []task) []task {
+	family := descend(all, p.Pid)
 	for _, t := range all {
 		if t.pid == p.Pid {
-			sum += t.used
+			family = append(family, t)
 		}
 	}
-	for _, t := range descend(all, p.Pid) {
+	return family
+}
+
+// used is the CPU time that processes and what they have waited for have used.
+func used(tasks []task) (sum time.Duration) {
+	for _, t := range tasks {
 		sum += t.used
 	}
 	return sum
@@ -111,25 +122,42 @@ func UsedBy(pid int) time.Duration {
 	return t.used
 }
 
-// stalled reports whether what is left of the target may be about to end, but for want of a
-// processor: something can run, or has to be reaped, and all together have not used as
-// much time as they may. The calling thread may be where there is no /proc.
-func (p *Process) stalled(l Limits) bool {
+// remains is what is left of the target. The calling thread may be where there is no /proc.
+func (p *Process) remains() []task {
 	read := make(chan []task)
 	go func() {
 		all, _ := tasks()
 		read <- all
 	}()
-	all := <-read
-	left := descend(all, p.Pid)
-	for _, t := range all {
-		if t.pid == p.Pid {
-			left = append(left, t)
-		}
-	}
-	return stalled(left, l.Grace)
+	return p.family(<-read)
 }
 
+// mostReprieves is how often the grace of what a busy machine keeps from ending begins anew.
+const mostReprieves = 50
+
+// reprieve is the time that is given beyond its grace to what a target has left behind.
+type reprieve struct {
+	times int
+	used  time.Duration // by what was left when the grace was over for the first time
+}
+
+// given begins the grace anew for what may be about to end, but for want of a processor. What
+// forks all the time is young whenever it is looked at: so all together may use, from the first
+// time on, no more than all processors could have given them in their grace.
+func (r *reprieve) given(left []task, grace time.Duration) bool {
+	now := used(left)
+	if r.times == 0 {
+		r.used = now
+	}
+	if r.times == mostReprieves || now-r.used >= grace*time.Duration(runtime.NumCPU()) || !stalled(left, grace) {
+		return false
+	}
+	r.times++
+	return true
+}
+
+// stalled reports whether something can run, or has to be reaped, that has not used as much time
+// as it may.
 func stalled(left []task, grace time.Duration) bool {
 	waits := false
 	for _, t := range left {

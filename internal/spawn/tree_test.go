@@ -3,6 +3,7 @@ package spawn
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -60,6 +61,22 @@ func TestWhatCouldNotRunHasNotHadItsGrace(t *testing.T) {
 		if got := stalled(tt.left, grace); got != tt.want {
 			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
 		}
+	}
+}
+
+// Each that is seen has only begun, and the init, which reaps them, tells what they used.
+func TestWhatForksWithoutEndHasHadItsGrace(t *testing.T) {
+	const grace = 100 * time.Millisecond
+	var r reprieve
+	reaped := time.Second // before
+	for range 2 {
+		if !r.given([]task{{state: 'S', used: reaped}, {state: 'R'}, {state: 'R'}}, grace) {
+			t.Fatal("no reprieve for what has not run")
+		}
+	}
+	reaped += grace * time.Duration(runtime.NumCPU())
+	if r.given([]task{{state: 'S', used: reaped}, {state: 'R'}, {state: 'R'}}, grace) {
+		t.Error("a reprieve for what has used all processors for as long as its grace")
 	}
 }
 

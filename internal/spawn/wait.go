@@ -148,15 +148,12 @@ func Poll(fds []unix.PollFd, timeout int) (int, error) {
 	return unix.Poll(fds, timeout)
 }
 
-// mostExtended is how often the grace of what a busy machine keeps from ending begins anew.
-const mostExtended = 50
-
 // watch follows the status pipe: first the target's status arrives, and when
 // the init has ended it closes.
 func (p *Process) watch(l Limits) Status {
 	st := Status{Killed: true}
 	timer := newTimer(l)
-	extended := 0
+	var more reprieve
 	asked, _ := p.spec.Forker.(Asked)
 	for {
 		if asked != nil && !st.Killed && asked.Alone() {
@@ -186,8 +183,7 @@ func (p *Process) watch(l Limits) Status {
 			l.Nudge, l.FromStart = nil, false
 			timer = newTimer(l)
 			continue
-		case err == nil && n == 0 && !st.Killed && l.Grace > 0 && extended < mostExtended && p.stalled(l):
-			extended++
+		case err == nil && n == 0 && !st.Killed && l.Grace > 0 && more.given(p.remains(), l.Grace):
 			timer = newTimer(Limits{Timeout: l.Grace})
 			continue
 		case err != nil || fds[0].Revents == 0: // the time is up, or the wait is cancelled
