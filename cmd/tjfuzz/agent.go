@@ -10,6 +10,7 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/enforce/denial"
 	"github.com/tjfuzz/tjfuzz/enforce/notify"
+	"github.com/tjfuzz/tjfuzz/synth"
 )
 
 type agentOptions struct {
@@ -101,7 +102,7 @@ func runAgent(c *cobra.Command, o agentOptions) error {
 			mu.Lock()
 			defer mu.Unlock()
 			if !o.Gone {
-				tell.tell(tell.report.Answered(o.Call.Event(), fails(o.Answer), o.Answer.String(), o.Answer.By))
+				tell.tell(tell.report.Answered(o.Call.Event(), synth.Verdict{Action: synth.Notify}, fails(o.Answer), o.Answer.String(), o.Answer.By))
 			}
 		})
 		mu.Lock()

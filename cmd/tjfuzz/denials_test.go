@@ -96,6 +96,130 @@ func TestEachOfManyDenialsIsCounted(t *testing.T) {
 	}
 }
 
+// Calls that the policy hands over, to a listener or to a tracer, meet the answers that were
+// asked for, and the log tells of each exactly as often as it was made. TJFUZZ_LONG makes
+// it a million.
+func TestEachAnsweredCallIsTold(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	dir := t.TempDir()
+	golang := filepath.Join(dir, "godenials")
+	if out, err := exec.Command(testenv.Program(t, "go"), "build", "-o", golang, "./testdata/godenials").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	answers, socket := filepath.Join(dir, "answers.yaml"), filepath.Join(dir, "socket")
+	if err := os.WriteFile(answers, []byte(`version: 1
+rules:
+  - {syscall: getpgid, answer: errno EACCES}
+  - {syscall: [mkdir, mkdirat], answer: errno ENOSPC}
+  - {syscall: getsid, answer: continue}
+  - {syscall: sched_getparam, answer: kill}
+otherwise: errno ENOSYS
+`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	startAgent(t, socket, answers)
+	here, away := []string{"--answers", answers}, []string{"--agent", socket}
+	for _, v := range []struct{ name, path, abi string }{
+		{"dynamic", testenv.Compile(t, "testdata/denials.c", "-pthread"), ""},
+		{"static", testenv.Compile(t, "testdata/denials.c", "-pthread", "-static"), ""},
+		{"32-bit", testenv.Compile(t, "testdata/denials.c", "-pthread", "-m32"), "i386:"},
+		{"go", golang, ""},
+	} {
+		for mode, threads := range map[string]int{"single": 1, "threads": 4} {
+			for _, c := range []struct {
+				action, source string
+				who            []string
+			}{
+				{"SCMP_ACT_NOTIFY", "ebpf", here},
+				{"SCMP_ACT_NOTIFY", "notify", here},
+				{"SCMP_ACT_NOTIFY", "ebpf", away},
+				{"SCMP_ACT_TRACE", "ebpf", here},
+				{"SCMP_ACT_TRACE", "notify", here},
+			} {
+				t.Run(strings.Join([]string{v.name, mode, c.action, c.source, c.who[0]}, " "), func(t *testing.T) {
+					each, kills := 50, 2
+					if os.Getenv("TJFUZZ_LONG") != "" {
+						each, kills = 2500, 50
+					}
+					if v.name == "static" && mode == "single" && c.source == "ebpf" {
+						each = 9000 // more than the recorder tells apart
+					}
+					policy, log := filepath.Join(t.TempDir(), "policy.json"), filepath.Join(t.TempDir(), "log")
+					if err := os.WriteFile(policy, fmt.Appendf(nil, `{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"], "listenerPath": %q, "syscalls": [
+						{"names": ["getpgid", "mkdir", "mkdirat", "getsid", "sched_getparam"], "action": %q},
+						{"names": ["sched_get_priority_max"], "action": "SCMP_ACT_TRAP"}, {"names": ["sched_get_priority_min"], "action": "SCMP_ACT_KILL_THREAD"}]}`, socket, c.action), 0o644); err != nil {
+						t.Fatal(err)
+					}
+					command := append([]string{"enforce", "--quiet", "--log-source", c.source, "--policy", policy, "--log-file", log}, c.who...)
+					// The victim handles SIGSYS, so it is SIGKILL that ends what is to be killed.
+					out, err := exec.Command("tjfuzz", append(command, "--", v.path, mode, strconv.Itoa(each), strconv.Itoa(kills), "9")...).CombinedOutput()
+					if err != nil {
+						t.Fatalf("%v\n%s", err, out)
+					}
+					want := map[string]int{
+						"answered getpgid": 2 * each * threads, "answered mkdir": each, "answered sched_getparam": kills * threads,
+						"permitted getsid":              each * threads,
+						"denied sched_get_priority_max": each * threads, "denied sched_get_priority_min": kills * threads,
+					}
+					if v.name == "go" {
+						delete(want, "answered mkdir")
+						want["answered mkdirat"] = each // which Go calls
+						want["denied sched_get_priority_max"] = kills * threads
+					}
+					if c.source == "notify" { // which does not see these, and says so
+						maps.DeleteFunc(want, func(what string, _ int) bool { return strings.HasPrefix(what, "denied ") })
+					}
+					got := fates(t, log, v.abi)
+					if c.who[0] == "--agent" { // it alone knows what it let pass, and whom it has killed
+						for _, its := range []string{"permitted getsid", "answered sched_getparam"} {
+							delete(want, its)
+							delete(got, its)
+						}
+					}
+					if !maps.Equal(got, want) {
+						t.Errorf("got  %v\nwant %v", got, want)
+					}
+				})
+			}
+		}
+	}
+}
+
+// fates is how often a log tells of each syscall that something became of it, where nothing
+// was lost. The names are those of an architecture.
+func fates(t *testing.T, log, abi string) map[string]int {
+	t.Helper()
+	data, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts, entries := map[string]int{}, map[int]string{}
+	complete := false
+	for line := range bytes.Lines(data) {
+		var r struct {
+			Event, Syscall string
+			Seq, Of, Count int
+			Complete       bool
+		}
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		switch r.Event {
+		case "repeated":
+			counts[entries[r.Of]] += r.Count - 1
+		case "summary":
+			complete = r.Complete
+		default:
+			entries[r.Seq] = r.Event + " " + strings.TrimPrefix(r.Syscall, abi)
+			counts[entries[r.Seq]]++
+		}
+	}
+	if !complete {
+		t.Errorf("the log is not complete")
+	}
+	return counts
+}
+
 // A report that names the C library alone would leave a person to guess which of their
 // functions is meant.
 func TestARefusalNamesTheFunctionOfTheProgram(t *testing.T) {

@@ -112,7 +112,7 @@ func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 		return err
 	}
 	for i, p := range policies {
-		if err := answered(p, o.answers.any()); err != nil {
+		if err := answered(p, o.answers); err != nil {
 			return fmt.Errorf("%s: %w", names[i], err)
 		}
 	}
@@ -165,13 +165,14 @@ func commandAsIs(args []string, path string) enforce.Command {
 
 // answered refuses a policy that asks somebody who is not there. A tracer of tjfuzz may
 // trace the program too.
-func answered(p *synth.Policy, agent bool) error {
+func answered(p *synth.Policy, who answerFlags) error {
 	for _, a := range p.Listeners() {
 		hint := fmt.Sprintf("replace %v by an action that the kernel carries out by itself", a)
 		switch {
-		case a == synth.Notify && !agent:
+		case a == synth.Notify && !who.any():
 			hint += "\nenforce answers by itself with --answers FILE or --ask, and through another program with --agent SOCKET"
-		case a == synth.Trace && !traced():
+		case a == synth.Trace && !who.stands && !traced():
+			hint += "\nenforce answers in the place of a tracer with --answers FILE or --ask; strace and debuggers that run tjfuzz are asked themselves"
 		default:
 			continue
 		}
@@ -188,7 +189,7 @@ func traced() bool {
 
 // compile turns the policy into a filter that was checked against it.
 func compile(p *synth.Policy) ([]byte, error) {
-	if err := answered(p, false); err != nil {
+	if err := answered(p, answerFlags{}); err != nil {
 		return nil, err
 	}
 	prog, err := filter.Compile(p)

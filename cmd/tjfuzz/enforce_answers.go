@@ -19,16 +19,25 @@ type answerFlags struct {
 	ask    bool
 	socket string
 	rules  *notify.Rules // nil where none of them is given
+
+	// stands says that who answers here stands in for a tracer, too. An agent does not: it was
+	// promised the calls of SCMP_ACT_NOTIFY. A tracer that is there is asked itself.
+	stands bool
 }
 
 func (a *answerFlags) add(f *pflag.FlagSet) {
-	f.StringVar(&a.file, "answers", "", "answer the calls that the policy hands over (notify) by the rules in this `file`, see docs/denials.md")
+	f.StringVar(&a.file, "answers", "", "answer the calls that the policy hands over (notify, trace) by the rules in this `file`, see docs/denials.md")
 	f.BoolVar(&a.ask, "ask", false, "ask at the terminal about calls that the policy hands over, and for which no rule says otherwise")
 	f.StringVar(&a.socket, "agent", "", "let the program that listens on this Unix `socket` answer them, as a container runtime does (listenerPath)")
 }
 
 // any reports whether somebody answers.
 func (a *answerFlags) any() bool { return a.rules != nil || a.socket != "" }
+
+// asked reports whether who answers here decides on calls with this verdict.
+func (a *answerFlags) asked(v synth.Verdict) bool {
+	return a.rules != nil && (v.Action == synth.Notify || v.Action == synth.Trace && a.stands)
+}
 
 // read reads the rules. Where no flag says otherwise and the policy names an agent, that
 // is asked.
@@ -47,6 +56,7 @@ func (a *answerFlags) read(policies synth.Stack) error {
 	case a.ask:
 		a.rules, err = notify.Default("ask")
 	}
+	a.stands = a.rules != nil && !traced()
 	return err
 }
 
@@ -109,7 +119,7 @@ func (a *account) decider() (*decider, error) {
 // asks instead, and leaves what the policy hands over to the agent.
 func (d *decider) Decide(ctx context.Context, c *notify.Call) (notify.Answer, func(context.Context) notify.Answer) {
 	switch v, _ := d.a.policies.Decide(c.ID, c.Args); v.Action {
-	case synth.Notify:
+	case synth.Notify, synth.Trace:
 		if d.agent != nil {
 			c.Event() // while the caller waits
 			return d.agent.Decide(ctx, c)
@@ -138,7 +148,8 @@ func (d *decider) account(c *notify.Call, passed bool) {
 
 // noted tells of what the agent said.
 func (d *decider) noted(o notify.Outcome) {
-	if v, _ := d.a.policies.Decide(o.Call.ID, o.Call.Args); v.Action != synth.Notify {
+	v, _ := d.a.policies.Decide(o.Call.ID, o.Call.Args)
+	if !d.a.answer.asked(v) {
 		return
 	}
 	d.a.mu.Lock()
@@ -146,5 +157,5 @@ func (d *decider) noted(o notify.Outcome) {
 	if o.Gone {
 		return // nobody has heard it
 	}
-	d.a.tell(d.a.report.Answered(o.Call.Event(), fails(o.Answer), o.Answer.String(), o.Answer.By))
+	d.a.tell(d.a.report.Answered(o.Call.Event(), v, fails(o.Answer), o.Answer.String(), o.Answer.By))
 }

@@ -271,10 +271,8 @@ func (a *account) seen(e rawtp.Event) denial.Event {
 func (a *account) note(e denial.Event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.answer.any() && a.answer.socket == "" && !e.Passed && !e.Cut {
-		if v, _ := a.policies.Decide(e.ID, e.Args); v.Action == synth.Notify {
-			return // who answers tells of it, and why
-		}
+	if v, _, known := a.report.Decide(e); known && !e.Passed && a.answer.asked(v) {
+		return // who answers tells of it, and why
 	}
 	a.tell(a.report.Add(e))
 }
@@ -309,13 +307,17 @@ func (a *account) prepare(cmd *enforce.Command) error {
 	if !a.asks && !a.answer.any() {
 		return nil
 	}
-	if a.asks {
-		code, err := filter.Parse(cmd.Filter)
-		if err != nil {
-			return err
-		}
-		cmd.Filter = filter.Ask(code).Bytes()
+	code, err := filter.Parse(cmd.Filter)
+	if err != nil {
+		return err
 	}
+	if a.asks {
+		code = filter.Ask(code)
+	}
+	if a.answer.stands {
+		code = filter.Untraced(code)
+	}
+	cmd.Filter = code.Bytes()
 	ctx, stop := context.WithCancel(context.Background())
 	a.stop = stop
 	cmd.Adopt = true

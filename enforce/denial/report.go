@@ -141,11 +141,8 @@ const (
 func (r *Report) Add(e Event) (*Entry, News) {
 	n := Entry{Event: e}
 	var by *synth.Policy
-	n.Verdict, by = r.policies.Decide(e.ID, e.Args)
-	known := !e.Cut || !r.depends(e.ID)
-	if !known && e.Took != synth.ActionInvalid {
-		n.Verdict, by, known = r.took(e)
-	}
+	var known bool
+	n.Verdict, by, known = r.Decide(e)
 	switch {
 	case !known:
 		n.What = undecided
@@ -168,10 +165,21 @@ func (r *Report) Add(e Event) (*Entry, News) {
 	return r.add(n)
 }
 
-// Answered takes a call into account that the policy hands to user space, with what was
-// said there and by whom; refused says that it did not take place.
-func (r *Report) Answered(e Event, refused bool, answer, by string) (*Entry, News) {
-	n := Entry{Event: e, What: permitted, Verdict: synth.Verdict{Action: synth.Notify}, Answer: answer, By: by}
+// Decide is what the policies say of a call, and which of them decides. It is not known where
+// that depends on arguments that are not.
+func (r *Report) Decide(e Event) (v synth.Verdict, by *synth.Policy, known bool) {
+	known = !e.Cut || !r.depends(e.ID)
+	if !known && e.Took != synth.ActionInvalid {
+		return r.took(e)
+	}
+	v, by = r.policies.Decide(e.ID, e.Args)
+	return v, by, known
+}
+
+// Answered takes a call into account that the policy hands to user space by this verdict,
+// with what was said there and by whom; refused says that it did not take place.
+func (r *Report) Answered(e Event, v synth.Verdict, refused bool, answer, by string) (*Entry, News) {
+	n := Entry{Event: e, What: permitted, Verdict: v, Answer: answer, By: by}
 	if refused {
 		n.What = answered
 	}

@@ -239,7 +239,7 @@ func TestTheLogHasALineForEachEntryAndTheSum(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Answered(Event{ID: call(t, sysno.Native(), "connect"), Count: 1}, true, "errno EPERM", "line 3 of the rules")
+	r.Answered(Event{ID: call(t, sysno.Native(), "connect"), Count: 1}, synth.Verdict{Action: synth.Notify}, true, "errno EPERM", "line 3 of the rules")
 	var b strings.Builder
 	b.Write(append(line, '\n'))
 	if err := r.WriteEnd(&b, "exit 0"); err != nil {

@@ -1,9 +1,10 @@
 /*
- * denials single|threads EACH KILLS
+ * denials single|threads EACH KILLS [SIGNAL]
  *
  * Makes calls that a policy answers with an error, logs, traps, or kills a thread or a
  * process for, and demands that it does: alone, or in four threads at once. A call that
- * kills is made in a thread or a process of its own.
+ * kills is made in a thread or a process of its own. A process ends by SIGSYS, unless
+ * another signal is given for sched_getparam.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,7 +19,7 @@
 #include <unistd.h>
 
 static long each, kills;
-static int threads;
+static int threads, deadly = SIGSYS;
 static __thread volatile long trapped;
 
 static void demand(int holds, int status)
@@ -34,14 +35,14 @@ static void trap(int sig, siginfo_t *info, void *context)
 	trapped++;
 }
 
-struct deadly {
+struct fatal {
 	long nr, arg;
 	volatile int survived;
 };
 
 static void *die(void *arg)
 {
-	struct deadly *d = arg;
+	struct fatal *d = arg;
 	syscall(d->nr, d->arg, 0);
 	d->survived = 1;
 	return NULL;
@@ -50,15 +51,15 @@ static void *die(void *arg)
 /* in_thread reports whether the call ended a thread of its own. */
 static int in_thread(long nr, long arg)
 {
-	struct deadly d = {nr, arg, 0};
+	struct fatal d = {nr, arg, 0};
 	pthread_t t;
 	demand(pthread_create(&t, NULL, die, &d) == 0, 11);
 	pthread_join(t, NULL);
 	return !d.survived;
 }
 
-/* in_process demands that the call ends a process of its own by SIGSYS. */
-static void in_process(long nr, long arg)
+/* in_process demands that the call ends a process of its own by the signal. */
+static void in_process(long nr, long arg, int signal)
 {
 	int status;
 	pid_t child = fork();
@@ -70,7 +71,7 @@ static void in_process(long nr, long arg)
 		_exit(0);
 	}
 	demand(child > 0 && waitpid(child, &status, 0) == child, 12);
-	demand(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, 13);
+	demand(WIFSIGNALED(status) && WTERMSIG(status) == signal, 13);
 }
 
 static void *calls(void *thread)
@@ -86,8 +87,8 @@ static void *calls(void *thread)
 		if (threads)
 			demand(in_thread(SYS_sched_get_priority_min, i), 4);
 		else
-			in_process(SYS_sched_get_priority_min, i);
-		in_process(SYS_sched_getparam, i);
+			in_process(SYS_sched_get_priority_min, i, SIGSYS);
+		in_process(SYS_sched_getparam, i, deadly);
 	}
 	return NULL;
 }
@@ -98,8 +99,10 @@ int main(int argc, char **argv)
 	struct sigaction action;
 	pthread_t t[4];
 
-	if (argc != 4)
+	if (argc < 4)
 		return 20;
+	if (argc > 4)
+		deadly = atoi(argv[4]);
 	threads = !strcmp(argv[1], "threads");
 	each = atol(argv[2]);
 	kills = atol(argv[3]);

@@ -14,6 +14,9 @@ import (
 	"time"
 )
 
+// deadly is the signal of SYS_SCHED_GETPARAM.
+var deadly = syscall.SIGSYS
+
 func demand(holds bool, status int) {
 	if !holds {
 		os.Exit(status)
@@ -60,7 +63,7 @@ func calls(thread, each, kills int) {
 	for i := range kills {
 		demand(inProcess(syscall.SYS_SCHED_GET_PRIORITY_MAX, i).ExitStatus() == 2, 3)
 		demand(inProcess(syscall.SYS_SCHED_GET_PRIORITY_MIN, i) == 0, 4)
-		demand(inProcess(syscall.SYS_SCHED_GETPARAM, i).Signal() == syscall.SIGSYS, 13)
+		demand(inProcess(syscall.SYS_SCHED_GETPARAM, i).Signal() == deadly, 13)
 	}
 }
 
@@ -74,6 +77,10 @@ func main() {
 	if os.Args[1] == "one" {
 		one(a, b)
 		return
+	}
+	if len(os.Args) > 4 {
+		n, _ := strconv.Atoi(os.Args[4])
+		deadly = syscall.Signal(n)
 	}
 	var all sync.WaitGroup
 	if os.Args[1] == "threads" {
