@@ -40,6 +40,7 @@ type scenarioFile struct {
 	Clock     string   `json:"clock,omitempty"`
 	Times     string   `json:"times,omitempty"`
 	Peers     string   `json:"peers,omitempty"`
+	Call      string   `json:"call,omitempty"`
 
 	Before []stepFile `json:"before,omitempty"`
 	Acts   []actFile  `json:"acts,omitempty"`
@@ -218,6 +219,9 @@ func (f *scenarioFile) encodeWorld(s *Scenario) {
 	if w := &s.World; w.Peers != (Peers{}) {
 		f.Peers = w.Peers.String()
 	}
+	if w := &s.World; w.Call != (Call{}) {
+		f.Call = w.Call.String()
+	}
 }
 
 // decodeWorld is the strict inverse: what is as usual is not said, so that equal
@@ -249,6 +253,11 @@ func (f *scenarioFile) decodeWorld(s *Scenario) (err error) {
 	}
 	if f.Peers != "" {
 		if s.World.Peers, err = parsePeers(f.Peers); err != nil {
+			return err
+		}
+	}
+	if f.Call != "" {
+		if s.World.Call, err = parseCall(f.Call); err != nil {
 			return err
 		}
 	}

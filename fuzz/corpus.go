@@ -202,7 +202,7 @@ func keyOf(id sysno.ID) uint64 { return uint64(id.Arch)<<32 | uint64(id.NR) }
 func (c *corpus) add(s Scenario, hung bool, seen []sysno.ID, news []Signal) bool {
 	id := s.ID()
 	e, known := c.known[id]
-	if !known && (len(c.entries) < maxEntries || c.evict()) {
+	if lead := s.World.Call == (Call{}); !known && lead && (len(c.entries) < maxEntries || c.evict()) { // what ends so shows nothing of how it is varied
 		e = &entry{s: s, hung: hung, cost: costOf(&s, hung), seen: slices.Clone(seen)}
 		c.entries = append(c.entries, e)
 		c.weights = nil

@@ -17,6 +17,8 @@ type Abilities struct {
 	TimeOfDay bool // let the program see another time of day
 	Peers     bool // let somebody answer on the network
 	Talk      bool // do something to a service
+
+	Calls []string // the functions that a target that is made to call one can be made to call
 }
 
 // Allow reports whether a scenario can be carried out. One that another session has
@@ -28,6 +30,9 @@ func (a Abilities) Allow(s *Scenario) bool {
 		return false
 	}
 	if _, shifted := w.Clock.TimeOfDay(); shifted && !a.TimeOfDay {
+		return false
+	}
+	if w.Call != (Call{}) && !slices.Contains(a.Calls, w.Call.Function) {
 		return false
 	}
 	acts := len(s.Acts) > 0 || slices.ContainsFunc(s.Before, func(step Step) bool { return len(step.Acts) > 0 })

@@ -75,6 +75,8 @@ func (m *minimizer) world() {
 	}
 	usual(w.User != UserSame, func(s *Scenario) { s.World.User = UserSame })
 	usual(w.Interruption != (Interruption{}), func(s *Scenario) { s.World.Interruption = Interruption{} })
+	usual(w.Call != (Call{}), func(s *Scenario) { s.World.Call = Call{} })
+	usual(w.Call.At > OccasionMain, func(s *Scenario) { s.World.Call.At = OccasionMain })
 	usual(w.Clock != ClockHost, func(s *Scenario) { s.World.Clock = ClockHost })
 	usual(w.Times != TimesMade, func(s *Scenario) { s.World.Times = TimesMade })
 	m.peers()

@@ -195,10 +195,10 @@ func (w *World) bringsSignals() bool {
 func (s *Scenario) interruptible() bool { return s.Stdin == StdinPipe && len(s.Input) > 1 }
 
 // delays reports whether the target may wait for ever by no fault of its own: the kernel, which it asks to wake
-// it at a time of day, has another one, or a peer keeps it waiting.
+// it at a time of day, has another one, a peer keeps it waiting, or it is in the midst of what its code did not begin.
 func (s *Scenario) delays() bool {
 	_, shifted := s.World.Clock.TimeOfDay()
-	return shifted || s.World.Peers.stalls()
+	return shifted || s.World.Peers.stalls() || s.World.Call != (Call{})
 }
 
 // provokes reports whether a signal that ends the target is what the scenario brings
@@ -207,6 +207,9 @@ func (s *Scenario) delays() bool {
 func (s *Scenario) provokes(signal int) bool {
 	w := &s.World
 	sig := syscall.Signal(signal)
+	if w.Call != (Call{}) {
+		return true
+	}
 	if sig == unix.SIGPIPE && w.Peers != (Peers{}) { // who hangs up
 		return true
 	}

@@ -70,7 +70,7 @@ type Result struct {
 	Left     bool              // the target ended, but processes that it had started had to be killed
 	Called   bool              // it tried to reach somebody over the network, where nobody is
 	Asked    map[string]uint64 // what peers have been asked, by protocol
-	Faulted  bool              // something was made to fail that would not have failed: what was seen is of an error path
+	Faulted  bool              // something was made to fail that would not have failed, or a call of the scenario's was made: what was seen is of an error path
 	Stopped  bool              // it was still there when all of Scenario.Acts was done, or when its terminal was hung up, and ended by a signal that was sent to it; Signal is 0 then
 	Said     []Exchange        // with a service, sorted by socket
 	Waited   bool              // it waited at a terminal for something to be typed, and nothing was there

@@ -191,6 +191,9 @@ func (s *Scenario) notes() []string {
 	if w.Peers != (Peers{}) {
 		add("peers: %v", w.Peers)
 	}
+	if w.Call != (Call{}) {
+		add("%s", w.Call.note())
+	}
 	if w.Kernel != KernelHost {
 		add("the syscalls of Linux %v only", w.Kernel)
 	}

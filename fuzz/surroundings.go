@@ -86,6 +86,13 @@ func surroundings(o *Options, base *Scenario, ways []Scenario, seed func() []byt
 			try(way, func(s *Scenario) { s.World.Faults = []Fault{f} })
 		}
 	}
+	if o.varies(dimProcess) {
+		for _, function := range o.Can.Calls {
+			for at := OccasionMain; at < occasions; at++ {
+				try(way, func(s *Scenario) { s.World.Call = Call{function, at} })
+			}
+		}
+	}
 }
 
 // around are the worlds that the plan tries, where the program does much: faults of what it does in each of these

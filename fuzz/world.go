@@ -19,6 +19,7 @@ type World struct {
 	Clock          Clock
 	Times          FileTimes
 	Peers          Peers
+	Call           Call
 }
 
 // OutputKind says what standard output or standard error is. The zero value is the usual.
@@ -164,6 +165,9 @@ func (s *Scenario) world() []string {
 	if w.Peers != (Peers{}) {
 		add("peers", w.Peers.String())
 	}
+	if w.Call != (Call{}) {
+		add("call", w.Call.String())
+	}
 	return out
 }
 
@@ -196,7 +200,7 @@ func (s *Scenario) checkWorld() error {
 	if w.Times != TimesMade && !s.dates() {
 		return errors.New("times of files, and there are none, or they have those of earlier runs")
 	}
-	return errors.Join(checkFaults(w.Faults), s.checkProcess(), s.checkPeers())
+	return errors.Join(checkFaults(w.Faults), s.checkProcess(), s.checkPeers(), w.checkCall())
 }
 
 // plainFiles returns copies of the files that have no kind but the usual.

@@ -20,7 +20,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // all is an executor's abilities where it can do everything.
-var all = Abilities{Terminal: true, Faults: true, User: true, Uptime: true, TimeOfDay: true, Peers: true}
+var all = Abilities{Terminal: true, Faults: true, User: true, Uptime: true, TimeOfDay: true, Peers: true, Calls: []string{"abort"}}
 
 // worlds are scenarios that vary everything that can be varied, a name each.
 func worlds() map[string]Scenario {
@@ -85,6 +85,10 @@ func worlds() map[string]Scenario {
 	add("peers in all ways", func(s *Scenario) {
 		s.World.Peers = Peers{ConductCut, NamesMany, TrustExpired, ReplyLogin}
 	})
+	for at := OccasionMain; at < occasions; at++ {
+		c := Call{"abort", at}
+		add("call "+c.String(), func(s *Scenario) { s.World.Call = c })
+	}
 	add("two faults", func(s *Scenario) { s.World.Faults = []Fault{fault("read:EIO"), fault("openat:EMFILE")} })
 	return out
 }
@@ -205,6 +209,11 @@ func TestAWorldThatCannotBeIsRefused(t *testing.T) {
 		{`"stdin":"null","peers":"none"`, `"none" are no peers; some are as in proper+no-name+moved`},
 		{`"stdin":"null","peers":"proper+found"`, `"proper+found" are no peers`},
 		{`"stdin":"null","peers":"proper+moved+no-name"`, `"proper+moved+no-name" are no peers`},
+		{`"stdin":"null","call":"abort"`, `"abort" is no call; one is as in abort@main`},
+		{`"stdin":"null","call":"@main"`, `"@main" is no call`},
+		{`"stdin":"null","call":"abort@never"`, `"abort@never" is no call`},
+		{`"stdin":"null","call":"a b@main"`, `"a b@main" is no call`},
+		{`"stdin":"null","call":"abort@main","clock":"2038"`, "a call of abort, and another time of day"},
 		{`"stdin":"null","times":"made"`, `times of files: "made" is the usual, which is not said`},
 		{`"stdin":"null","kernel":"host"`, `"host" is the usual, which is not said`},
 		{`"stdin":"null","kernel":"5.5"`, `kernel: "5.5" is unknown`},
@@ -235,6 +244,9 @@ func TestAWorldThatCannotBeIsRefused(t *testing.T) {
 		{Argv: []string{"x"}, Stdin: StdinNull, Files: []File{{Name: "a"}}, Before: []Step{{Argv: []string{"x"}}}, World: World{Times: TimesEpoch}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Peers: Peers{Conduct: conducts}}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Peers: Peers{Reply: ReplyMoved}}},
+		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Call: Call{Function: "abort"}}},
+		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Call: Call{At: OccasionMain}}},
+		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Call: Call{"abort", occasions}}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Limits: []Limit{{}}}},
 		{Argv: []string{"x"}, Stdin: StdinNull, World: World{Interruption: Interruption{Moment: MomentRead}}},
 		{Argv: []string{"x"}, Stdin: StdinFile, Input: []byte("12"), World: World{Interruption: Interruption{unix.SIGHUP, MomentRead}}},
@@ -275,6 +287,8 @@ func TestACommandSaysWhatTheWorldIs(t *testing.T) {
 		{Scenario{Stdin: StdinNull, World: World{Clock: ClockBooted}}, "x < /dev/null # with a machine that is up for 1s"},
 		{Scenario{Argv: []string{"x", "@@"}, Stdin: StdinNull, World: World{Times: TimesFuture}}, "x p.input < /dev/null # with the files of 2300"},
 		{Scenario{Stdin: StdinNull, World: World{Peers: Peers{Conduct: ConductProper, Reply: ReplyMoved}}}, "x < /dev/null # with peers: proper+moved"},
+		{Scenario{Stdin: StdinNull, World: World{Call: Call{"abort", OccasionMain}}}, "x < /dev/null # with abort called in the place of main"},
+		{Scenario{Stdin: StdinNull, World: World{Call: Call{"abort", OccasionWrite}}}, "x < /dev/null # with abort called when it has written"},
 		{Scenario{Stdin: StdinNull, Files: []File{{Name: "a\nb", Kind: FileFIFO}}}, `(cd p.files && x < /dev/null) # with "a\nb" a FIFO`},
 	} {
 		if tt.s.Argv == nil {
@@ -315,7 +329,7 @@ func TestEveryTellingWorldIsTried(t *testing.T) {
 	for k := TimesMade + 1; k < fileTimes; k++ {
 		want = append(want, "times="+k.String())
 	}
-	want = append(want, "limit=nofile=4", "user=nobody", "signal=SIGTERM@read", "signal=SIGHUP@limit")
+	want = append(want, "call=abort@main", "call=abort@write", "limit=nofile=4", "user=nobody", "signal=SIGTERM@read", "signal=SIGHUP@limit")
 	for _, f := range telling() {
 		want = append(want, "fault="+f.String())
 	}
@@ -346,6 +360,9 @@ func TestDrawsReachEveryWorld(t *testing.T) {
 			}
 			if !can.Allow(&s) {
 				t.Fatalf("%+v was drawn for %+v", s, can)
+			}
+			if s.World.Call != (Call{}) {
+				t.Fatalf("%+v was drawn, which is planned alone", s)
 			}
 			for _, w := range append(s.world(), "stdin="+s.Stdin.String()) {
 				drawn[w]++

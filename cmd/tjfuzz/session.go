@@ -191,7 +191,9 @@ func (s *session) executor(rec recorder, slot int) (*launch.Exec, watcher, error
 func (s *session) abilities(e *launch.Exec) fuzz.Abilities {
 	can := e.Can()
 	can.Faults = can.Faults && s.runs.backend != backendNotify
-	can.TimeOfDay = can.TimeOfDay && s.runs.backend != backendPtrace // a process has one tracer
+	if s.runs.backend == backendPtrace { // a process has one tracer
+		can.TimeOfDay, can.Calls = false, nil
+	}
 	return can
 }
 

@@ -43,7 +43,7 @@ func setTimes(p place, s *fuzz.Scenario, input string) error {
 
 // shift makes the program see the scenario's clock: what counts from the start of the machine at
 // once, and the time of day by what is to be begun when the child is there and held.
-func (e *Exec) shift(spec *spawn.Spec, c fuzz.Clock) (begin func(*spawn.Process) (*clock.Start, error), err error) {
+func (e *Exec) shift(spec *spawn.Spec, c fuzz.Clock) (begin func(*spawn.Process) (tracer, error), err error) {
 	if up, ok := c.Uptime(); ok {
 		if err := clock.Uptime(&spec.World, int64(up/time.Second)); err != nil {
 			return nil, err
@@ -57,7 +57,7 @@ func (e *Exec) shift(spec *spawn.Spec, c fuzz.Clock) (begin func(*spawn.Process)
 		return nil, clock.ErrFixed
 	}
 	spec.Hold = true
-	return func(p *spawn.Process) (*clock.Start, error) {
+	return func(p *spawn.Process) (tracer, error) {
 		start, err := e.timeOfDay.Begin(p.Pid, t.Unix())
 		if err != nil {
 			p.Kill()
@@ -67,41 +67,43 @@ func (e *Exec) shift(spec *spawn.Spec, c fuzz.Clock) (begin func(*spawn.Process)
 	}, nil
 }
 
-// lookAtClocks finds out which clocks a program can see here, by starting one with each that has nothing to do.
-func (e *Exec) lookAtClocks() error {
-	try := func(c fuzz.Clock) (bool, error) {
-		st, err := e.stage(&fuzz.Scenario{Argv: []string{e.opts.Program}, Stdin: fuzz.StdinNull}, nil, nil)
-		if err != nil {
-			return false, err
-		}
-		defer st.close()
-		spec := st.place.Spec()
-		spec.Target = spawn.Script{}
-		spec.Target.Call("end", unix.SYS_EXIT_GROUP, 0)
-		begin, err := e.shift(spec, c)
-		if err != nil {
-			return false, nil
-		}
-		p, err := spawn.Start(spec)
-		if err != nil {
-			return false, err
-		}
-		var start *clock.Start
-		if begin != nil {
-			start, err = begin(p)
-		}
-		_, failed := p.Wait(spawn.Limits{})
-		if start != nil && err == nil {
-			err = start.Wait()
-		}
-		return err == nil && failed == nil, nil
-	}
-	var err error
-	if e.can.Uptime, err = try(fuzz.ClockBooted); err != nil {
+// lookAtClocks finds out which clocks a program can see here.
+func (e *Exec) lookAtClocks() (err error) {
+	if e.can.Uptime, err = e.starts(&fuzz.World{Clock: fuzz.ClockBooted}); err != nil {
 		return err
 	}
 	if e.timeOfDay != nil {
-		e.can.TimeOfDay, err = try(fuzz.ClockFar)
+		e.can.TimeOfDay, err = e.starts(&fuzz.World{Clock: fuzz.ClockFar})
 	}
 	return err
+}
+
+// starts reports whether a process, which has nothing to do, can be started in a world that takes a tracer
+// or a namespace.
+func (e *Exec) starts(w *fuzz.World) (bool, error) {
+	st, err := e.stage(&fuzz.Scenario{Argv: []string{e.opts.Program}, Stdin: fuzz.StdinNull}, nil, nil)
+	if err != nil {
+		return false, err
+	}
+	defer st.close()
+	spec := st.place.Spec()
+	spec.Target = spawn.Script{}
+	spec.Target.Call("end", unix.SYS_EXIT_GROUP, 0)
+	begin, err := e.trace(spec, w)
+	if err != nil {
+		return false, nil
+	}
+	p, err := spawn.Start(spec)
+	if err != nil {
+		return false, err
+	}
+	var start tracer
+	if begin != nil {
+		start, err = begin(p)
+	}
+	_, failed := p.Wait(spawn.Limits{})
+	if start != nil && err == nil {
+		err = start.Wait()
+	}
+	return err == nil && failed == nil, nil
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/clock"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/coverage"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch/forced"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/network"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/service"
 	"github.com/tjfuzz/tjfuzz/fuzz/peer"
@@ -81,7 +82,8 @@ type Exec struct {
 	copies    *servers                   // nil: all runs are by execve
 	warn      []string
 	can       fuzz.Abilities
-	timeOfDay *clock.Shift // nil: it is what it is
+	timeOfDay *clock.Shift    // nil: it is what it is
+	breakable *forced.Program // nil: it can be made to call nothing
 	output    []byte
 	survey    *[]service.Found // where to put what a run finds out, see Survey; nil in other runs
 }
@@ -106,6 +108,9 @@ func New(o Options) (*Exec, error) {
 	e.can.User = canBeNobody(o.Program, dir)
 	if e.timeOfDay, err = clock.Prepare(inDir(o.Program, dir)); err != nil && !errors.Is(err, clock.ErrFixed) {
 		return nil, errors.Join(err, unix.Close(cancel))
+	}
+	if p, err := forced.Find(inDir(o.Program, dir)); err == nil { // else it is none that is understood
+		e.breakable = p
 	}
 	ready := make(chan error)
 	go e.serve(ready)
@@ -237,7 +242,7 @@ func (e *Exec) serve(ready chan<- error) {
 			}
 		}
 		e.can.Terminal, e.can.Faults, e.can.Peers, e.can.Talk = canHaveTerminals(), canFault(), e.canInvite(), e.cage != nil
-		if err := e.lookAtClocks(); err != nil {
+		if err := errors.Join(e.lookAtClocks(), e.lookAtCalls()); err != nil {
 			return err
 		}
 		if e.opts.Watch != nil {
@@ -429,10 +434,10 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 			return nil, err
 		}
 	}
-	var begin func(*spawn.Process) (*clock.Start, error)
+	var begin func(*spawn.Process) (tracer, error)
 	if from == nil {
 		var err error
-		if begin, err = e.shift(spec, s.World.Clock); err != nil {
+		if begin, err = e.trace(spec, &s.World); err != nil {
 			return nil, err
 		}
 	}
@@ -442,10 +447,10 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 	if err != nil {
 		return nil, err
 	}
-	var shifted *clock.Start
+	var traced tracer
 	var unwatched error
 	if begin != nil {
-		shifted, unwatched = begin(p)
+		traced, unwatched = begin(p)
 	}
 	if watch != nil {
 		if err := watch.Started(p); err != nil {
@@ -488,10 +493,10 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 	if talk != nil {
 		said, talked = talk.End()
 	}
-	if shifted != nil {
-		unwatched = errors.Join(unwatched, shifted.Wait())
+	if traced != nil {
+		unwatched = errors.Join(unwatched, traced.Wait())
 	}
-	r := &fuzz.Result{TimedOut: end.TimedOut, Left: end.Left, Faulted: len(s.World.Faults) > 0, Duration: time.Since(began)}
+	r := &fuzz.Result{TimedOut: end.TimedOut, Left: end.Left, Faulted: len(s.World.Faults) > 0 || called(traced), Duration: time.Since(began)}
 	if watch != nil {
 		r.Seen = watch.Seen()
 	}

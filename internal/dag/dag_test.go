@@ -81,10 +81,11 @@ var table = []row{
 	{pkg: "fuzz/launch/aflserver", own: []string{"internal/spawn"}},
 	{pkg: "fuzz/launch/clock", own: []string{"internal/spawn"}},
 	{pkg: "fuzz/launch/coverage", own: []string{"internal/image", "internal/spawn"}},
+	{pkg: "fuzz/launch/forced", own: []string{"fuzz/launch/coverage", "internal/image", "internal/spawn"}},
 	{pkg: "fuzz/launch/network", foreign: []string{ebpf}},
 	{pkg: "fuzz/launch/service", own: []string{"fuzz", "internal/sysno"}},
 	{pkg: "fuzz/peer", own: []string{"fuzz", "internal/lazyregexp"}},
-	{pkg: "fuzz/launch", own: []string{"fuzz", "fuzz/cage", "fuzz/launch/aflserver", "fuzz/launch/clock", "fuzz/launch/coverage", "fuzz/launch/forkserver", "fuzz/launch/network", "fuzz/launch/service", "fuzz/peer", "internal/claim", "internal/image", "internal/spawn", "internal/sysno"}},
+	{pkg: "fuzz/launch", own: []string{"fuzz", "fuzz/cage", "fuzz/launch/aflserver", "fuzz/launch/clock", "fuzz/launch/coverage", "fuzz/launch/forced", "fuzz/launch/forkserver", "fuzz/launch/network", "fuzz/launch/service", "fuzz/peer", "internal/claim", "internal/image", "internal/spawn", "internal/sysno"}},
 
 	{pkg: "enforce/filter", own: []string{"synth", "internal/sysno"}, foreign: []string{libseccomp, cgo}},
 	{pkg: "enforce/audit", own: []string{"internal/sysno"}},

@@ -16,12 +16,12 @@ import (
 )
 
 // source writes a C file that Compile can take.
-func source(t *testing.T, name, text string) string {
+func source(t testing.TB, name, text string) string {
 	t.Helper()
 	return write(t, filepath.Join(t.TempDir(), name), text, 0o644)
 }
 
-func write(t *testing.T, path, text string, mode os.FileMode) string {
+func write(t testing.TB, path, text string, mode os.FileMode) string {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {
 		t.Fatal(err)
