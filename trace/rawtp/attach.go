@@ -29,6 +29,9 @@ type Attachment struct {
 	Cgroups []string
 }
 
+// ErrNothing says that there was nothing to attach to.
+var ErrNothing = errors.New("nothing is left to record: all of it has ended, or is the recorder itself, or is recorded already")
+
 // maxPasses bounds how often Attach goes over the tasks of the machine: two or three
 // times are the rule.
 const maxPasses = 100
@@ -38,7 +41,7 @@ var (
 	attachPrograms = []string{
 		"note_birth", "note_exec", "note_exit", "look", "adopt", "adopt_details", "disown", "census", "join", "find_cgroup",
 	}
-	attachMaps = []string{"passes", "kinship", "wanted", "homes"}
+	attachMaps = []string{"passes", "kinship", "wanted", "homes", "rooms", "vacant", "let"}
 )
 
 // process and kinship are what the programs note while the tree is looked for.
@@ -155,6 +158,9 @@ func (r *Recorder) prepareAttach() (err error) {
 		delete(spec.Programs, "adopt_details")
 	}
 	spec.Maps["kinship"].MaxEntries = r.bounds.kin
+	for _, name := range []string{"rooms", "vacant", "let"} {
+		spec.Maps[name].MaxEntries = uint32(len(r.slots))
+	}
 	a := &attaching{}
 	if a.coll, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared}); err != nil {
 		return err
@@ -262,7 +268,7 @@ func (r *Recorder) adopt(slot int, a Attachment) (err error) {
 			continue
 		}
 		if total == 0 {
-			return errors.New("nothing is left to record: all of it has ended, or is the recorder itself, or is recorded already")
+			return ErrNothing
 		}
 		lost := atomic.LoadUint64(&at.pass.Unnoted)
 		for p := range tree {
@@ -437,7 +443,16 @@ func (r *Recorder) enterHomes(slot int, dirs []string) error {
 			return fmt.Errorf("cgroup %s: %w", dir, err)
 		}
 	}
-	if len(dirs) == 0 || at.joining != nil {
+	if len(dirs) == 0 {
+		return nil
+	}
+	return r.joinHomes()
+}
+
+// joinHomes has what is executed in a recorded cgroup recorded from then on.
+func (r *Recorder) joinHomes() error {
+	at := r.attaching
+	if at.joining != nil {
 		return nil
 	}
 	l, err := link.AttachRawTracepoint(link.RawTracepointOptions{Name: "sched_process_exec", Program: at.coll.Programs["join"]})

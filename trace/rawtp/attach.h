@@ -75,14 +75,45 @@ struct {
 
 /*
  * Of recorded cgroups, by their serial numbers, which are those of no other cgroup
- * of any hierarchy, past ones included. To the slot. User space fills it.
+ * of any hierarchy, past ones included. To the slot, or HOUSE: each cgroup in it gets a
+ * slot of its own when a program is executed in it. User space fills it, and room_for.
  */
+#define HOUSE 0xffffffff
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
 	__type(key, __u64);
 	__type(value, __u32);
 } homes SEC(".maps");
+
+/* A cgroup in a HOUSE, by its slot. */
+struct room {
+	__u64 house; /* 0 while the slot is vacant */
+	__u8 name[256];    /* of its directory, cut off at the end */
+	__u8 program[256]; /* that was executed in it first, as execve was given it */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, struct room);
+} rooms SEC(".maps");
+
+/* Slots for rooms. Empty: session.unfollowed. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 64);
+	__type(value, __u32);
+} vacant SEC(".maps");
+
+/* Slots that a room has got, for user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 64);
+	__type(value, __u32);
+} let SEC(".maps");
 
 static __always_inline struct pass *the_pass(void)
 {
@@ -110,7 +141,9 @@ static __always_inline int same(struct process *a, struct process *b)
 struct climb {
 	struct list_head *at, *head; /* of a list of hierarchies */
 	struct cgroup *cgroup;
-	int slot; /* -1 until one is found */
+	struct cgroup *below; /* that the walk came from */
+	__u64 house;          /* 0 unless it ends in one */
+	int slot;             /* -1 until one is found */
 };
 
 static long climb_on(__u32 i, struct climb *c)
@@ -126,6 +159,7 @@ static long climb_on(__u32 i, struct climb *c)
 			return 1;
 		link = (void *)at - bpf_core_field_offset(struct cgrp_cset_link, cgrp_link);
 		c->cgroup = BPF_CORE_READ(link, cgrp);
+		c->below = 0;
 		c->at = BPF_CORE_READ(at, next);
 		return 0;
 	}
@@ -133,8 +167,11 @@ static long climb_on(__u32 i, struct climb *c)
 	slot = bpf_map_lookup_elem(&homes, &serial);
 	if (slot) {
 		c->slot = *slot;
+		if (*slot == HOUSE)
+			c->house = serial;
 		return 1;
 	}
+	c->below = cgroup;
 	c->cgroup = BPF_CORE_READ(cgroup, self.parent, cgroup);
 	return 0;
 }
@@ -143,19 +180,27 @@ static long climb_on(__u32 i, struct climb *c)
  * The slot that records a cgroup of the task, or one above: the nearest in the
  * first hierarchy that has any. -1 without.
  */
-static __always_inline int home_of(struct task_struct *task)
+static __always_inline int climb(struct task_struct *task, struct climb *c)
 {
 	struct css_set *set = BPF_CORE_READ(task, cgroups);
 	struct list_head *head;
-	struct climb c;
 
 	head = (void *)set + bpf_core_field_offset(struct css_set, cgrp_links);
-	c.head = head;
-	c.at = BPF_CORE_READ(head, next);
-	c.cgroup = 0;
-	c.slot = -1;
-	bpf_loop(CGROUPS, climb_on, &c, 0);
-	return c.slot;
+	c->head = head;
+	c->at = BPF_CORE_READ(head, next);
+	c->cgroup = 0;
+	c->below = 0;
+	c->house = 0;
+	c->slot = -1;
+	bpf_loop(CGROUPS, climb_on, c, 0);
+	return c->slot;
+}
+
+static __always_inline int home_of(struct task_struct *task)
+{
+	struct climb c;
+
+	return climb(task, &c);
 }
 
 static __always_inline int is_wanted(struct pass *pass, struct task_struct *task)
@@ -422,6 +467,53 @@ int census(struct bpf_iter__task *ctx)
 }
 
 /*
+ * Whether a task in a room is of the container by now: runtimes execute themselves in the
+ * cgroup, too, runc a copy of its file that the container cannot write to. The container has
+ * mounts of its own, those of who started it are those of the node. Of a parent that is about
+ * to exit they are not known.
+ */
+static __always_inline int is_apart(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, nsproxy, mnt_ns) != BPF_CORE_READ(task, real_parent, nsproxy, mnt_ns);
+}
+
+static __always_inline int is_room(__u32 slot)
+{
+	struct room *room = bpf_map_lookup_elem(&rooms, &slot);
+
+	return room && room->house;
+}
+
+/*
+ * The slot of a cgroup in a house, in which a program is executed for the first time.
+ * -1 if there is none left.
+ */
+static __always_inline int room_for(struct climb *c, struct linux_binprm *bprm)
+{
+	struct cgroup *cgroup = c->below;
+	__u64 serial = BPF_CORE_READ(cgroup, self.serial_nr);
+	struct room *room;
+	__u32 slot, *other;
+
+	if (!cgroup || bpf_map_pop_elem(&vacant, &slot))
+		return -1;
+	room = bpf_map_lookup_elem(&rooms, &slot);
+	if (!room)
+		return -1;
+	room->house = c->house;
+	bpf_probe_read_kernel_str(room->name, sizeof(room->name), BPF_CORE_READ(cgroup, kn, name));
+	bpf_probe_read_kernel_str(room->program, sizeof(room->program), BPF_CORE_READ(bprm, filename));
+	if (bpf_map_update_elem(&homes, &serial, &slot, BPF_NOEXIST)) {
+		/* Another thread was first, or the table is full. */
+		bpf_map_push_elem(&vacant, &slot, BPF_ANY);
+		other = bpf_map_lookup_elem(&homes, &serial);
+		return other ? *other : -1;
+	}
+	bpf_map_push_elem(&let, &slot, BPF_ANY);
+	return slot;
+}
+
+/*
  * Who enters a recorded cgroup is a container runtime that is about to execute the
  * container's program, or systemd: it is recorded when it has.
  */
@@ -433,12 +525,20 @@ int join(struct bpf_raw_tracepoint_args *ctx)
 	struct session *all = session();
 	struct pass *pass = the_pass();
 	struct process p = process_of(task);
+	struct climb c;
 	struct slot *slot;
 	int number;
 
 	if (!all || !pass || mark_of(task) || same(&p, &pass->own))
 		return 0;
-	number = home_of(task);
+	number = climb(task, &c);
+	if ((c.house || (number >= 0 && is_room(number))) && !is_apart(task))
+		return 0;
+	if (c.house) {
+		number = room_for(&c, (void *)ctx->args[2]);
+		if (number < 0)
+			add(&all->unfollowed);
+	}
 	if (number < 0)
 		return 0;
 	fresh.slot = number;

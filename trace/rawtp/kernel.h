@@ -23,6 +23,7 @@ enum {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_QUEUE = 22,
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
@@ -125,6 +126,7 @@ struct k_sigaction {
 };
 
 struct kernfs_node {
+	const char *name;
 	void *priv;
 };
 
@@ -180,6 +182,11 @@ struct cgroup_subsys_state {
 
 struct cgroup {
 	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+};
+
+struct linux_binprm {
+	const char *filename;
 };
 
 struct css_set {
@@ -189,6 +196,10 @@ struct css_set {
 struct cgrp_cset_link {
 	struct cgroup *cgrp;
 	struct list_head cgrp_link;
+};
+
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
 };
 
 struct upid {
@@ -217,6 +228,7 @@ struct task_struct {
 	unsigned long nivcsw;
 	__u64 start_boottime;
 	struct files_struct *files;
+	struct nsproxy *nsproxy;
 	struct css_set *cgroups;
 	struct mm_struct *mm;
 	struct signal_struct *signal;

@@ -40,17 +40,22 @@ import (
 	"github.com/tjfuzz/tjfuzz/trace"
 )
 
-// MaxSlots is the largest number of launchers that one Recorder serves.
-const MaxSlots = 64
+// MaxSlots is the largest number of slots that one Recorder has: of launchers, of
+// attachments and of rooms together.
+const MaxSlots = 512
+
+// defaultSlots are as many as most are content with: each takes some 32 KiB of the kernel's
+// memory, and 150 KiB more where details are kept.
+const defaultSlots = 64
 
 // ErrClosed says that the Recorder was closed.
 var ErrClosed = errors.New("recorder is closed")
 
 // Options says what a Recorder records. The zero value records the sets of
-// syscalls alone, for MaxSlots launchers.
+// syscalls alone, for 64 launchers.
 type Options struct {
 	// Slots is the number of launchers that can be marked at one time, at most
-	// MaxSlots; 0 stands for MaxSlots.
+	// MaxSlots; 0 stands for 64.
 	Slots int
 
 	// Denials also records the calls that a seccomp filter refused. It costs
@@ -164,7 +169,7 @@ func Open(o Options) (*Recorder, error) {
 
 func open(o Options, b bounds) (_ *Recorder, err error) {
 	if o.Slots == 0 {
-		o.Slots = MaxSlots
+		o.Slots = defaultSlots
 	}
 	if o.Slots < 0 || o.Slots > MaxSlots {
 		return nil, fmt.Errorf("open recorder: %d slots: want 1 to %d", o.Slots, MaxSlots)

@@ -141,6 +141,13 @@ type recorderProcess struct {
 	Pad  uint32
 }
 
+type recorderRoom struct {
+	_       structs.HostLayout
+	House   uint64
+	Name    [256]uint8
+	Program [256]uint8
+}
+
 type recorderSession struct {
 	_              structs.HostLayout
 	Cookie         uint64
@@ -248,14 +255,17 @@ const (
 	recorderMapEvents                  = "events"
 	recorderMapHomes                   = "homes"
 	recorderMapKinship                 = "kinship"
+	recorderMapLet                     = "let"
 	recorderMapMarks                   = "marks"
 	recorderMapMoreDenials             = "more_denials"
 	recorderMapOdds                    = "odds"
 	recorderMapPasses                  = "passes"
+	recorderMapRooms                   = "rooms"
 	recorderMapSessions                = "sessions"
 	recorderMapSites                   = "sites"
 	recorderMapSlots                   = "slots"
 	recorderMapStacks                  = "stacks"
+	recorderMapVacant                  = "vacant"
 	recorderMapValues                  = "values"
 	recorderMapWanted                  = "wanted"
 	recorderProgAdopt                  = "adopt"
@@ -365,14 +375,17 @@ type recorderMapSpecs struct {
 	Events      *ebpf.MapSpec `ebpf:"events"`
 	Homes       *ebpf.MapSpec `ebpf:"homes"`
 	Kinship     *ebpf.MapSpec `ebpf:"kinship"`
+	Let         *ebpf.MapSpec `ebpf:"let"`
 	Marks       *ebpf.MapSpec `ebpf:"marks"`
 	MoreDenials *ebpf.MapSpec `ebpf:"more_denials"`
 	Odds        *ebpf.MapSpec `ebpf:"odds"`
 	Passes      *ebpf.MapSpec `ebpf:"passes"`
+	Rooms       *ebpf.MapSpec `ebpf:"rooms"`
 	Sessions    *ebpf.MapSpec `ebpf:"sessions"`
 	Sites       *ebpf.MapSpec `ebpf:"sites"`
 	Slots       *ebpf.MapSpec `ebpf:"slots"`
 	Stacks      *ebpf.MapSpec `ebpf:"stacks"`
+	Vacant      *ebpf.MapSpec `ebpf:"vacant"`
 	Values      *ebpf.MapSpec `ebpf:"values"`
 	Wanted      *ebpf.MapSpec `ebpf:"wanted"`
 }
@@ -412,14 +425,17 @@ type recorderMaps struct {
 	Events      *ebpf.Map `ebpf:"events"`
 	Homes       *ebpf.Map `ebpf:"homes"`
 	Kinship     *ebpf.Map `ebpf:"kinship"`
+	Let         *ebpf.Map `ebpf:"let"`
 	Marks       *ebpf.Map `ebpf:"marks"`
 	MoreDenials *ebpf.Map `ebpf:"more_denials"`
 	Odds        *ebpf.Map `ebpf:"odds"`
 	Passes      *ebpf.Map `ebpf:"passes"`
+	Rooms       *ebpf.Map `ebpf:"rooms"`
 	Sessions    *ebpf.Map `ebpf:"sessions"`
 	Sites       *ebpf.Map `ebpf:"sites"`
 	Slots       *ebpf.Map `ebpf:"slots"`
 	Stacks      *ebpf.Map `ebpf:"stacks"`
+	Vacant      *ebpf.Map `ebpf:"vacant"`
 	Values      *ebpf.Map `ebpf:"values"`
 	Wanted      *ebpf.Map `ebpf:"wanted"`
 }
@@ -435,14 +451,17 @@ func (m *recorderMaps) Close() error {
 		m.Events,
 		m.Homes,
 		m.Kinship,
+		m.Let,
 		m.Marks,
 		m.MoreDenials,
 		m.Odds,
 		m.Passes,
+		m.Rooms,
 		m.Sessions,
 		m.Sites,
 		m.Slots,
 		m.Stacks,
+		m.Vacant,
 		m.Values,
 		m.Wanted,
 	)
