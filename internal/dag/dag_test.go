@@ -57,6 +57,7 @@ var table = []row{
 	{pkg: "internal/spawn", own: []string{"internal/sysno"}},
 	{pkg: "internal/kube", own: []string{"internal/lazyregexp"}},
 	{pkg: "internal/locate"},
+	{pkg: "internal/pods", own: []string{"internal/lazyregexp"}},
 	{pkg: "internal/symbol"},
 	{pkg: "corpora", own: []string{"internal/lazyregexp"}},
 	{pkg: "corpora/goproxy", own: []string{"internal/atomicfile"}},
