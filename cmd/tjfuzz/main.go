@@ -124,9 +124,9 @@ var commands = []struct {
 	name string
 	make func() *cobra.Command
 }{
-	{"agent", newAgent}, {"analyze", newAnalyze}, {"convert", newConvert}, {"corpora", newCorpora}, {"diff", newDiff}, {"doctor", newDoctor},
+	{"agent", newAgent}, {"analyze", newAnalyze}, {"convert", newConvert}, {"corpora", newCorpora}, {"daemonset", newDaemonSet}, {"diff", newDiff}, {"doctor", newDoctor},
 	{"enforce", newEnforce}, {"explain", newExplain}, {"generate", newGenerate}, {"groups", newGroups}, {"init", newInit}, {"job", newKubeJob},
-	{"learn", newLearn}, {"lint", newLint}, {"merge", newMerge}, {"reduce", newReduce}, {"report", newReport}, {"trace", newTrace},
+	{"learn", newLearn}, {"lint", newLint}, {"merge", newMerge}, {"record", newRecord}, {"reduce", newReduce}, {"report", newReport}, {"trace", newTrace},
 	{"verify", newVerify}, {"version", newVersion},
 }
 

@@ -1,6 +1,6 @@
 // Package kube decides which objects a Kubernetes cluster is given so that many pods learn one
-// program together. It refuses to know what the commands in them do. Its main hazard is a
-// privilege that is not needed, or one that is missing: the list is in one place, and a test learns with it.
+// program together, and so that each node records some of its pods. It refuses to know what the commands in them do. Its main
+// hazard is a privilege that is not needed, or one that is missing: the lists are in one place each, and tests learn and record with them.
 package kube
 
 import (
@@ -97,8 +97,7 @@ func (j Job) Write(w io.Writer) error {
 	if j.Claim == "" {
 		objects = slices.Insert(objects, 0, any(j.claim()))
 	}
-	var b bytes.Buffer
-	fmt.Fprintf(&b, `# Learns %[2]s in %[3]d pods, and unites what they find:
+	return write(w, fmt.Sprintf(`# Learns %[2]s in %[3]d pods, and unites what they find:
 #
 #   kubectl apply -f FILE
 #   kubectl wait --for=condition=complete --timeout=24h job/%[1]s
@@ -107,7 +106,13 @@ func (j Job) Write(w io.Writer) error {
 #
 # Then the profile is %[1]s.seccomp.json on the volume. The namespace has to admit privileged pods
 # (pod-security.kubernetes.io/enforce: privileged), the volume writers on several nodes.
-`, j.Name, printable(j.Argv[0]), j.Completions)
+`, j.Name, printable(j.Argv[0]), j.Completions), objects...)
+}
+
+// write writes objects after a comment.
+func write(w io.Writer, comment string, objects ...any) error {
+	var b bytes.Buffer
+	b.WriteString(comment)
 	for _, o := range objects {
 		b.WriteString("---\n")
 		e := yaml.NewEncoder(&b)

@@ -1,5 +1,7 @@
 package kube
 
+import "cmp"
+
 // The parts of Kubernetes' objects that are written, in the order in which people read them.
 type (
 	object struct {
@@ -35,23 +37,27 @@ type (
 		Spec     podSpec  `yaml:"spec"`
 	}
 	podSpec struct {
-		RestartPolicy      string      `yaml:"restartPolicy"`
-		ServiceAccount     bool        `yaml:"automountServiceAccountToken"`
-		EnableServiceLinks bool        `yaml:"enableServiceLinks"`
-		InitContainers     []container `yaml:"initContainers,omitempty"`
-		Containers         []container `yaml:"containers"`
-		Volumes            []volume    `yaml:"volumes"`
+		RestartPolicy      string       `yaml:"restartPolicy,omitempty"`
+		ServiceAccountName string       `yaml:"serviceAccountName,omitempty"`
+		ServiceAccount     bool         `yaml:"automountServiceAccountToken"`
+		EnableServiceLinks bool         `yaml:"enableServiceLinks"`
+		Tolerations        []toleration `yaml:"tolerations,omitempty"`
+		InitContainers     []container  `yaml:"initContainers,omitempty"`
+		Containers         []container  `yaml:"containers"`
+		Volumes            []volume     `yaml:"volumes"`
 	}
 	container struct {
-		Name            string    `yaml:"name"`
-		Image           string    `yaml:"image"`
-		Command         []string  `yaml:"command"`
-		Resources       resources `yaml:"resources"`
-		SecurityContext security  `yaml:"securityContext"`
-		VolumeMounts    []mount   `yaml:"volumeMounts"`
+		Name            string     `yaml:"name"`
+		Image           string     `yaml:"image"`
+		Command         []string   `yaml:"command"`
+		Env             []variable `yaml:"env,omitempty"`
+		Resources       resources  `yaml:"resources"`
+		SecurityContext security   `yaml:"securityContext"`
+		VolumeMounts    []mount    `yaml:"volumeMounts"`
 	}
 	security struct {
 		RunAsUser                int          `yaml:"runAsUser"`
+		ReadOnlyRoot             bool         `yaml:"readOnlyRootFilesystem,omitempty"`
 		AllowPrivilegeEscalation bool         `yaml:"allowPrivilegeEscalation"`
 		Capabilities             capabilities `yaml:"capabilities"`
 		SeccompProfile           *confinement `yaml:"seccompProfile,omitempty"`
@@ -67,12 +73,73 @@ type (
 	mount struct {
 		Name      string `yaml:"name"`
 		MountPath string `yaml:"mountPath"`
+		ReadOnly  bool   `yaml:"readOnly,omitempty"`
 	}
 	volume struct {
-		Name  string `yaml:"name"`
-		Claim struct {
-			Name string `yaml:"claimName"`
-		} `yaml:"persistentVolumeClaim"`
+		Name  string     `yaml:"name"`
+		Claim *claimName `yaml:"persistentVolumeClaim,omitempty"`
+		Host  *hostPath  `yaml:"hostPath,omitempty"`
+	}
+	claimName struct {
+		Name string `yaml:"claimName"`
+	}
+	hostPath struct {
+		Path string `yaml:"path"`
+		Type string `yaml:"type"`
+	}
+	variable struct {
+		Name string `yaml:"name"`
+		From source `yaml:"valueFrom"`
+	}
+	source struct {
+		Field field `yaml:"fieldRef"`
+	}
+	field struct {
+		Path string `yaml:"fieldPath"`
+	}
+	toleration struct {
+		Operator string `yaml:"operator"`
+	}
+	daemonSpec struct {
+		Selector labels   `yaml:"selector"`
+		Template template `yaml:"template"`
+	}
+	labels struct {
+		Match map[string]string `yaml:"matchLabels"`
+	}
+	account struct {
+		APIVersion string   `yaml:"apiVersion"`
+		Kind       string   `yaml:"kind"`
+		Metadata   metadata `yaml:"metadata"`
+		Automount  bool     `yaml:"automountServiceAccountToken"`
+	}
+	role struct {
+		APIVersion string   `yaml:"apiVersion"`
+		Kind       string   `yaml:"kind"`
+		Metadata   metadata `yaml:"metadata"`
+		Rules      []rule   `yaml:"rules"`
+	}
+	rule struct {
+		APIGroups []string `yaml:"apiGroups"`
+		Resources []string `yaml:"resources"`
+		Verbs     []string `yaml:"verbs"`
+	}
+	binding struct {
+		APIVersion string    `yaml:"apiVersion"`
+		Kind       string    `yaml:"kind"`
+		Metadata   metadata  `yaml:"metadata"`
+		Role       reference `yaml:"roleRef"`
+		Subjects   []subject `yaml:"subjects"`
+	}
+	reference struct {
+		APIGroup string `yaml:"apiGroup"`
+		Kind     string `yaml:"kind"`
+		Name     string `yaml:"name"`
+	}
+	subject struct {
+		Kind      string `yaml:"kind"`
+		Name      string `yaml:"name"`
+		Namespace string `yaml:"namespace"`
 	}
 )
 
@@ -81,11 +148,7 @@ func (j *Job) meta(name string) metadata {
 }
 
 func (j *Job) template(first []container, then container) template {
-	var v volume
-	v.Name, v.Claim.Name = "shared", j.Claim
-	if j.Claim == "" {
-		v.Claim.Name = j.Name
-	}
+	v := volume{Name: "shared", Claim: &claimName{cmp.Or(j.Claim, j.Name)}}
 	labels := j.meta("")
 	labels.Namespace = ""
 	return template{labels, podSpec{RestartPolicy: "Never", InitContainers: first, Containers: []container{then}, Volumes: []volume{v}}}
@@ -95,7 +158,7 @@ func (j *Job) container(name string, command []string) container {
 	return container{
 		Name: name, Image: j.Image, Command: command, SecurityContext: privileges(),
 		Resources:    resources{Requests: map[string]string{"cpu": "1"}, Limits: map[string]string{"memory": j.Memory}},
-		VolumeMounts: []mount{{"shared", Volume}},
+		VolumeMounts: []mount{{Name: "shared", MountPath: Volume}},
 	}
 }
 

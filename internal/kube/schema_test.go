@@ -7,15 +7,23 @@ import (
 	"strings"
 	"testing"
 
+	apps "k8s.io/api/apps/v1"
 	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
+	rbac "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
 )
 
 // kinds are those that are written, by their apiVersion and kind.
 var kinds = map[string]any{
-	"v1 PersistentVolumeClaim": core.PersistentVolumeClaim{},
-	"batch/v1 Job":             batch.Job{},
+	"v1 PersistentVolumeClaim":                        core.PersistentVolumeClaim{},
+	"batch/v1 Job":                                    batch.Job{},
+	"apps/v1 DaemonSet":                               apps.DaemonSet{},
+	"v1 ServiceAccount":                               core.ServiceAccount{},
+	"rbac.authorization.k8s.io/v1 ClusterRole":        rbac.ClusterRole{},
+	"rbac.authorization.k8s.io/v1 ClusterRoleBinding": rbac.ClusterRoleBinding{},
+	"rbac.authorization.k8s.io/v1 Role":               rbac.Role{},
+	"rbac.authorization.k8s.io/v1 RoleBinding":        rbac.RoleBinding{},
 }
 
 // checkRequired demands of an object what the OpenAPI schema of Kubernetes requires of its kind.
