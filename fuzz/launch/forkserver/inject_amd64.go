@@ -257,7 +257,7 @@ func (s *Server) settle(t tracee, st *state, join *Call, numbered bool) error {
 	if err := s.settleDescriptors(t, numbered); err != nil {
 		return err
 	}
-	s.private = private
+	s.private, s.mapped = private, shared
 
 	word := private + privateWord
 	ask := func(nr uintptr, args ...uintptr) (uint64, error) {

@@ -70,6 +70,7 @@ type Server struct {
 	process *spawn.Process
 	ended   bool
 	memory  []byte  // shared with the server
+	mapped  uintptr // where the server has that
 	private uintptr // where the server has its own
 	tid     uint64  // where the program's C library keeps the id of its thread, 0 without
 	last    spawn.Script
@@ -77,8 +78,11 @@ type Server struct {
 	ordered *spawn.Spec // which that is of
 	edges   []byte      // the map that copies count in
 	counted int         // bytes of it that are used
-	areas   []area      // of what rehearsals look at
-	around  []uint64    // where the first one had pages there
+
+	// What rehearsals look at: all mappings, those of files in which nothing differs from those, and those that are written to.
+	mappings, files, data []area
+	first                 *found // what the first one has shown
+	pins                  int    // what keeps the pages that copies get of their own, -1 without
 
 	// Each has the same number in the server, as soon as that can make copies.
 	control, pass, shared, pids int
@@ -118,8 +122,9 @@ type header struct {
 // Parts of the shared pages and of what the server has for itself.
 const (
 	sharedScript   = 1024
-	privateScript  = 1024 // what a copy does
-	privateMessage = 320  // what it gives recvmsg(2)
+	sharedData     = sharedSize / 2 // for calls that the server makes itself
+	privateScript  = 1024           // what a copy does
+	privateMessage = 320            // what it gives recvmsg(2)
 )
 
 // Start executes a program and makes it a server, which is the init of its copies: in a
@@ -128,7 +133,7 @@ const (
 // orphans. The spec has no execve and no Init. The error is ErrIneligible where the
 // program is the reason. The calling goroutine must be locked to its thread until Close.
 func Start(spec *spawn.Spec, o Options) (_ *Server, err error) {
-	s := &Server{control: -1, pass: -1, shared: -1, pids: -1}
+	s := &Server{control: -1, pass: -1, shared: -1, pids: -1, pins: -1}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -357,7 +362,7 @@ func (s *Server) Close() error {
 	if s.process != nil {
 		errs = append(errs, s.End())
 	}
-	for _, fd := range []int{s.control, s.pass, s.shared, s.pids} {
+	for _, fd := range []int{s.control, s.pass, s.shared, s.pids, s.pins} {
 		if fd >= 0 {
 			errs = append(errs, os.NewSyscallError("close", unix.Close(fd)))
 		}

@@ -1,4 +1,4 @@
-/* Looks at a page in sixteen of a table, and changes its code: each time as if for the first time.
+/* Looks at a page in sixteen of a table, writes to each of two others, and changes its code: each time as if for the first time.
  * Has its first argument mapped when main() begins, and puts the second in the place of a part of that. */
 #include <fcntl.h>
 #include <stddef.h>
@@ -9,6 +9,11 @@
 #define PAGES 1024
 
 static const unsigned char table[PAGES][PAGE] __attribute__((aligned(PAGE))) = { [0 ... PAGES - 1] = { 1 } };
+
+#define OWN 64
+
+static volatile unsigned char zeros[OWN][PAGE] __attribute__((aligned(PAGE)));
+static volatile unsigned char ones[OWN][PAGE] __attribute__((aligned(PAGE))) = { [0 ... OWN - 1] = { 1 } };
 
 static volatile const char *mapped;
 
@@ -44,6 +49,9 @@ int main(int argc, char **argv)
 		sum += table[i][0];
 	if (was == 0xcc || sum != PAGES / 16)
 		return 3;
+	for (size_t i = 0; i < OWN; i++)
+		if (zeros[i][0]++ != 0 || ones[i][0]++ != 1)
+			return 7;
 	if (mprotect((void *)spare, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC))
 		return 4;
 	*code = 0xcc;
