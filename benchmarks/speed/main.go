@@ -1,6 +1,6 @@
 // Speed measures how often in a second a program is run: by afl-fuzz and, side by side,
 // by each of the executors of tjfuzz, in the cage and without, while eBPF records the
-// runs. It decides what is compared with what; how programs are run it does not know.
+// runs; and what a run costs with breakpoints and without. It decides what is compared with what; how programs are run it does not know.
 //
 //	go run ./benchmarks/speed                       # as root; the whole table
 //	go run ./benchmarks/speed -rounds 9 -targets 'tiny' -runners 'afl|cage'
@@ -99,6 +99,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 				if err := b.measure(ctx, t, r); err != nil {
 					return err
 				}
+			}
+			if b.covers {
+				c, err := b.breakpointsOf(ctx, t)
+				if err != nil {
+					return fmt.Errorf("breakpoints of %s: %w", t.name, err)
+				}
+				t.costs = append(t.costs, c)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
 )
@@ -16,6 +17,9 @@ func TestTableHasEveryRunnerOnEveryTarget(t *testing.T) {
 	if err := run(t.Context(), []string{"-rounds", "1", "-window", "200ms", "-targets", "tiny"}, &table, t.Output()); err != nil {
 		t.Fatal(err)
 	}
+	if !strings.Contains(table.String(), "with breakpoints") {
+		t.Errorf("nothing is said of breakpoints:\n%s", &table)
+	}
 	rows := 0
 	for line := range strings.Lines(table.String()) {
 		if strings.Contains(line, "afl-fuzz -n  ") || strings.Contains(line, "afl-fuzz, instrumented  ") || strings.Contains(line, "tjfuzz, ") {
@@ -26,6 +30,21 @@ func TestTableHasEveryRunnerOnEveryTarget(t *testing.T) {
 	}
 	if rows != 11 || strings.Contains(table.String(), "failed") {
 		t.Errorf("%d rows, want 11, and nothing that failed:\n%s", rows, &table)
+	}
+}
+
+func TestBreakpointsCostTheMedianOfTheRounds(t *testing.T) {
+	tt := &target{name: "x", costs: []cost{
+		{with: 103 * time.Microsecond, without: 100 * time.Microsecond},
+		{with: 300 * time.Microsecond, without: 100 * time.Microsecond},
+		{with: 100 * time.Microsecond, without: 102 * time.Microsecond},
+	}}
+	if got, want := tt.breakpointsLine(), "103 us of processor time a run with breakpoints, 100 without, +3.0%, bar 5%: met\n"; !strings.HasSuffix(got, want) {
+		t.Errorf("got %q, want a line that ends in %q", got, want)
+	}
+	tt.costs = tt.costs[1:2]
+	if got := tt.breakpointsLine(); !strings.HasSuffix(got, "missed\n") {
+		t.Errorf("got %q, want a bar that is missed", got)
 	}
 }
 

@@ -59,6 +59,9 @@ func (b *bench) report(command string) string {
 				}
 			}
 		}
+		if len(t.costs) > 0 {
+			out.WriteString(t.breakpointsLine())
+		}
 		for _, r := range b.runners {
 			if why := t.failed[r.name]; why != "" {
 				fmt.Fprintf(&out, "failed: %s, %s: %s\n", r.name, t.name, why)

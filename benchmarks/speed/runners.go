@@ -32,6 +32,7 @@ type bench struct {
 	window  time.Duration
 	targets []*target
 	runners []runner
+	covers  bool // what breakpoints cost is asked for
 }
 
 // target is a program that reads a file.
@@ -44,6 +45,7 @@ type target struct {
 	bar          float64 // how many times as fast as afl-fuzz -n tjfuzz has to be
 
 	rates  map[string][]float64 // by runner, in the order of the rounds
+	costs  []cost
 	failed map[string]string
 }
 
@@ -127,7 +129,8 @@ func (b *bench) prepare(ctx context.Context, targets, runners *regexp.Regexp) er
 			b.runners = append(b.runners, r)
 		}
 	}
-	if len(b.targets) == 0 || len(b.runners) == 0 {
+	b.covers = runners.MatchString(breakpoints)
+	if len(b.targets) == 0 || len(b.runners) == 0 && !b.covers {
 		return errors.New("nothing to measure")
 	}
 	return nil
@@ -208,13 +211,49 @@ func (r recorded) Begin(*spawn.Spec) error {
 
 func (recorded) Started(*spawn.Process) error { return nil }
 
-// executor is one of tjfuzz's, recorded by eBPF, with a new input for each run.
+// executor is how fast one of tjfuzz's is.
 func (b *bench) executor(ctx context.Context, t *target, o launch.Options, caged bool) (rate float64, err error) {
-	r, err := rawtp.Open(rawtp.Options{Slots: 1})
+	x, err := start(t, o, caged)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, r.Close()) }()
+	defer func() { err = errors.Join(err, x.close()) }()
+	const first = 16 // runs in which servers start and copies are compared
+	if err := x.run(ctx, first); err != nil {
+		return 0, err
+	}
+	before := x.Copies()[o.Highest]
+	runs, began := 0, time.Now()
+	for time.Since(began) < b.window {
+		if err := x.run(ctx, 1); err != nil {
+			return 0, err
+		}
+		runs++
+	}
+	passed := time.Since(began)
+	if copies := x.Copies()[o.Highest] - before; o.ForkServer && copies < runs*9/10 {
+		return 0, fmt.Errorf("only %d of %d runs were such copies", copies, runs)
+	}
+	if lost := x.recorder.Lost(); lost != (trace.Lost{}) {
+		return 0, fmt.Errorf("the recorder lost %+v", lost)
+	}
+	return float64(runs) / passed.Seconds(), nil
+}
+
+// executor is one of tjfuzz's, recorded by eBPF.
+type executor struct {
+	*launch.Exec
+	recorder *rawtp.Recorder
+	target   *target
+	program  string
+	random   *rand.Rand
+}
+
+func start(t *target, o launch.Options, caged bool) (*executor, error) {
+	r, err := rawtp.Open(rawtp.Options{Slots: 1})
+	if err != nil {
+		return nil, err
+	}
 	o.Env = os.Environ()
 	o.Watch = func() (launch.Watcher, error) {
 		s, err := r.Launcher(0)
@@ -225,41 +264,28 @@ func (b *bench) executor(ctx context.Context, t *target, o launch.Options, caged
 	}
 	e, err := launch.New(o)
 	if err != nil {
-		return 0, err
+		return nil, errors.Join(err, r.Close())
 	}
-	defer func() { err = errors.Join(err, e.Close()) }()
-	random := rand.New(rand.NewPCG(1, 2))
-	next := func() error {
-		input := []byte(t.seeds[random.IntN(len(t.seeds))])
-		for range 1 + random.IntN(4) {
-			input[random.IntN(len(input))] = byte(random.Uint32())
-		}
-		res, err := e.Run(ctx, &fuzz.Scenario{Argv: append([]string{o.Program}, t.args...), Stdin: fuzz.StdinNull, Input: input})
-		if err == nil && len(res.Seen) == 0 {
-			err = errors.New("nothing was recorded")
-		}
-		return err
-	}
-	const first = 16 // runs in which servers start and copies are compared
-	for range first {
-		if err := next(); err != nil {
-			return 0, err
-		}
-	}
-	before := e.Copies()[o.Highest]
-	runs, began := 0, time.Now()
-	for time.Since(began) < b.window {
-		if err := next(); err != nil {
-			return 0, err
-		}
-		runs++
-	}
-	passed := time.Since(began)
-	if copies := e.Copies()[o.Highest] - before; o.ForkServer && copies < runs*9/10 {
-		return 0, fmt.Errorf("only %d of %d runs were such copies", copies, runs)
-	}
-	if lost := r.Lost(); lost != (trace.Lost{}) {
-		return 0, fmt.Errorf("the recorder lost %+v", lost)
-	}
-	return float64(runs) / passed.Seconds(), nil
+	return &executor{e, r, t, o.Program, rand.New(rand.NewPCG(1, 2))}, nil
 }
+
+// run makes runs, each with a new input. All executors get the same inputs in the same order.
+func (x *executor) run(ctx context.Context, runs int) error {
+	for range runs {
+		input := []byte(x.target.seeds[x.random.IntN(len(x.target.seeds))])
+		for range 1 + x.random.IntN(4) {
+			input[x.random.IntN(len(input))] = byte(x.random.Uint32())
+		}
+		s := &fuzz.Scenario{Argv: append([]string{x.program}, x.target.args...), Stdin: fuzz.StdinNull, Input: input}
+		res, err := x.Run(ctx, s)
+		if err != nil {
+			return err
+		}
+		if len(res.Seen) == 0 {
+			return errors.New("nothing was recorded")
+		}
+	}
+	return nil
+}
+
+func (x *executor) close() error { return errors.Join(x.Close(), x.recorder.Close()) }

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tjfuzz/tjfuzz/benchmarks/harness"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch/coverage"
+	"github.com/tjfuzz/tjfuzz/internal/spawn"
+)
+
+// breakpoints is the name of what they cost, where runners are chosen by theirs.
+const breakpoints = "breakpoints"
+
+// barBreakpoints is by how much of their cost runs may cost more with breakpoints.
+const barBreakpoints = 0.05
+
+// cost is the processor time of a run of a copy at the input, in the cage: that of tjfuzz, the server and the copy.
+type cost struct{ with, without time.Duration }
+
+// breakpointsOf measures what runs cost with breakpoints and without, by turns, with the same inputs. By then most of the
+// breakpoints that these inputs come to are gone.
+func (b *bench) breakpointsOf(ctx context.Context, t *target) (c cost, err error) {
+	const (
+		first = 1024
+		batch = 128
+	)
+	var both [2]*executor
+	for n, m := range []*coverage.Map{new(coverage.Map), nil} {
+		x, err := start(t, launch.Options{Program: t.program, ForkServer: true, Highest: launch.AtInput, Coverage: m}, true)
+		if err != nil {
+			return cost{}, err
+		}
+		defer func() { err = errors.Join(err, x.close()) }()
+		if err := x.run(ctx, first); err != nil {
+			return cost{}, err
+		}
+		both[n] = x
+	}
+	var spent [2]time.Duration
+	runs := 0
+	for began := time.Now(); time.Since(began) < 2*b.window; runs += batch {
+		for n, x := range both {
+			before, err := used()
+			if err != nil {
+				return cost{}, err
+			}
+			if err := x.run(ctx, batch); err != nil {
+				return cost{}, err
+			}
+			after, err := used()
+			if err != nil {
+				return cost{}, err
+			}
+			spent[n] += after - before
+		}
+	}
+	return cost{with: spent[0] / time.Duration(runs), without: spent[1] / time.Duration(runs)}, nil
+}
+
+// used is the processor time of this process and its children, and of what they have waited for.
+func used() (sum time.Duration, err error) {
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return 0, err
+	}
+	sum = spawn.UsedBy(os.Getpid())
+	for _, task := range tasks {
+		children, err := os.ReadFile("/proc/self/task/" + task.Name() + "/children")
+		if errors.Is(err, os.ErrNotExist) {
+			continue // the thread has ended
+		}
+		if err != nil {
+			return 0, err
+		}
+		for _, child := range strings.Fields(string(children)) {
+			pid, err := strconv.Atoi(child)
+			if err != nil {
+				return 0, err
+			}
+			sum += spawn.UsedBy(pid)
+		}
+	}
+	return sum, nil
+}
+
+// breakpointsLine says what they cost, by the medians over the rounds.
+func (t *target) breakpointsLine() string {
+	var with, without, more []float64
+	for _, c := range t.costs {
+		with = append(with, c.with.Seconds()*1e6)
+		without = append(without, c.without.Seconds()*1e6)
+		more = append(more, float64(c.with)/float64(c.without)-1)
+	}
+	verdict, x := "met", harness.SpreadOf(more).Median
+	if x > barBreakpoints {
+		verdict = "missed"
+	}
+	return fmt.Sprintf("%s in the cage, copies at the input: %.0f us of processor time a run with breakpoints, %.0f without, %+.1f%%, bar %g%%: %s\n",
+		t.name, harness.SpreadOf(with).Median, harness.SpreadOf(without).Median, 100*x, 100*barBreakpoints, verdict)
+}
