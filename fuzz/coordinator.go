@@ -270,6 +270,13 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	c.said = mergeExchanges(c.said, r.Said)
 	c.corpus.heed(r.Words)
 	c.corpus.outlive(&j.s, r)
+	if j.phase == PhaseOptions {
+		if acts := unsaid(&j.s, r); acts != nil {
+			next := j.s
+			next.Acts = acts
+			c.sweep = append(c.sweep, next)
+		}
+	}
 	gain, kept := c.corpus.learn(&j.s, r, len(fresh))
 	if kept && len(fresh) == 0 {
 		keep = append(keep, Queue)

@@ -74,6 +74,52 @@ func live(r *rand.Rand, acts []Act, most int, known [][]Act, change func([]byte)
 	return endLast(r, acts, ends)
 }
 
+// lives puts talks into few lives, one after the other. Whoever has talked leaves before the next one comes.
+func lives(talks [][]Act) (out [][]Act) {
+	for _, t := range talks {
+		t = slices.Concat(t, partings(t))
+		last := len(out) - 1
+		if last < 0 || len(out[last])+len(t) > longLife || sent(out[last])+sent(t) > much {
+			out = append(out, t)
+			continue
+		}
+		out[last] = append(out[last], t...)
+	}
+	return out
+}
+
+// partings close what connections acts leave open.
+func partings(acts []Act) (out []Act) {
+	for i := range acts {
+		a := &acts[i]
+		if !a.Do.connected() {
+			continue
+		}
+		out = slices.DeleteFunc(out, func(o Act) bool { return o.Client == a.Client })
+		if a.Do != DeedLeave && a.Do != DeedReset {
+			out = append(out, Act{Do: DeedLeave, To: a.To, Client: a.Client})
+		}
+	}
+	slices.SortFunc(out, func(a, b Act) int { return int(a.Client) - int(b.Client) })
+	return out
+}
+
+// unsaid are the acts of those talks of a life that did not begin, as the service has ended before.
+func unsaid(s *Scenario, r *Result) []Act {
+	if r.Acts == 0 || r.Acts >= len(s.Acts) {
+		return nil
+	}
+	left := false
+	for i := r.Acts - 1; i < len(s.Acts); i++ {
+		if leaves := s.Acts[i].Do == DeedLeave; left && !leaves {
+			return s.Acts[i:]
+		} else if leaves {
+			left = true
+		}
+	}
+	return nil
+}
+
 // talk0 is the first act on a connection.
 func talk0(acts []Act) *Act {
 	for i := range acts {
@@ -107,7 +153,7 @@ func cutShort(r *rand.Rand, acts []Act) []Act {
 	if n := len(acts); n == 0 || acts[n-1].Do == DeedSignal || r.IntN(4) == 0 {
 		return acts
 	}
-	return append(slices.Clip(acts), send(unix.SIGKILL))
+	return killed(acts)
 }
 
 // excerpt is some of the acts of a long life, one after the other.
@@ -119,21 +165,37 @@ func excerpt(r *rand.Rand, acts []Act) []Act {
 	return slices.Clone(acts[from : from+carried])
 }
 
-// shortened takes from a long life what the act at an index does not need to show the same: what was not said on
-// its connection, or else what came after it.
-func shortened(s Scenario, by int, shows func(*Scenario) bool) Scenario {
-	const short = 4
-	if by < 0 || by >= len(s.Acts) || len(s.Acts) <= short {
-		return s
+// shortened is the least of a life that shows what was seen by the act at an index: that act alone, what was said on its
+// connection up to it, or else all up to it. None of these waits for an end of its own. It reports false where the
+// whole life is needed.
+func shortened(s Scenario, by int, shows func(*Scenario) bool) (Scenario, bool) {
+	if by >= len(s.Acts) || s.Types() {
+		return s, false
 	}
-	for _, acts := range [][]Act{connectionOf(s.Acts, by), s.Acts[:by+1]} {
+	lives := [][]Act{nil}
+	if by >= 0 {
+		lives = [][]Act{s.Acts[by : by+1], connectionOf(s.Acts, by), s.Acts[:by+1]}
+	}
+	for _, acts := range lives {
 		shorter := s
-		shorter.Acts = slices.Clone(acts)
+		shorter.Acts = killed(acts)
 		if shows(&shorter) {
-			return shorter
+			return shorter, true
 		}
 	}
-	return s
+	return s, false
+}
+
+// killed makes acts end at once: many a service takes long to end by itself.
+func killed(acts []Act) []Act {
+	if isKilled(acts) {
+		return acts
+	}
+	return append(slices.Clone(acts), send(unix.SIGKILL))
+}
+
+func isKilled(acts []Act) bool {
+	return len(acts) > 0 && acts[len(acts)-1].Signal == unix.SIGKILL
 }
 
 // connectionOf are the acts on the connection of one act, from its beginning up to that act.

@@ -198,9 +198,13 @@ func (s *Scenario) notes() []string {
 		add("the syscalls of Linux %v only", w.Kernel)
 	}
 	const told = 4
-	for i, a := range together(s.Acts) {
+	acts := together(s.Acts)
+	if n := len(acts); n > 1 && isKilled(acts) { // which is but the quickest end
+		acts = acts[:n-1]
+	}
+	for i, a := range acts {
 		if i == told {
-			add("%d more messages, keys or signals", len(together(s.Acts))-told)
+			add("%d more messages, keys or signals", len(acts)-told)
 			break
 		}
 		add("%v", a)

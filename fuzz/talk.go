@@ -22,22 +22,23 @@ func talks(o *Options, base Scenario, add func(rank, Scenario)) {
 			add(r, s)
 		}
 	}
-	for i, t := range o.Talks {
-		if r := rankTalks; i < favoured {
-			try(rankFavoured, t)
-		} else {
-			try(r, t)
-		}
+	liked := o.Talks[:min(favoured, len(o.Talks))]
+	for _, acts := range lives(liked) {
+		try(rankFavoured, acts)
 	}
 	firsts := firstTalks(o.Talks)
 	if len(firsts) > 0 {
 		events(firsts[0], try)
 	}
+	others := slices.Clone(o.Talks[len(liked):])
 	for _, t := range firsts {
-		manners(t, try)
+		manners(t, func(acts ...[]Act) { others = append(others, slices.Concat(acts...)) })
 	}
 	for i, t := range firsts[min(1, len(firsts)):] { // two connections at a time
-		try(rankTalks, weave(firsts[i], t))
+		others = append(others, weave(firsts[i], t))
+	}
+	for _, acts := range lives(others) {
+		try(rankTalks, acts)
 	}
 }
 
@@ -73,7 +74,7 @@ func events(t []Act, try func(rank, ...[]Act)) {
 }
 
 // manners are how clients behave badly.
-func manners(t []Act, try func(rank, ...[]Act)) {
+func manners(t []Act, try func(...[]Act)) {
 	first := t[0]
 	if !first.Do.sends() {
 		return
@@ -86,23 +87,23 @@ func manners(t []Act, try func(rank, ...[]Act)) {
 	}
 	half := with(func(a *Act) { a.Data = a.Data[:len(a.Data)/2] })
 	for _, end := range []Deed{DeedFinish, DeedLeave, DeedReset} {
-		try(rankTalks, half, []Act{client(end)})
-		try(rankTalks, t, []Act{client(end)}, renumbered(t, 1))
+		try(half, []Act{client(end)})
+		try(t, []Act{client(end)}, renumbered(t, 1))
 	}
-	try(rankTalks, with(func(a *Act) { a.Data = nil }), []Act{client(DeedReset)})
-	try(rankTalks, with(func(a *Act) { a.Do = DeedDrip }), t[1:])
+	try(with(func(a *Act) { a.Data = nil }), []Act{client(DeedReset)})
+	try(with(func(a *Act) { a.Do = DeedDrip }), t[1:])
 	for _, times := range []int{16, 1024} {
 		many := func(a *Act) { a.Do, a.Times = DeedShout, min(times, maxSent/(8*max(1, len(a.Data)))) }
 		if times*len(first.Data) > 0 {
-			try(rankTalks, with(many), []Act{client(DeedSend)})
-			try(rankTalks, with(many), []Act{client(DeedReset)})
+			try(with(many), []Act{client(DeedSend)})
+			try(with(many), []Act{client(DeedReset)})
 		}
 	}
 	const crowd = 48
-	try(rankTalks, with(func(a *Act) { a.Do, a.Client, a.Times = DeedCrowd, 0, crowd }), renumbered(t, 1))
+	try(with(func(a *Act) { a.Do, a.Client, a.Times = DeedCrowd, 0, crowd }), renumbered(t, 1))
 	large := bytes.Repeat([]byte("0123456789abcde\n"), 256)
-	try(rankTalks, with(func(a *Act) { a.Data, a.Times = large, 64 }))
-	try(rankTalks, half, with(func(a *Act) { a.Data, a.Times = large, 64 }))
+	try(with(func(a *Act) { a.Data, a.Times = large, 64 }))
+	try(half, with(func(a *Act) { a.Data, a.Times = large, 64 }))
 }
 
 // renumbered is a copy of acts whose connections have numbers that are higher by n.

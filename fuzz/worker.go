@@ -142,67 +142,94 @@ func (w *worker) pursue(ctx context.Context, d discovery) error {
 	return nil
 }
 
+// sightings are what the replays of one scenario have shown.
+type sightings struct {
+	runs  int
+	shown map[sysno.ID]int
+	seen  []sysno.ID // in the last one
+}
+
 func (w *worker) pursueOne(ctx context.Context, d discovery) (more []discovery, err error) {
-	replay := func(s *Scenario) []sysno.ID {
+	// The syscalls of one discovery mostly have one cause: what was run for one of
+	// them is not run again for the next.
+	known := make(map[string]*sightings)
+	replay := func(s *Scenario) {
 		var r *Result
 		var fresh []sysno.ID
 		if r, fresh, err = w.run(ctx, &job{s: *s, phase: PhaseReplay}); err != nil {
-			return nil
+			return
 		}
 		if len(fresh) > 0 {
 			more = append(more, discovery{*s, fresh, r.TimedOut, shownBy(r, fresh)})
 		}
-		return r.Seen
-	}
-	shown := make(map[sysno.ID]int)
-	open := func(done int) bool { // is any syscall neither confirmed nor beyond it?
-		return slices.ContainsFunc(d.ids, func(id sysno.ID) bool {
-			return shown[id] < confirming && shown[id]+replays-done >= confirming
-		})
-	}
-	for done := 0; done < replays && open(done) && err == nil; done++ {
-		for _, id := range replay(&d.s) {
-			shown[id]++
+		k := known[s.ID()]
+		if k == nil {
+			k = &sightings{shown: make(map[sysno.ID]int)}
+			known[s.ID()] = k
 		}
+		k.runs, k.seen = k.runs+1, r.Seen
+		for _, id := range r.Seen {
+			k.shown[id]++
+		}
+	}
+	confirm := func(s *Scenario, id sysno.ID) bool {
+		for err == nil {
+			shown, left := 0, replays
+			if k := known[s.ID()]; k != nil {
+				shown, left = k.shown[id], replays-k.runs
+			}
+			if shown >= confirming || shown+left < confirming {
+				return shown >= confirming
+			}
+			replay(s)
+		}
+		return false
 	}
 	budget := minimizeRuns
 	if d.hung || len(d.s.Input) >= heavy {
 		budget = costlyRuns
 	}
-	// The syscalls of one discovery mostly have one cause: what was run for one of
-	// them is not run again for the next.
-	memory := make(map[string][]sysno.ID)
-	for i, id := range d.ids {
-		confirmed := shown[id] >= confirming
-		best := d.s
-		if confirmed {
-			shows := func(s *Scenario) bool {
-				key := s.ID()
-				seen, ok := memory[key]
-				if !ok {
-					if budget <= 0 || err != nil {
-						return false
-					}
-					budget--
-					if seen = replay(s); err != nil {
-						return false
-					}
-					memory[key] = seen
+	shows := func(id sysno.ID) func(*Scenario) bool {
+		return func(s *Scenario) bool {
+			if known[s.ID()] == nil {
+				if budget <= 0 || err != nil {
+					return false
 				}
-				_, found := slices.BinarySearchFunc(seen, id, sysno.ID.Compare)
-				return found
+				budget--
+				if replay(s); err != nil {
+					return false
+				}
 			}
-			if d.by != nil {
-				best = shortened(d.s, d.by[i], shows)
-			}
-			best = minimize(best, min(w.c.o.Fixed, len(d.s.Argv)), tries, shows)
+			_, found := slices.BinarySearchFunc(known[s.ID()].seen, id, sysno.ID.Compare)
+			return found
+		}
+	}
+	best, confirmed := make([]Scenario, len(d.ids)), make([]bool, len(d.ids))
+	for i, id := range d.ids {
+		best[i] = d.s
+		short := false
+		if d.by != nil {
+			best[i], short = shortened(d.s, d.by[i], shows(id))
+		}
+		if confirmed[i] = confirm(&best[i], id); !confirmed[i] && short {
+			best[i] = d.s
+			confirmed[i] = confirm(&d.s, id)
+		}
+	}
+	for i, id := range d.ids {
+		if confirmed[i] {
+			best[i] = minimize(best[i], min(w.c.o.Fixed, len(d.s.Argv)), tries, shows(id))
 		}
 		if w.c.o.State != nil {
-			if e := w.c.o.State.Save(Witnesses, &best); e != nil {
+			if e := w.c.o.State.Save(Witnesses, &best[i]); e != nil {
 				return more, e
 			}
 		}
-		w.c.settle(id, best, confirmed, d.hung, err == nil, memory[best.ID()])
+		var seen []sysno.ID
+		if k := known[best[i].ID()]; k != nil {
+			seen = k.seen
+		}
+		w.c.settle(id, best[i], confirmed[i], d.hung, err == nil, seen)
 	}
 	if err == nil {
 		err = w.c.checkpoint()
