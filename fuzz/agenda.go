@@ -9,7 +9,8 @@ type agenda struct {
 	next     int        // of the early ones
 	at, end  [ranks]int // of the late ones, of each kind
 	taken    []bool     // of plan
-	kinds    fair       // among them
+	words    fair       // among the kinds of late ones that vary nothing but words and inputs
+	around   fair       // among the others
 	refusals            // of the target, for which some are left out
 	stages   stages
 	leading  []int   // late ones that come before all draws, too
@@ -19,7 +20,7 @@ type agenda struct {
 }
 
 func newAgenda(plan []planned, r refusals) agenda {
-	a := agenda{plan: plan, taken: make([]bool, len(plan)), kinds: newFair(prospects[:]), refusals: r}
+	a := agenda{plan: plan, taken: make([]bool, len(plan)), words: newFair(prospects[:]), around: newFair(prospects[:]), refusals: r}
 	for i, p := range plan {
 		if p.leads() {
 			a.open = true
@@ -83,18 +84,21 @@ func (a *agenda) ready(r rank) bool {
 	return a.at[r] < a.end[r]
 }
 
-// over reports whether no run is left.
-func (a *agenda) over() bool {
+// late reports whether a late run is left that changes what is around the program, or one that does not.
+func (a *agenda) late(around bool) bool {
 	for r := range ranks {
-		if a.ready(r) {
-			return false
+		if r.around() == around && a.ready(r) {
+			return true
 		}
 	}
-	return !a.early()
+	return false
 }
 
-// take is the next run; there must be one.
-func (a *agenda) take() planned {
+// over reports whether no run is left.
+func (a *agenda) over() bool { return !a.early() && !a.late(false) && !a.late(true) }
+
+// take is the next run, of the late ones one of those; there must be one.
+func (a *agenda) take(around bool) planned {
 	if !a.first() && a.open {
 		a.lead()
 	}
@@ -106,7 +110,7 @@ func (a *agenda) take() planned {
 		i = a.leading[0]
 		a.leading = a.leading[1:]
 	default:
-		as = rank(a.kinds.pick(func(i int) bool { return a.ready(rank(i)) }))
+		as = rank(a.fair(around).pick(func(i int) bool { return rank(i).around() == around && a.ready(rank(i)) }))
 		if i = a.at[as]; as == rankStages {
 			i = a.staged[0]
 		}
@@ -117,6 +121,13 @@ func (a *agenda) take() planned {
 		p.rank = as
 	}
 	return p
+}
+
+func (a *agenda) fair(around bool) *fair {
+	if around {
+		return &a.around
+	}
+	return &a.words
 }
 
 // phase is that of the next run, as far as that can be told, of draws where none is left.
@@ -160,8 +171,10 @@ func newFair(expected []float64) fair {
 
 // pick says whose turn it is: of those that are ready, at least one, the one that is most behind its share.
 func (f *fair) pick(ready func(int) bool) int {
+	const debt = 64
 	best := -1
-	for i, share := range shares(f.expected, f.tries, f.gains, ready) {
+	now := shares(f.expected, f.tries, f.gains, ready)
+	for i, share := range now {
 		if share == 0 {
 			continue
 		}
@@ -169,13 +182,22 @@ func (f *fair) pick(ready func(int) bool) int {
 			best = i
 		}
 	}
+	for i, share := range now { // nobody saves turns while there is nothing to do, or owes many
+		if share == 0 {
+			f.credit[i] = min(f.credit[i], f.credit[best])
+		} else {
+			f.credit[i] = max(f.credit[i], f.credit[best]-debt)
+		}
+	}
 	f.credit[best]--
 	return best
 }
 
-// spend books what a turn has cost and gained. What was long ago counts less.
+// spend books what a turn has cost, in those that are usual, and gained. Shares are of what all costs: who has had a
+// dear turn waits until the others have had as much. What was long ago counts less.
 func (f *fair) spend(i int, cost, gain float64) {
 	const memory = 1024
+	f.credit[i] -= cost - 1
 	f.tries[i] += cost
 	f.gains[i] += gain
 	sum := 0.0

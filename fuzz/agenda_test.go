@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -25,7 +26,7 @@ func begun(t *testing.T, o Options) *coordinator {
 func TestNoKindOfPlannedRunWaitsForAnother(t *testing.T) {
 	a := &begun(t, options(t, synthetic{})).agenda
 	for a.early() {
-		a.take()
+		a.take(!a.late(false))
 	}
 	want := map[rank]bool{}
 	for r := range ranks {
@@ -37,10 +38,78 @@ func TestNoKindOfPlannedRunWaitsForAnother(t *testing.T) {
 		t.Fatalf("the plan has late runs of %d kinds only", len(want))
 	}
 	for range 100 {
-		delete(want, a.take().rank)
+		delete(want, a.take(!a.late(false)).rank)
 	}
 	if len(want) > 0 {
 		t.Errorf("of the kinds %v none of 100 late runs is", want)
+	}
+}
+
+// What runs of a session that varies words alone would have shown, one that varies all is to show in the same time, nearly.
+func TestWordsAreTriedAsSoonWhateverElseIsVaried(t *testing.T) {
+	o := options(t, synthetic{})
+	o.Bases[0].Files = []File{{Name: "dir/a", Data: []byte("x")}, {Name: "file", Data: []byte("y")}}
+	o.Table.Examples = [][]string{{"-a", "file"}, {"--listen", "dir"}}
+	o.Table.Texts = []string{"s/a/b/"}
+	for i := range 40 {
+		o.Table.Options = append(o.Table.Options, mutate.Option{Name: fmt.Sprintf("--option-%d", i), Arity: mutate.NoValue, About: "overwrite existing directories"})
+	}
+	const most = 600
+	// order is which planned runs are made, by ID; "" stands for all others.
+	order := func(only []string, n int, run func(*job, uint64) *Result) (made []string) {
+		o := o
+		o.Only = only
+		c := begun(t, o)
+		r := rand.New(rand.NewPCG(1, 2))
+		planned := map[int]string{}
+		for _, p := range c.agenda.plan {
+			planned[p.turn] = p.s.ID()
+		}
+		for i := range uint64(n) {
+			j := c.choose(r, &plugin{})
+			made = append(made, planned[j.turn])
+			c.report(&j, run(&j, i))
+		}
+		return made
+	}
+	around := func(j *job) bool { return j.from != fromNone && j.from != fromPlan }
+	for name, run := range map[string]func(*job, uint64) *Result{
+		"nothing is shown": func(*job, uint64) *Result { return &Result{} },
+		"all else shows more": func(j *job, i uint64) *Result {
+			r := &Result{}
+			if around(j) {
+				r.Signals = []Signal{{SignalValue, i}}
+			}
+			if i%16 == 0 && len(j.s.Before) == 0 {
+				r.Signals = append(r.Signals, Signal{SignalTree, i})
+			}
+			return r
+		},
+		"all else runs into time limits": func(j *job, _ uint64) *Result { return &Result{TimedOut: around(j)} },
+	} {
+		at := map[string]int{}
+		for i, id := range order(nil, 2*most, run) {
+			at[id] = i
+		}
+		words := order([]string{"argv"}, most, run)
+		for n := 100; n <= most; n += 100 {
+			planned, soon := 0, 0
+			for _, id := range words[:n] {
+				if id == "" {
+					continue
+				}
+				planned++
+				switch i, made := at[id]; {
+				case !made || i >= 2*n:
+					t.Fatalf("%s: scenario %s is one of the first %d where words alone are varied, and not of %d where all is", name, id, n, 2*n)
+				case i < n:
+					soon++
+				}
+			}
+			if soon < planned*9/10 {
+				t.Errorf("%s: of %d planned runs among the first %d where words alone are varied, %d are where all is", name, planned, n, soon)
+			}
+		}
 	}
 }
 
@@ -48,7 +117,7 @@ func TestEachPlannedRunIsTakenOnce(t *testing.T) {
 	a := &begun(t, options(t, synthetic{})).agenda
 	taken := map[int]bool{}
 	for !a.over() {
-		p := a.take()
+		p := a.take(!a.late(false))
 		if taken[p.turn] {
 			t.Fatalf("run %d is taken twice", p.turn)
 		}
@@ -79,6 +148,29 @@ func TestTurnsFollowWhatTheyGain(t *testing.T) {
 	count()
 	if n := count(); n[0] < 200 || n[1] < 400/2/4-2 || n[2] != 0 || n[3] < 400/2/2-2 {
 		t.Errorf("turns %v: the first gains most, and half is shared as was expected", n)
+	}
+}
+
+func TestSharesAreOfWhatTurnsCost(t *testing.T) {
+	f := newFair([]float64{1, 1})
+	var turns [2]int
+	take := func(ready func(int) bool) {
+		i := f.pick(ready)
+		turns[i]++
+		f.spend(i, []float64{1, 16}[i], 0)
+	}
+	for range 400 { // alone it has nobody to wait for, and owes little for that
+		take(func(i int) bool { return i == 1 })
+	}
+	if turns[1] != 400 {
+		t.Fatalf("turns %v: one is alone", turns)
+	}
+	turns = [2]int{}
+	for range 1700 {
+		take(func(int) bool { return true })
+	}
+	if turns[1] < 60 || turns[1] > 100 {
+		t.Errorf("turns %v: a turn of the second costs as much as 16 of the first", turns)
 	}
 }
 

@@ -54,7 +54,8 @@ type coordinator struct {
 
 	mu      sync.Mutex
 	agenda  agenda
-	sources fair         // of late planned runs, draws and the sweep
+	sources fair // of runs, but for those of others
+	others  fair
 	sweep   []Scenario   // what the plan tries first, where runs have left something
 	flying  map[int]bool // deliberate runs, by planned.turn, that are being made
 	left    []discovery  // of an earlier session, to be pursued before all else
@@ -82,7 +83,7 @@ type coordinator struct {
 func newCoordinator(o *Options) *coordinator {
 	books := make(map[sysno.ID]*record)
 	return &coordinator{
-		o: o, start: o.Now(), corpus: newCorpus(o, books), books: books, sources: newFair(worthwhile[:]), flying: make(map[int]bool), news: make(chan struct{}, 1),
+		o: o, start: o.Now(), corpus: newCorpus(o, books), books: books, sources: newFair(worthwhile[:]), others: newFair(others[:]), flying: make(map[int]bool), news: make(chan struct{}, 1),
 		crashes: make(map[string]*Failure), hangs: make(map[string]*Failure), talks: make(map[string]uint64), aims: aims{of: o.Aims, found: make(chan struct{})},
 	}
 }
@@ -144,6 +145,7 @@ type source int
 const (
 	fromNone source = iota // a run that no turn was given to
 	fromPlan
+	fromAround // also planned; see agenda
 	fromDraw
 	fromSweep
 	fromAim
@@ -152,36 +154,42 @@ const (
 
 // worthwhile is what to expect of the sources. Beside draws alone, aimed runs are a fifth of all
 // where nothing comes of them, and at most two thirds.
-var worthwhile = [sources]float64{fromPlan: 2, fromDraw: 1, fromSweep: 1, fromAim: 0.75}
+var worthwhile = [sources]float64{fromPlan: 2, fromDraw: 1, fromAim: 0.75}
+
+// others is the same of those that have the turns of draws together.
+var others = [sources]float64{fromDraw: 1, fromSweep: 1, fromAround: 1}
 
 // source says where the next run comes from. What the plan has not tried so far, draws may find
 // sooner, and what draws find is worth more draws: so late ones take turns with draws, and both with what is
-// tried where runs have left something and with what is aimed. It needs c.mu.
+// tried where runs have left something and with what is aimed. Words show most, and what is aimed: however much else is
+// varied, they come as soon as they would without. It needs c.mu.
 func (c *coordinator) source() source {
-	if c.agenda.early() {
-		if !c.corpus.called && len(c.corpus.sittings) == 0 || len(c.sweep) == 0 {
-			return fromPlan
-		}
-		// Who calls somebody does little as long as nobody answers, and who waits for keys, as long as none is pressed.
-		return source(c.sources.pick(func(i int) bool { return source(i) == fromPlan || source(i) == fromSweep }))
+	early := c.agenda.early()
+	aimed := !early && c.aims.due(c.started, c.corpus)
+	// Who calls somebody does little as long as nobody answers, and who waits for keys, as long as none is pressed.
+	swept := len(c.sweep) > 0 && (!early || c.corpus.called || len(c.corpus.sittings) > 0)
+	from := source(c.sources.pick(func(i int) bool {
+		return source(i) == fromPlan && (early || c.agenda.late(false)) || source(i) == fromAim && aimed || source(i) == fromDraw && (!early || swept)
+	}))
+	if from != fromDraw {
+		return from
 	}
-	planned, aimed := !c.agenda.over(), c.aims.due(c.started, c.corpus)
-	return source(c.sources.pick(func(i int) bool {
-		return source(i) == fromPlan && planned || source(i) == fromSweep && len(c.sweep) > 0 || source(i) == fromAim && aimed || source(i) == fromDraw
+	return source(c.others.pick(func(i int) bool {
+		return source(i) == fromDraw && !early || source(i) == fromSweep && swept || source(i) == fromAround && !early && c.agenda.late(true)
 	}))
 }
 
 // choose is the next planned run, one of the sweep, one that is aimed, or a draw.
 func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 	c.mu.Lock()
-	switch c.source() {
+	switch from := c.source(); from {
 	case fromSweep:
 		s := c.sweep[0]
 		c.sweep = c.sweep[1:]
 		c.mu.Unlock()
 		return job{s: s, phase: PhaseOptions, from: fromSweep}
-	case fromPlan:
-		next := c.agenda.take()
+	case fromPlan, fromAround:
+		next := c.agenda.take(from == fromAround)
 		if at := c.agenda.starts; len(at) > 0 {
 			c.sweep = append(c.corpus.around(at), c.sweep...) // before what depends on one run's leavings
 			for _, at := range at {
@@ -198,7 +206,7 @@ func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 		c.mu.Unlock()
 		j := job{s: next.s, phase: next.phase, turn: next.turn, rank: next.rank, trial: next.trial, bare: next.bare}
 		if !next.early {
-			j.from = fromPlan
+			j.from = from
 		}
 		return j
 	case fromAim:
@@ -330,11 +338,17 @@ func (c *coordinator) spend(j *job, r *Result, gain float64, syscalls int) {
 	if r.TimedOut {
 		cost = 16 // as for entries
 	}
-	if j.from != fromNone {
+	switch j.from {
+	case fromNone:
+	case fromPlan, fromAim:
 		c.sources.spend(int(j.from), cost, gain)
+	default:
+		c.sources.spend(int(fromDraw), cost, gain)
+		c.others.spend(int(j.from), cost, gain)
 	}
-	if j.from == fromPlan {
-		c.agenda.kinds.spend(int(j.rank), cost, gain)
+	switch j.from {
+	case fromPlan, fromAround:
+		c.agenda.fair(j.from == fromAround).spend(int(j.rank), cost, gain)
 	}
 	c.agenda.note(j.trial, r)
 	c.agenda.stages.note(j.bare, &j.s, r)

@@ -27,6 +27,7 @@ const (
 	rankOptions      // each option alone
 	rankMoreExamples // those that come later in long texts
 	rankTold         // options with what their descriptions speak of
+	rankToldAround   // the same, where it is found a second time or at a terminal
 	rankFirstShown   // each option in the first example
 	rankFiles        // each option with a file to work on
 	rankOperated     // each sub-command with something to work on
@@ -58,10 +59,20 @@ const (
 
 // prospects are what to expect of the late ranks, one beside the other, before anything is known.
 var prospects = [ranks]float64{
-	rankOptions: 4, rankMoreExamples: 4, rankTold: 16, rankFirstShown: 4, rankFiles: 4, rankOperated: 4, rankSeeds: 4, rankShown: 2, rankLarge: 1, rankConfigs: 8,
+	rankOptions: 4, rankMoreExamples: 4, rankTold: 16, rankToldAround: 8, rankFirstShown: 4, rankFiles: 4, rankOperated: 4, rankSeeds: 4, rankShown: 2, rankLarge: 1, rankConfigs: 8,
 	rankWorlds: 4, rankSub: 3,
 	rankEnv: 2, rankDirs: 3, rankPairs: 2, rankFlows: 2, rankValues: 2, rankOwnEnv: 1, rankSubFiles: 2, rankMoreShown: 1, rankSeedWays: 1, rankSignals: 1,
 	rankWays: 1, rankSpellings: 1, rankGuessed: 2, rankGuessedMore: 1, rankStages: 24,
+}
+
+// around reports whether runs of the kind change what is around the program. Those that do not, which vary nothing but words
+// and inputs, are planned where only these are varied, too.
+func (r rank) around() bool {
+	switch r {
+	case rankToldAround, rankConfigs, rankWorlds, rankEnv, rankOwnEnv, rankFlows, rankSignals:
+		return true
+	}
+	return false
 }
 
 // favoured is how many of the first seeds, which the target likes best, every

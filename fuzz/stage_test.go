@@ -30,13 +30,13 @@ func TestEachOptionIsTriedFirstWhereTheProgramDoesMost(t *testing.T) {
 			o := options(t, synthetic{})
 			a := &begun(t, o).agenda
 			for a.first() {
-				if p := a.take(); c.shown[p.bare] != nil {
+				if p := a.take(!a.late(false)); c.shown[p.bare] != nil {
 					a.stages.note(p.bare, &p.s, c.shown[p.bare])
 				}
 			}
 			led := map[string]bool{}
 			for a.early() {
-				p := a.take()
+				p := a.take(!a.late(false))
 				if p.stage != c.want {
 					t.Fatalf("%q is made on %v, want %v", p.s.Argv, p.stage, c.want)
 				}
@@ -46,7 +46,7 @@ func TestEachOptionIsTriedFirstWhereTheProgramDoesMost(t *testing.T) {
 				t.Errorf("%d of %d options are tried before all draws", len(led), len(o.Table.Options))
 			}
 			for !a.over() {
-				if p := a.take(); led[p.s.ID()] {
+				if p := a.take(!a.late(false)); led[p.s.ID()] {
 					t.Fatalf("%q is taken twice", p.s.Argv)
 				}
 			}

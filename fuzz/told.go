@@ -20,11 +20,11 @@ func (p *prober) told(i int) {
 	words := opt.Words(likely(opt)[0])
 	last := p.ways[len(p.ways)-1]
 	round := 0
-	add := func(s Scenario) {
+	add := func(r rank, s Scenario) {
 		for round >= len(p.rounds) {
 			p.rounds = append(p.rounds, nil)
 		}
-		p.rounds[round] = append(p.rounds[round], p.made(rankTold, s))
+		p.rounds[round] = append(p.rounds[round], p.made(r, s))
 		round++
 	}
 	about := func(of mutate.Topic) bool {
@@ -36,7 +36,11 @@ func (p *prober) told(i int) {
 		if s.usesInput() {
 			s.Input = input
 		}
-		add(s)
+		r := rankTold
+		if s.Stdin == StdinTerminal {
+			r = rankToldAround
+		}
+		add(r, s)
 	}
 	if len(p.both) > 0 && opt.Speaks(mutate.TopicDirectory) {
 		dir := p.both[1][1]
@@ -69,7 +73,7 @@ func (p *prober) told(i int) {
 	if about(mutate.TopicExisting) && p.o.varies(dimHistory) {
 		for _, operands := range [][]string{{mutate.Input}, {mutate.Input, freshName}, {freshName, mutate.Input}} {
 			if s, ok := p.twice(words, operands, liked); ok {
-				add(s)
+				add(rankToldAround, s)
 			}
 		}
 	}
