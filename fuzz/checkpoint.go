@@ -44,6 +44,7 @@ type past struct {
 	shown    []sysno.ID
 	done     turns
 	refused  []string // words
+	stages   []savedStage
 }
 
 // asked is what the options ask for.
@@ -73,6 +74,8 @@ type (
 		Hangs    []savedFailure   `json:"hangs,omitempty"`
 		Corpus   savedExperiences `json:"corpus"`
 		Called   bool             `json:"called,omitempty"` // corpus.called
+		Stages   []savedStage     `json:"stages,omitempty"`
+		Swept    []string         `json:"swept,omitempty"` // coordinator.swept
 	}
 	savedID struct {
 		Arch string `json:"arch"`
@@ -152,7 +155,7 @@ func (c *coordinator) known() *checkpoint {
 		Version: checkpointVersion, Evidence: word(c.o.Evidence), Subject: c.subject, Sessions: c.before.sessions + 1,
 		Digest: c.asked.digest, Refused: toWords(c.agenda.all()), Stats: c.stats, Lost: c.before.lost,
 		Crashes: saveFailures(c.crashes), Hangs: saveFailures(c.hangs), Corpus: c.corpus.save(), Called: c.corpus.called,
-		Syscalls: []savedRecord{},
+		Syscalls: []savedRecord{}, Stages: c.agenda.stages.save(), Swept: slices.Sorted(maps.Keys(c.swept)),
 	}
 	if k.Beyond = c.done(); len(k.Beyond) > 0 && k.Beyond[0][0] == 1 {
 		k.Done, k.Beyond = k.Beyond[0][1], k.Beyond[1:]
@@ -204,6 +207,10 @@ func (c *coordinator) done() turns {
 // turns are ranges of planned.turn, first and last.
 type turns [][2]int
 
+func (t turns) has(turn int) bool {
+	return slices.ContainsFunc(t, func(r [2]int) bool { return r[0] <= turn && turn <= r[1] })
+}
+
 // rest are the runs of the plan that are not among them.
 func (t turns) rest(all []planned) []planned {
 	done := make([]bool, len(all)+1)
@@ -250,6 +257,9 @@ func (c *coordinator) begin(stored []Stored) error {
 		known.before[w] = true
 	}
 	c.agenda = newAgenda(plan(all, stored, c.before.done), known)
+	if err := c.agenda.stages.load(c.before.stages, all); err != nil {
+		return fmt.Errorf("read state: %s: %w", filepath.Join(c.o.State.dir, checkpointName), err)
+	}
 	c.corpus.lines = whole
 	return nil
 }
@@ -317,6 +327,10 @@ func (c *coordinator) goOn(k *checkpoint, stored []Stored) error {
 	}
 	if same {
 		c.before.done, c.before.refused = append(turns{{1, k.Done}}, k.Beyond...), fromWords(k.Refused)
+		c.before.stages = k.Stages
+		for _, id := range k.Swept[:min(len(k.Swept), maxMade)] {
+			c.swept[id] = true
+		}
 		c.corpus.load(&k.Corpus)
 		c.drawn, c.quiet = k.Drawn.load(), k.Quiet.load()
 	}

@@ -56,10 +56,11 @@ type coordinator struct {
 	agenda  agenda
 	sources fair // of runs, but for those of others
 	others  fair
-	sweep   []Scenario   // what the plan tries first, where runs have left something
-	flying  map[int]bool // deliberate runs, by planned.turn, that are being made
-	left    []discovery  // of an earlier session, to be pursued before all else
-	started uint64       // runs
+	sweep   []Scenario      // what the plan tries first, where runs have left something
+	swept   map[string]bool // scenarios of it that were made, by ID
+	flying  map[int]bool    // deliberate runs, by planned.turn, that are being made
+	left    []discovery     // of an earlier session, to be pursued before all else
+	started uint64          // runs
 	stop    Stop
 	stats   Stats
 	corpus  *corpus
@@ -83,7 +84,7 @@ type coordinator struct {
 func newCoordinator(o *Options) *coordinator {
 	books := make(map[sysno.ID]*record)
 	return &coordinator{
-		o: o, start: o.Now(), corpus: newCorpus(o, books), books: books, sources: newFair(worthwhile[:]), others: newFair(others[:]), flying: make(map[int]bool), news: make(chan struct{}, 1),
+		o: o, start: o.Now(), corpus: newCorpus(o, books), books: books, sources: newFair(worthwhile[:]), others: newFair(others[:]), flying: make(map[int]bool), swept: make(map[string]bool), news: make(chan struct{}, 1),
 		crashes: make(map[string]*Failure), hangs: make(map[string]*Failure), talks: make(map[string]uint64), aims: aims{of: o.Aims, found: make(chan struct{})},
 	}
 }
@@ -179,6 +180,17 @@ func (c *coordinator) source() source {
 	}))
 }
 
+// maxMade bounds what is known of the runs of sweeps.
+const maxMade = 1 << 13
+
+// unswept leaves out what was made: an earlier session may have come here, too.
+func (c *coordinator) unswept(all []Scenario) []Scenario {
+	if len(c.swept) == 0 {
+		return all
+	}
+	return slices.DeleteFunc(all, func(s Scenario) bool { return c.swept[s.ID()] })
+}
+
 // choose is the next planned run, one of the sweep, one that is aimed, or a draw.
 func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 	c.mu.Lock()
@@ -191,7 +203,7 @@ func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 	case fromPlan, fromAround:
 		next := c.agenda.take(from == fromAround)
 		if at := c.agenda.starts; len(at) > 0 {
-			c.sweep = append(c.corpus.around(at), c.sweep...) // before what depends on one run's leavings
+			c.sweep = append(c.unswept(c.corpus.around(at)), c.sweep...) // before what depends on one run's leavings
 			for _, at := range at {
 				c.corpus.starts = append(c.corpus.starts, at.s)
 			}
@@ -227,6 +239,9 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.flying, j.turn)
+	if j.from == fromSweep && len(c.swept) < maxMade {
+		c.swept[j.s.ID()] = true
+	}
 	st, draw := &c.stats, j.phase == PhaseExplore
 	st.Runs++
 	if r.Clean() {
@@ -290,18 +305,18 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 		keep = append(keep, Queue)
 	}
 	if found := c.corpus.remember(&j.s, r); found != nil {
-		c.sweep = append(c.sweep, c.corpus.sweep(found)...)
+		c.sweep = append(c.sweep, c.unswept(c.corpus.sweep(found))...)
 		c.quiet[dimHistory] = 0 // draws that go back to it are not like those before
 	}
 	c.called = c.called || r.Called
 	if r.Called || len(r.Asked) > 0 {
-		c.sweep = append(c.sweep, c.corpus.answer(&j.s)...)
+		c.sweep = append(c.sweep, c.unswept(c.corpus.answer(&j.s))...)
 	}
 	if j.phase == PhaseBase && r.Clean() && r.ExitCode == 0 {
 		c.corpus.plain = true
 	}
 	if r.Waited {
-		c.sweep = append(c.sweep, c.corpus.sit(&j.s, r)...)
+		c.sweep = append(c.sweep, c.unswept(c.corpus.sit(&j.s, r))...)
 	}
 	for protocol, n := range r.Asked {
 		c.talks[protocol] += n
@@ -351,7 +366,7 @@ func (c *coordinator) spend(j *job, r *Result, gain float64, syscalls int) {
 		c.agenda.fair(j.from == fromAround).spend(int(j.rank), cost, gain)
 	}
 	c.agenda.note(j.trial, r)
-	c.agenda.stages.note(j.bare, &j.s, r)
+	c.agenda.stages.note(j.bare, j.turn, &j.s, r)
 }
 
 func (c *coordinator) chance() float64 {

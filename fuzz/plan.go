@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
@@ -67,6 +68,9 @@ type planned struct {
 	bare  stage  // that it is, without any option
 }
 
+// glances reports whether the run shows if the target waits at a terminal. What is then typed is only known by that.
+func (p *planned) glances() bool { return p.rank == rankBase && len(p.s.Acts) > 0 }
+
 // also makes the run stand for another one of the same scenario.
 func (p *planned) also(o planned) {
 	if o.trial != (trial{}) {
@@ -81,10 +85,16 @@ func (p *planned) also(o planned) {
 }
 
 // plan puts the stored scenarios after the base: no scenario twice, and none of the
-// deliberate runs that are done.
+// deliberate runs that are done, but for those that tell whether there is somebody to type for.
 func plan(deliberate []planned, stored []Stored, done turns) []planned {
 	var out []planned
 	todo := done.rest(deliberate)
+	for _, p := range deliberate {
+		if p.glances() && done.has(p.turn) {
+			todo = append(todo, p)
+		}
+	}
+	slices.SortStableFunc(todo, func(a, b planned) int { return cmp.Compare(a.turn, b.turn) })
 	for len(todo) > 0 && todo[0].phase == PhaseBase {
 		out, todo = append(out, todo[0]), todo[1:]
 	}

@@ -2,6 +2,7 @@ package fuzz
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
@@ -27,6 +28,8 @@ type stages struct {
 	order   []stage
 	results map[stage]*Result
 	bare    map[stage]Scenario
+	turns   map[stage]int // planned.turn of that run
+	chosen  []stage       // by best
 }
 
 // start is a stage that was chosen, and what the program did there.
@@ -35,15 +38,15 @@ type start struct {
 	seen []sysno.ID
 }
 
-func (g *stages) note(st stage, s *Scenario, r *Result) {
+func (g *stages) note(st stage, turn int, s *Scenario, r *Result) {
 	if st == (stage{}) || g.results[st] != nil {
 		return
 	}
 	if g.results == nil {
-		g.results, g.bare = make(map[stage]*Result), make(map[stage]Scenario)
+		g.results, g.bare, g.turns = make(map[stage]*Result), make(map[stage]Scenario), make(map[stage]int)
 	}
 	g.order = append(g.order, st)
-	g.results[st], g.bare[st] = kept(r), *s
+	g.results[st], g.bare[st], g.turns[st] = kept(r), *s, turn
 }
 
 // best are the stage that showed most, and of equal ones the first, and then those that show what the ones
@@ -77,8 +80,53 @@ func (g *stages) best(settled func(sysno.ID) bool) []stage {
 		}
 		rest = slices.DeleteFunc(rest, func(st stage) bool { return st == best })
 	}
-	if len(out) == 0 { // an earlier session knew it
+	if len(out) == 0 { // none ended by itself, or they are not known any more
 		out = append(out, stage{rank: rankOptions})
 	}
+	g.chosen = out
 	return out
+}
+
+// savedStage is what the program did on a stage, for a session that goes on.
+type savedStage struct {
+	Turn     int       `json:"turn"` // of the planned run without any option
+	Seen     []savedID `json:"seen"`
+	ExitCode int       `json:"exit_code,omitempty"`
+	Unclean  bool      `json:"unclean,omitempty"`
+	Chosen   int       `json:"chosen,omitempty"` // which of the chosen ones it is, from 1
+}
+
+func (g *stages) save() (out []savedStage) {
+	for _, st := range g.order {
+		r := g.results[st]
+		out = append(out, savedStage{g.turns[st], saveIDs(slices.Clone(r.Seen), nil), r.ExitCode, !r.Clean(), 1 + slices.Index(g.chosen, st)})
+	}
+	return out
+}
+
+// load takes over what was saved, of a session with the same plan.
+func (g *stages) load(saved []savedStage, plan []planned) error {
+	chosen := make(map[int]stage)
+	for _, k := range saved {
+		if k.Turn < 1 || k.Turn > len(plan) || plan[k.Turn-1].bare == (stage{}) {
+			continue
+		}
+		p := &plan[k.Turn-1]
+		r := Result{ExitCode: k.ExitCode, Faulted: k.Unclean}
+		for _, s := range k.Seen {
+			id, err := s.id()
+			if err != nil {
+				return err
+			}
+			r.Seen = append(r.Seen, id)
+		}
+		g.note(p.bare, k.Turn, &p.s, &r)
+		if k.Chosen > 0 {
+			chosen[k.Chosen] = p.bare
+		}
+	}
+	for _, i := range slices.Sorted(maps.Keys(chosen)) {
+		g.chosen = append(g.chosen, chosen[i])
+	}
+	return nil
 }

@@ -1,6 +1,8 @@
 package fuzz
 
 import (
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
@@ -31,7 +33,7 @@ func TestEachOptionIsTriedFirstWhereTheProgramDoesMost(t *testing.T) {
 			a := &begun(t, o).agenda
 			for a.first() {
 				if p := a.take(!a.late(false)); c.shown[p.bare] != nil {
-					a.stages.note(p.bare, &p.s, c.shown[p.bare])
+					a.stages.note(p.bare, p.turn, &p.s, c.shown[p.bare])
 				}
 			}
 			led := map[string]bool{}
@@ -51,5 +53,76 @@ func TestEachOptionIsTriedFirstWhereTheProgramDoesMost(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A program that does most on a file, and waits for keys at a terminal.
+func onFiles(s *Scenario) *Result {
+	r := &Result{Seen: []sysno.ID{id(0)}, Waited: s.onTerminal(), Keyed: s.onTerminal()}
+	if s.usesFile() {
+		r.Seen = append(r.Seen, id(1), id(2))
+	}
+	return r
+}
+
+func TestASessionThatGoesOnKnowsWhereOptionsDoMostAndWhatWasTypedThere(t *testing.T) {
+	for _, runs := range []int{10, 120, 400} { // before that is known, while options are tried there, and after
+		state, err := OpenState(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		session := func(runs int) (*coordinator, []job) {
+			o := options(t, synthetic{})
+			o.State, o.Can.Talk = state, true
+			if err := o.fill(); err != nil {
+				t.Fatal(err)
+			}
+			stored, err := o.stored()
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := newCoordinator(&o)
+			if err := c.begin(stored); err != nil {
+				t.Fatal(err)
+			}
+			r := rand.New(rand.NewPCG(1, 2))
+			var made []job
+			for range runs {
+				j := c.choose(r, &plugin{})
+				_, keep := c.report(&j, onFiles(&j.s))
+				for _, f := range keep {
+					if err := state.Save(f, &j.s); err != nil {
+						t.Fatal(err)
+					}
+				}
+				made = append(made, j)
+			}
+			if err := c.checkpoint(); err != nil {
+				t.Fatal(err)
+			}
+			return c, made
+		}
+		_, before := session(runs)
+		c, after := session(500)
+		swept := map[string]bool{}
+		known := 0
+		for i, j := range append(before, after...) {
+			if i == len(before) {
+				known = len(swept)
+			}
+			if j.from != fromSweep {
+				continue
+			}
+			if swept[j.s.ID()] {
+				t.Fatalf("after %d runs: %q with %d keys is made again", runs, j.s.Argv, len(j.s.Acts))
+			}
+			swept[j.s.ID()] = true
+		}
+		if n := len(swept) - known; n < 50 {
+			t.Errorf("after %d runs: %d runs of the next session are sweeps", runs, n)
+		}
+		if want := []stage{{rankFiles, 0}}; !slices.Equal(c.agenda.stages.chosen, want) {
+			t.Errorf("after %d runs: options are tried on %v, want %v", runs, c.agenda.stages.chosen, want)
+		}
 	}
 }
