@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -12,13 +13,14 @@ import (
 
 // A service is at rest when all of its threads sleep, none has run between two looks at all of them, and
 // nothing is under way on a connection in between. Whoever had something to do would have been woken, and would run
-// or want to. Zombies and what is stopped rest too.
+// or want to. Zombies rest too, but for those of the init, and so does what is stopped.
 
 // pulse is one look at a thread.
 type pulse struct {
 	ran    time.Duration // on a processor
 	slices uint64        // how often it got one
 	awake  bool
+	dead   bool // a zombie
 }
 
 // settle waits until the service rests and what it has answered is read.
@@ -96,11 +98,11 @@ const maxOpen = 64
 // look looks at all threads of the service.
 func (t *talker) look() (threads map[int]pulse, asleep bool) {
 	threads, asleep = make(map[int]pulse, len(t.threads)), true
-	todo := t.tops()
-	if t.main == 0 && len(todo) > 0 {
-		t.main = todo[0]
+	tops := t.tops()
+	if t.main == 0 && len(tops) > 0 {
+		t.main = tops[0]
 	}
-	for ; len(todo) > 0; todo = todo[1:] {
+	for todo := tops; len(todo) > 0; todo = todo[1:] {
 		pid := todo[0]
 		of := t.tasks[pid]
 		for tries := 0; ; tries++ {
@@ -118,6 +120,9 @@ func (t *talker) look() (threads map[int]pulse, asleep bool) {
 			}
 			if n == len(of) && n > 0 {
 				todo = append(todo, born...)
+				if n == 1 && threads[pid].dead && slices.Contains(tops, pid) {
+					asleep = false // the init is about to reap it, and may end then
+				}
 				break
 			}
 			// Its threads are others than they were, or it has ended.
@@ -192,7 +197,9 @@ func (t *talker) pulse(pid, tid int) (p pulse, threads int, ok bool) {
 		return p, 0, false
 	}
 	switch fields[0][0] {
-	case 'S', 'I', 'Z', 'T', 't':
+	case 'Z':
+		p.dead = true
+	case 'S', 'I', 'T', 't':
 	default:
 		p.awake = true
 	}
