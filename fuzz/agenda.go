@@ -1,5 +1,7 @@
 package fuzz
 
+import "slices"
+
 // agenda hands out the planned runs: those that come before all draws in their order, then the
 // late ones, kind by kind in turns. How many kinds there are of which more than a session can
 // make depends on the program; so no kind waits until another is done, and one whose runs
@@ -13,7 +15,7 @@ type agenda struct {
 	around   fair       // among the others
 	refusals            // of the target, for which some are left out
 	stages   stages
-	leading  []int   // late ones that come before all draws, too
+	leading  []int   // others that come before all draws, too: late ones, and what is left of early ones
 	open     bool    // which these are
 	staged   []int   // of rankStages
 	starts   []start // worth to begin draws with
@@ -121,6 +123,20 @@ func (a *agenda) take(around bool) planned {
 		p.rank = as
 	}
 	return p
+}
+
+// sayOn plans what a service that has ended did not hear in the run of a turn. That is soon said, and the run is not done before.
+// Where nothing at all was heard, all is said once more, and not again.
+func (a *agenda) sayOn(turn int, acts []Act) {
+	i := slices.IndexFunc(a.plan, func(p planned) bool { return p.turn == turn })
+	p := &a.plan[i]
+	whole := len(acts) == len(p.s.Acts)
+	if whole && p.again {
+		return
+	}
+	p.again, p.s.Acts = whole, acts
+	a.taken[i] = false
+	a.leading = append(a.leading, i)
 }
 
 func (a *agenda) fair(around bool) *fair {

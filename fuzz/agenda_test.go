@@ -206,6 +206,54 @@ func TestRunsThatAreDoneAreNotPlannedAgain(t *testing.T) {
 	}
 }
 
+// A life that ended early is done when all of it has been said, at once or by those that come after, and so also for a session that
+// goes on. What was not ready in time is asked once more.
+func TestALifeIsNotDoneBeforeItsTalksWereHad(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		begun []int // acts, of one run after the other
+		want  []int // how many acts are left then
+	}{
+		{"ends in the first talk", []int{1, 1, 2}, []int{4, 2, 0}},
+		{"hears all", []int{6}, []int{0}},
+		{"is not ready once", []int{0, 6}, []int{6, 0}},
+		{"is never ready", []int{0, 0}, []int{6, 0}},
+		{"is not ready now and then", []int{0, 1, 0, 1, 0, 0}, []int{6, 4, 4, 2, 2, 0}},
+	} {
+		o := talking()
+		o.Talks = [][]Act{{said(1, "a")}, {said(1, "b")}, {said(1, "c")}}
+		o.NewExecutor = func(int) (Executor, error) { return nil, nil }
+		c := begun(t, *o)
+		r := rand.New(rand.NewPCG(1, 2))
+		life, left, runs := 0, 6, 0 // the turn
+		for c.agenda.early() {
+			j := c.choose(r, &plugin{})
+			if life == 0 && len(j.s.Acts) == left && j.s.Acts[0].To != "" {
+				life = j.turn
+			}
+			if life == 0 || j.turn != life {
+				c.report(&j, &Result{Acts: len(j.s.Acts)})
+				continue
+			}
+			if len(j.s.Acts) != left || runs == len(tt.begun) {
+				t.Fatalf("%s: run %d of the life has %d acts, want %d", tt.name, runs+1, len(j.s.Acts), left)
+			}
+			if c.done().has(life) {
+				t.Errorf("%s: run %d of the life has not ended, and counts as done", tt.name, runs+1)
+			}
+			c.report(&j, &Result{Acts: tt.begun[runs]})
+			left = tt.want[runs]
+			runs++
+			if done := left == 0; c.done().has(life) != done {
+				t.Errorf("%s: after run %d of the life %d acts are left, and it counts as done: %v", tt.name, runs, left, !done)
+			}
+		}
+		if runs != len(tt.begun) {
+			t.Errorf("%s: the life has %d runs, want %d", tt.name, runs, len(tt.begun))
+		}
+	}
+}
+
 // guessing plans the runs of a target of which one option is documented and some words are
 // guessed, and makes those that are deliberate. It returns in how many of these each guess occurs, and the
 // coordinator.

@@ -293,11 +293,9 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	c.said = mergeExchanges(c.said, r.Said)
 	c.corpus.heed(r.Words)
 	c.corpus.outlive(&j.s, r)
-	if j.phase == PhaseOptions {
-		if acts := unsaid(&j.s, r); acts != nil {
-			next := j.s
-			next.Acts = acts
-			c.sweep = append(c.sweep, next)
+	if j.turn > 0 && j.phase == PhaseOptions && !j.s.Types() {
+		if acts := unsaid(j.s.Acts, r.Acts); acts != nil {
+			c.agenda.sayOn(j.turn, acts)
 		}
 	}
 	gain, kept := c.corpus.learn(&j.s, r, len(fresh))

@@ -74,12 +74,17 @@ func live(r *rand.Rand, acts []Act, most int, known [][]Act, change func([]byte)
 	return endLast(r, acts, ends)
 }
 
-// lives puts talks into few lives, one after the other. Whoever has talked leaves before the next one comes.
+// lives puts talks into few lives, one after the other. Whoever has talked leaves before the next one comes; a talk that has
+// no room for that has a life of its own.
 func lives(talks [][]Act) (out [][]Act) {
+	left := false // whoever has talked in the last one
 	for _, t := range talks {
-		t = slices.Concat(t, partings(t))
-		last := len(out) - 1
-		if last < 0 || len(out[last])+len(t) > longLife || sent(out[last])+sent(t) > much {
+		last, before := len(out)-1, left
+		leave := partings(t)
+		if left = len(t)+len(leave) <= MaxActs; left {
+			t = slices.Concat(t, leave)
+		}
+		if !before || !left || len(out[last])+len(t) > longLife || sent(out[last])+sent(t) > much {
 			out = append(out, t)
 			continue
 		}
@@ -104,17 +109,12 @@ func partings(acts []Act) (out []Act) {
 	return out
 }
 
-// unsaid are the acts of those talks of a life that did not begin, as the service has ended before.
-func unsaid(s *Scenario, r *Result) []Act {
-	if r.Acts == 0 || r.Acts >= len(s.Acts) {
-		return nil
-	}
-	left := false
-	for i := r.Acts - 1; i < len(s.Acts); i++ {
-		if leaves := s.Acts[i].Do == DeedLeave; left && !leaves {
-			return s.Acts[i:]
-		} else if leaves {
-			left = true
+// unsaid are the acts of those talks of a life that did not begin, as the service has ended before: all of them where it was
+// not ready in time. A talk begins where nobody is connected.
+func unsaid(acts []Act, begun int) []Act {
+	for i := begun; i < len(acts); i++ {
+		if len(partings(acts[:i])) == 0 {
+			return acts[i:]
 		}
 	}
 	return nil
@@ -186,9 +186,9 @@ func shortened(s Scenario, by int, shows func(*Scenario) bool) (Scenario, bool) 
 	return s, false
 }
 
-// killed makes acts end at once: many a service takes long to end by itself.
+// killed makes acts end at once, where there is room for that: many a service takes long to end by itself.
 func killed(acts []Act) []Act {
-	if isKilled(acts) {
+	if isKilled(acts) || len(acts) >= MaxActs {
 		return acts
 	}
 	return append(slices.Clone(acts), send(unix.SIGKILL))

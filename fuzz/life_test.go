@@ -110,19 +110,84 @@ func TestTalksShareALife(t *testing.T) {
 // A talk that ends the service keeps none of those behind it from being had.
 func TestWhatAServiceDidNotLiveToHearIsSaidToTheNext(t *testing.T) {
 	talk := func(data string) []Act { return []Act{said(1, data), said(1, "more")} }
-	life := lives([][]Act{talk("a"), talk("b"), talk("c")})[0]
+	reset := func(data string) []Act {
+		return []Act{said(1, data), {Do: DeedReset, To: "tcp/80", Client: 1}}
+	}
+	left := lives([][]Act{talk("a"), talk("b"), talk("c")})[0]
+	torn := lives([][]Act{reset("a"), reset("b"), reset("c"), {said(1, "d")}, {said(1, "e")}})[0]
+	signals := lives([][]Act{{send(unix.SIGHUP)}, {send(unix.SIGUSR1)}, {send(unix.SIGUSR2)}})[0]
+	both := []Act{said(1, "a"), said(2, "b"), {Do: DeedLeave, To: "tcp/80", Client: 1}, said(2, "c"), {Do: DeedLeave, To: "tcp/80", Client: 2}, {Do: DeedRotate}}
 	for _, tt := range []struct {
+		name  string
+		life  []Act
 		begun int
-		want  string // the message that comes next, "" for none
-	}{{0, ""}, {1, "b"}, {2, "b"}, {3, "b"}, {4, "c"}, {6, "c"}, {7, ""}, {len(life), ""}} {
-		rest := unsaid(&Scenario{Acts: life}, &Result{Acts: tt.begun})
-		first := ""
-		if len(rest) > 0 {
-			first = string(rest[0].Data)
+		rest  int // where in the life that begins
+	}{
+		{"left", left, 0, 0},
+		{"left", left, 1, 3},
+		{"left", left, 2, 3},
+		{"left", left, 3, 3},
+		{"left", left, 4, 6},
+		{"left", left, 6, 6},
+		{"left", left, 7, 9},
+		{"left", left, 9, 9},
+		{"torn", torn, 1, 2},
+		{"torn", torn, 2, 2},
+		{"torn", torn, 3, 4},
+		{"torn", torn, 5, 6},
+		{"torn", torn, 7, 8},
+		{"torn", torn, 9, len(torn)},
+		{"signals", signals, 1, 1},
+		{"signals", signals, 2, 2},
+		{"signals", signals, 3, 3},
+		{"two connections", both, 1, 5},
+		{"two connections", both, 3, 5},
+	} {
+		if rest := unsaid(tt.life, tt.begun); len(rest) != len(tt.life)-tt.rest {
+			t.Errorf("%s: after %d of %v comes %v, want what begins at %d", tt.name, tt.begun, tt.life, rest, tt.rest)
 		}
-		if first != tt.want {
-			t.Errorf("after %d acts it is told %v, want %q first", tt.begun, rest, tt.want)
+	}
+}
+
+// What fills a run to the last act is planned, and has a life of its own: there is no room to leave.
+func TestATalkOfAsManyActsAsThereMayBeIsHad(t *testing.T) {
+	whole := slices.Repeat([]Act{said(1, "x")}, MaxActs)
+	var many []Act // short, and yet no room for all to leave
+	for i := range MaxActs/2 + 1 {
+		many = append(many, said(uint8(1+i), "y"))
+	}
+	short := []Act{said(1, "z")}
+	end := Act{Do: DeedLeave, To: "tcp/80", Client: 1}
+	want := [][]Act{whole, many, {short[0], end, short[0], end}, many, {short[0], end}}
+	if got := lives([][]Act{whole, many, short, short, many, short}); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+	o := talking()
+	o.Talks = [][]Act{whole, slices.Repeat([]Act{said(1, "w")}, MaxActs-1)}
+	firsts := 0
+	talks(o, o.Bases[0], func(r rank, s Scenario) {
+		if err := s.Check(); err != nil {
+			t.Error(err)
 		}
+		if r == rankFavoured {
+			firsts++
+		}
+	})
+	if firsts != len(o.Talks) {
+		t.Errorf("%d of %d talks are had", firsts, len(o.Talks))
+	}
+}
+
+// An excerpt of a life can be run, whatever ends it.
+func TestAWholeLifeIsShortenedToWhatCanBeRun(t *testing.T) {
+	life := Scenario{Argv: []string{"served"}, Stdin: StdinNull, Acts: slices.Repeat([]Act{said(1, "x")}, MaxActs)}
+	for by := -1; by < len(life.Acts); by++ {
+		shortened(life, by, func(s *Scenario) bool {
+			if err := s.Check(); err != nil {
+				t.Errorf("of what was shown by act %d is left: %v", by, err)
+			}
+			return false
+		})
 	}
 }
 

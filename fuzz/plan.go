@@ -66,6 +66,7 @@ type planned struct {
 	guess string // the guessed option that it builds on, "" for none
 	stage stage  // to which it adds an option
 	bare  stage  // that it is, without any option
+	again bool   // it was made, and its service was not ready in time
 }
 
 // glances reports whether the run shows if the target waits at a terminal. What is then typed is only known by that.
