@@ -102,6 +102,8 @@ type job struct {
 	dims  [dimensions]bool
 	entry *entry // of a draw; nil: a seed
 	kind  stratum
+
+	sought []sysno.ID // all that a replay is to show, see Seeker; nil: it is a run like any other
 }
 
 var errStop = errors.New("stopped")
@@ -242,6 +244,7 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	if j.from == fromSweep && len(c.swept) < maxMade {
 		c.swept[j.s.ID()] = true
 	}
+	c.disregard(j, r)
 	st, draw := &c.stats, j.phase == PhaseExplore
 	st.Runs++
 	if r.Clean() {
@@ -289,6 +292,9 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 		st.LastNew = c.elapsed()
 		keep = append(keep, Queue)
 		c.announce()
+	}
+	if r.Sought {
+		return fresh, keep
 	}
 	c.said = mergeExchanges(c.said, r.Said)
 	c.corpus.heed(r.Words)

@@ -67,6 +67,7 @@ type Result struct {
 	Signal   int               // the signal that ended the target, 0 for none
 	Place    Place             // where it was then, or waited when the time was up
 	TimedOut bool              // the run was ended by the time limit
+	Sought   bool              // the run was made by Seek, and may have been ended when it had shown enough
 	Left     bool              // the target ended, but processes that it had started had to be killed
 	Called   bool              // it tried to reach somebody over the network, where nobody is
 	Asked    map[string]uint64 // what peers have been asked, by protocol
@@ -89,7 +90,7 @@ type Place struct {
 }
 
 // Clean reports whether the target ended by itself, by exit, and nothing was made to fail.
-func (r *Result) Clean() bool { return r.Signal == 0 && !r.TimedOut && !r.Faulted }
+func (r *Result) Clean() bool { return r.Signal == 0 && !r.TimedOut && !r.Faulted && !r.Sought }
 
 // Signal is something beside a syscall that a run showed, and that makes a scenario
 // worth keeping when no run has shown it before. It is evidence of nothing.
@@ -123,6 +124,15 @@ func (k SignalKind) String() string {
 type Executor interface {
 	Run(ctx context.Context, s *Scenario) (*Result, error)
 	Close() error
+}
+
+// Seeker is an Executor that can end runs early, if Seeks says so. Seek is Run for who wants to know only whether a scenario shows
+// certain syscalls, sorted: the run is ended soon after it has shown the last of them. It is evidence of nothing but what no run of
+// the executor has shown before.
+type Seeker interface {
+	Executor
+	Seeks() bool
+	Seek(ctx context.Context, s *Scenario, sought []sysno.ID) (*Result, error)
 }
 
 // ID is the short name of a scenario: 16 hexadecimal digits of a hash over all

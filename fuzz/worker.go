@@ -73,9 +73,9 @@ func (w *worker) run(ctx context.Context, j *job) (*Result, []sysno.ID, error) {
 	if !w.c.claim(ctx, j.phase) {
 		return nil, nil, errStop
 	}
-	r, err := w.exec.Run(ctx, &j.s)
+	r, err := w.execute(ctx, j)
 	if err != nil && ctx.Err() == nil { // once more: what failed may be a full table or a busy file
-		r, err = w.exec.Run(ctx, &j.s)
+		r, err = w.execute(ctx, j)
 	}
 	if ctx.Err() != nil && (err != nil || !r.Clean()) {
 		w.c.interrupt() // how the target ended may be our own doing
@@ -142,46 +142,40 @@ func (w *worker) pursue(ctx context.Context, d discovery) error {
 	return nil
 }
 
-// sightings are what the replays of one scenario have shown.
-type sightings struct {
-	runs  int
-	shown map[sysno.ID]int
-	seen  []sysno.ID // in the last one
-}
-
 func (w *worker) pursueOne(ctx context.Context, d discovery) (more []discovery, err error) {
 	// The syscalls of one discovery mostly have one cause: what was run for one of
 	// them is not run again for the next.
 	known := make(map[string]*sightings)
-	replay := func(s *Scenario) {
+	seeks := d.hung && w.seeks()
+	replay := func(s *Scenario, sought ...sysno.ID) {
+		if !seeks {
+			sought = nil
+		}
 		var r *Result
 		var fresh []sysno.ID
-		if r, fresh, err = w.run(ctx, &job{s: *s, phase: PhaseReplay}); err != nil {
+		if r, fresh, err = w.run(ctx, &job{s: *s, phase: PhaseReplay, sought: sought}); err != nil {
 			return
 		}
 		if len(fresh) > 0 {
-			more = append(more, discovery{*s, fresh, r.TimedOut, shownBy(r, fresh)})
+			more = append(more, discovery{*s, fresh, r.TimedOut || r.Sought, shownBy(r, fresh)})
 		}
 		k := known[s.ID()]
 		if k == nil {
-			k = &sightings{shown: make(map[sysno.ID]int)}
+			k = &sightings{part: make(map[sysno.ID]int), shown: make(map[sysno.ID]int)}
 			known[s.ID()] = k
 		}
-		k.runs, k.seen = k.runs+1, r.Seen
-		for _, id := range r.Seen {
-			k.shown[id]++
-		}
+		k.note(r, sought)
 	}
-	confirm := func(s *Scenario, id sysno.ID) bool {
+	confirm := func(s *Scenario, ids ...sysno.ID) bool {
 		for err == nil {
 			shown, left := 0, replays
 			if k := known[s.ID()]; k != nil {
-				shown, left = k.shown[id], replays-k.runs
+				shown, left = k.shown[ids[0]], replays-k.runs(ids[0])
 			}
 			if shown >= confirming || shown+left < confirming {
 				return shown >= confirming
 			}
-			replay(s)
+			replay(s, ids...)
 		}
 		return false
 	}
@@ -189,19 +183,18 @@ func (w *worker) pursueOne(ctx context.Context, d discovery) (more []discovery, 
 	if d.hung || len(d.s.Input) >= heavy {
 		budget = costlyRuns
 	}
-	shows := func(id sysno.ID) func(*Scenario) bool {
+	does := func(id sysno.ID) func(*Scenario) bool {
 		return func(s *Scenario) bool {
-			if known[s.ID()] == nil {
+			if k := known[s.ID()]; k == nil || k.runs(id) == 0 {
 				if budget <= 0 || err != nil {
 					return false
 				}
 				budget--
-				if replay(s); err != nil {
+				if replay(s, id); err != nil {
 					return false
 				}
 			}
-			_, found := slices.BinarySearchFunc(known[s.ID()].seen, id, sysno.ID.Compare)
-			return found
+			return shows(known[s.ID()].seen, id)
 		}
 	}
 	best, confirmed := make([]Scenario, len(d.ids)), make([]bool, len(d.ids))
@@ -209,27 +202,38 @@ func (w *worker) pursueOne(ctx context.Context, d discovery) (more []discovery, 
 		best[i] = d.s
 		short := false
 		if d.by != nil {
-			best[i], short = shortened(d.s, d.by[i], shows(id))
+			best[i], short = shortened(d.s, d.by[i], does(id))
 		}
-		if confirmed[i] = confirm(&best[i], id); !confirmed[i] && short {
+		if short {
+			confirmed[i] = confirm(&best[i], id)
+		}
+		if !confirmed[i] {
 			best[i] = d.s
-			confirmed[i] = confirm(&d.s, id)
+			confirmed[i] = confirm(&d.s, d.ids[i:]...)
 		}
 	}
 	for i, id := range d.ids {
 		if confirmed[i] {
-			best[i] = minimize(best[i], min(w.c.o.Fixed, len(d.s.Argv)), tries, shows(id))
+			best[i] = minimize(best[i], min(w.c.o.Fixed, len(d.s.Argv)), tries, does(id))
+		}
+		// A policy is proved with witnesses: so all that they show is evidence, and how they end.
+		if k := known[best[i].ID()]; seeks && err == nil && (k == nil || !k.plain) {
+			replay(&best[i])
 		}
 		if w.c.o.State != nil {
 			if e := w.c.o.State.Save(Witnesses, &best[i]); e != nil {
 				return more, e
 			}
 		}
+		hung := d.hung
 		var seen []sysno.ID
 		if k := known[best[i].ID()]; k != nil {
 			seen = k.seen
+			if seeks && k.plain {
+				hung = k.hung
+			}
 		}
-		w.c.settle(id, best[i], confirmed[i], d.hung, err == nil, seen)
+		w.c.settle(id, best[i], confirmed[i], hung, err == nil, seen)
 	}
 	if err == nil {
 		err = w.c.checkpoint()

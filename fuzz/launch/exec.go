@@ -86,6 +86,8 @@ type Exec struct {
 	breakable *forced.Program // nil: it can be made to call nothing
 	output    []byte
 	survey    *[]service.Found // where to put what a run finds out, see Survey; nil in other runs
+	sought    []sysno.ID       // see Seek; nil in other runs
+	shown     []sysno.ID       // by all runs so far, where Seek asks for it
 }
 
 // New starts an executor.
@@ -162,14 +164,20 @@ func (e *Exec) Run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, error) 
 	})
 	var r *fuzz.Result
 	var err error
-	if e.copies != nil {
+	switch {
+	case e.sought != nil:
+		e.onThread(func() { r, err = e.run(s, doubtful{e.watch.(Rejoiner)}, nil) })
+	case e.copies != nil:
 		if r, err = e.copies.run(ctx, s); r != nil {
 			r.Words, e.copies.words = e.copies.words, nil
 		}
-	} else {
+	default:
 		e.onThread(func() { r, err = e.run(s, e.watch, nil) })
 	}
 	signal(r, e.watch)
+	if r != nil && e.sought == nil && e.Seeks() {
+		e.shown = union(e.shown, r.Seen)
+	}
 	if !stop() {
 		<-told
 		e.cancelled = true
@@ -188,6 +196,32 @@ func (e *Exec) Survey(ctx context.Context, s *fuzz.Scenario) (found []service.Fo
 	defer func() { e.survey = nil }()
 	r, err = e.Run(ctx, s)
 	return found, r, err
+}
+
+// Seek is Run, for who wants to know only whether a scenario shows certain syscalls, see [fuzz.Seeker].
+// It needs a recorder of which Seeks says that it can.
+func (e *Exec) Seek(ctx context.Context, s *fuzz.Scenario, sought []sysno.ID) (*fuzz.Result, error) {
+	if !e.Seeks() {
+		return nil, errors.New("seek syscalls: the recorder cannot forget a run, or tell of one that has not ended")
+	}
+	e.sought = sought
+	defer func() { e.sought = nil }()
+	r, err := e.Run(ctx, s)
+	if err != nil || within(r.Seen, e.shown) {
+		return r, err
+	}
+	if err := e.watch.(Rejoiner).Keep(); err != nil {
+		return nil, err
+	}
+	e.shown = union(e.shown, r.Seen)
+	return r, nil
+}
+
+// Seeks reports whether the watcher tells of a run before its end, and forgets one that was ended there.
+func (e *Exec) Seeks() bool {
+	_, tells := e.watch.(Teller)
+	_, forgets := e.watch.(Rejoiner)
+	return tells && forgets
 }
 
 // onThread calls a function on the thread on which the targets are started. To wait for
@@ -280,11 +314,12 @@ type stage struct {
 	argv    []string
 	env     []string
 	streams *streams
-	fifo    *fifo  // nil where the input is none
-	faults  []byte // a filter, nil where nothing is made to fail
-	bell    *bell  // nil where no signal comes when the time is up
-	peers   *peers // nil where nobody is on the network
-	shape   uint64 // of the tree that the run finds, where that is asked for
+	fifo    *fifo      // nil where the input is none
+	faults  []byte     // a filter, nil where nothing is made to fail
+	bell    *bell      // nil where no signal comes when the time is up
+	peers   *peers     // nil where nobody is on the network
+	shape   uint64     // of the tree that the run finds, where that is asked for
+	sought  []sysno.ID // see Seek; nil in other runs, and in what a scenario does before
 }
 
 // stage prepares a run, in a place of its own or in a lasting one, and with streams of its
@@ -401,6 +436,7 @@ func (e *Exec) run(s *fuzz.Scenario, watch Watcher, from *server) (*fuzz.Result,
 		return nil, err
 	}
 	defer st.close()
+	st.sought = e.sought
 	r, err := e.perform(s, st, watch, from, e.opts.Filter)
 	if err == nil && e.opts.Trees && !st.lasts {
 		err = tellTree(r, st.place, st.shape)
@@ -483,6 +519,9 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 	if st.bell != nil {
 		limits.Nudge = st.bell.ring
 	}
+	if st.sought != nil {
+		limits.Enough = func() bool { return within(st.sought, e.watch.(Teller).SoFar()) }
+	}
 	if len(s.Acts) > 0 || e.survey != nil {
 		// A service is told to end. What has no end of its own has the time of its acts, and what it leaves behind too.
 		limits.Timeout += time.Duration(len(s.Acts)) * actTime
@@ -496,7 +535,7 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 	if traced != nil {
 		unwatched = errors.Join(unwatched, traced.Wait())
 	}
-	r := &fuzz.Result{TimedOut: end.TimedOut, Left: end.Left, Faulted: len(s.World.Faults) > 0 || called(traced), Duration: time.Since(began)}
+	r := &fuzz.Result{Sought: st.sought != nil, TimedOut: end.TimedOut, Left: end.Left, Faulted: len(s.World.Faults) > 0 || called(traced), Duration: time.Since(began)}
 	if watch != nil {
 		r.Seen = watch.Seen()
 	}
@@ -512,6 +551,7 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 		*e.survey = said.Found
 	}
 	switch {
+	case end.Enough:
 	case end.Killed && said.Killed, end.Signaled() && slices.Contains(said.Signals, end.Signal()):
 		r.Stopped = true
 		r.TimedOut, r.Left = false, false

@@ -90,6 +90,7 @@ type Status struct {
 	unix.WaitStatus      // valid unless Killed
 	Killed          bool // nobody learned how: it was killed by Wait, or with its init
 	TimedOut        bool // Wait killed it
+	Enough          bool // Wait killed it, because Limits.Enough said so
 	Left            bool // the target ended, but processes of its had to be killed
 }
 

@@ -25,6 +25,8 @@ type Limits struct {
 	// Nudge, where there is one, is called in the place of the first end by Timeout, and
 	// the target gets the same time again.
 	Nudge func()
+	// Enough, where there is one, is asked now and then as long as the target runs; all is killed when it says so.
+	Enough func() bool
 	// FromStart says that Used counts from the child's start, so that it need not be
 	// asked then: most children end before it is asked at all.
 	FromStart bool
@@ -148,6 +150,9 @@ func Poll(fds []unix.PollFd, timeout int) (int, error) {
 	return unix.Poll(fds, timeout)
 }
 
+// glance is after how many milliseconds Limits.Enough is asked again.
+const glance = 10
+
 // watch follows the status pipe: first the target's status arrives, and when
 // the init has ended it closes.
 func (p *Process) watch(l Limits) Status {
@@ -169,12 +174,20 @@ func (p *Process) watch(l Limits) Status {
 			p.killTree()
 			wait = again
 		}
+		if l.Enough != nil && st.Killed && (wait < 0 || wait > glance) {
+			wait = glance
+		}
 		if asked != nil && !st.Killed && !st.Left && (wait < 0 || wait > again) {
 			wait = again
 		}
 		n, err := Poll(fds, wait)
 		switch {
 		case err == unix.EINTR || p.doomed && n == 0:
+			continue
+		case err == nil && n == 0 && l.Enough != nil && st.Killed && l.Enough():
+			p.Kill()
+			st.Enough = true
+			timer, l.Cancel, l.Enough = &timekeeper{}, 0, nil
 			continue
 		case err == nil && n == 0 && !timer.over():
 			continue
