@@ -133,7 +133,14 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 		return mine.Found{}, nil, fmt.Errorf("read the program: %w", err)
 	}
 	known := commandSeeds("command", mine.Script(commands, strs, fixtureFile, fixtureDir), seeds)
-	guessed := commandSeeds("call", mine.Calls(strs, fixtureFile), nil)
+	calls, err := s.language(ctx)
+	if err != nil {
+		return mine.Found{}, nil, err
+	}
+	if len(calls) == 0 {
+		calls = mine.Calls(strs, fixtureFile)
+	}
+	guessed := commandSeeds("call", calls, nil)
 	return found, slices.Concat(seeds, listSeeds(found.Table.Names), known, guessed), nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
 )
 
 // A program that prints the same for every sub-command that it does not know is not asked for
@@ -45,5 +46,23 @@ func TestSubCommandsOfSubCommandsAreAsked(t *testing.T) {
 	want := map[string]string{"clean": "--all", "remote": "--url", "remote add": "--fetch"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("options: %s\nasked %q", diff, asked)
+	}
+}
+
+// What a shell knows is found out by asking it, and what is no language is left alone.
+func TestAnInterpreterIsAskedForItsLanguage(t *testing.T) {
+	testenv.Require(t, testenv.Cage)
+	for program, want := range map[string]string{"dash": "cd dir\n", "cat": ""} {
+		s, err := newSession([]string{testenv.Program(t, program)}, runFlags{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		scripts, err := s.language(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all := strings.Join(scripts, ""); !strings.Contains(all, want) || want == "" && all != "" {
+			t.Errorf("%s: the scripts are %q, want %q in them", program, all, want)
+		}
 	}
 }

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"debug/elf"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch/coverage"
+	"github.com/tjfuzz/tjfuzz/fuzz/mine"
+	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
+	"github.com/tjfuzz/tjfuzz/internal/image"
+)
+
+// language are scripts in the language that the target interprets, none if it does not seem to. It
+// gets them in a file that an operand names, or else on standard input. What hangs costs a time limit, so
+// there is an end to that, too. Without a cage nothing is asked, for what is called there may do anything.
+func (s *session) language(ctx context.Context) ([]string, error) {
+	if s.cage == nil {
+		return nil, nil
+	}
+	words, imports, err := vocabulary(s.text)
+	if err != nil || len(words) == 0 {
+		return nil, err
+	}
+	e, _, err := s.executor(nil, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	piped, named := s.base(), s.base()
+	piped.Stdin = fuzz.StdinPipe
+	named.Stdin = fuzz.StdinNull
+	if !slices.Contains(named.Argv, mutate.Input) {
+		named.Argv = append(slices.Clone(named.Argv), mutate.Input)
+	}
+	hung := 0
+	for _, sc := range []fuzz.Scenario{named, piped} {
+		scripts, err := mine.Language(func(script string) ([]byte, error) {
+			if hung == patience {
+				return nil, nil
+			}
+			sc.Input = []byte(script)
+			r, err := e.Run(ctx, &sc)
+			if err != nil {
+				return nil, runError(err, s.args[0])
+			}
+			if r.TimedOut {
+				hung++
+				return nil, nil
+			}
+			return slices.Clone(e.Output()), nil
+		}, words, imports, fixtureFile, fixtureDir, "new")
+		if err != nil || len(scripts) > 0 {
+			return scripts, err
+		}
+	}
+	return nil, nil
+}
+
+// vocabulary are the strings of a program and of the libraries that are its own, and the names of the functions
+// that these take from others.
+func vocabulary(program string) (words, imports []string, err error) {
+	files, named := []string{program}, []string(nil)
+	if id, err := image.Identify(program); err == nil {
+		own, err := coverage.Own(program)
+		if err != nil {
+			return nil, nil, nil // no program but a script, whose interpreter is not what is learned
+		}
+		libs, _, err := id.Libraries(os.Getenv("LD_LIBRARY_PATH"))
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, l := range libs {
+			if own(l.Path) && l.Path != id.Path {
+				files = append(files, l.Path)
+			}
+		}
+	}
+	for _, path := range files {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read the program: %w", err)
+		}
+		defer f.Close()
+		strs, err := mine.Strings(f)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read the program: %w", err)
+		}
+		table, err := mine.Named(f)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read the program: %w", err)
+		}
+		named, words = append(named, table...), append(words, strs...)
+		if e, err := elf.NewFile(f); err == nil {
+			symbols, err := e.ImportedSymbols()
+			if err != nil {
+				continue
+			}
+			for _, sym := range symbols {
+				if !strings.HasPrefix(sym.Library, "libm.") { // which asks nothing of the system
+					imports = append(imports, sym.Name)
+				}
+			}
+		}
+	}
+	return slices.Concat(named, words), imports, nil
+}

@@ -1,0 +1,373 @@
+package mine
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
+)
+
+// The bounds of what Language asks and returns.
+const (
+	maxLanguageAsked = 700
+	maxTried         = 128 // words, whether they are known
+	maxOwners        = 16  // known words, whether they have members
+	maxMembers       = 24  // of one of them
+	maxFunctions     = 40  // which are called with arguments
+	maxNested        = 6   // calls whose results others are given
+	callsTogether    = 24  // in one script
+)
+
+// Words that no language has: what is called, what is given to it, and another that is called.
+const (
+	unknownFunction = "zqxj"
+	nonsense        = "vwq"
+	otherUnknown    = "qzvk"
+)
+
+// form is a way that languages have for calling something.
+type form struct {
+	call, between string // of "NAME" and "ARGUMENTS"; between two arguments
+	quote         string // around what is no number
+	member        string // between an owner and its member
+	nest          []string
+}
+
+// forms are those of C and of most that came after it, of shells and of Tcl, and of Lisp.
+var forms = []form{
+	{"NAME(ARGUMENTS);", ", ", `"`, ".", []string{"CALL"}},
+	{"NAME ARGUMENTS", " ", "", " ", []string{"[CALL]", "$(CALL)", "{CALL}"}},
+	{"(NAME ARGUMENTS)", " ", `"`, "", []string{"CALL"}},
+}
+
+// write is a call of name. An argument that begins with a NUL is one as it stands.
+func (f *form) write(name string, arguments ...string) string {
+	var words []string
+	for _, a := range arguments {
+		if call, ok := strings.CutPrefix(a, "\x00"); ok {
+			words = append(words, call)
+		} else if strings.Trim(a, "0123456789") == "" {
+			words = append(words, a)
+		} else {
+			words = append(words, f.quote+a+f.quote)
+		}
+	}
+	line := strings.NewReplacer("NAME", name, "ARGUMENTS", strings.Join(words, f.between)).Replace(f.call)
+	return strings.TrimRight(strings.ReplaceAll(line, " )", ")"), " ")
+}
+
+// nested is a call as the argument of another.
+func (f *form) nested(how, call string) string {
+	return "\x00" + strings.Replace(how, "CALL", strings.TrimSuffix(call, ";"), 1)
+}
+
+// complaint is what stands around a word that a program does not know, where it says so.
+type complaint struct{ before, after string }
+
+// about looks for the complaint about a word: the word stands in the answer, and not
+// as it stood in the script, which many programs repeat. Numbers, which may be those of lines, do not count.
+func about(answer []byte, word string) (c complaint, rest string, ok bool) {
+	const around = 24
+	for line := range strings.Lines(string(answer)) {
+		if strings.Contains(line, nonsense) {
+			continue
+		}
+		for from := 0; ; {
+			at := strings.Index(line[from:], word)
+			if at < 0 {
+				break
+			}
+			at, from = from+at, from+at+len(word)
+			before, after := withoutDigits(line[:at]), withoutDigits(line[from:])
+			if inWord(line[:at], line[from:]) || strings.IndexFunc(before+after, unicode.IsLetter) < 0 {
+				continue
+			}
+			return complaint{before[max(0, len(before)-around):], after[:min(len(after), around)]}, line[from:], true
+		}
+	}
+	return complaint{}, "", false
+}
+
+// in reports whether an answer complains of a word in this way.
+func (c complaint) in(answer []byte, word string) bool {
+	return strings.Contains(withoutDigits(string(answer)), c.before+withoutDigits(word)+c.after)
+}
+
+func withoutDigits(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// inWord reports whether what stands between both is a part of a word.
+func inWord(before, after string) bool {
+	part := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_' }
+	return strings.LastIndexFunc(before, part) == len(before)-1 && before != "" || strings.IndexFunc(after, part) == 0
+}
+
+// tongue is a language, as far as asking has shown it.
+type tongue struct {
+	form
+	ask    func(script string) ([]byte, error)
+	asked  int
+	err    error
+	none   complaint // about a function that there is not
+	goesOn bool      // behind a complaint
+	vocabulary
+}
+
+// vocabulary is what words probably mean.
+type vocabulary struct{ imports map[string]bool }
+
+var word = lazyregexp.New(`^[A-Za-z][A-Za-z0-9_.:/?!-]{1,23}$`)
+
+// Language returns scripts in the language that a program interprets, if it does: calls of
+// what it knows, with the names of a file and a directory that exist, and of what does not, as arguments.
+//
+// ask runs a script and returns what the program wrote. That it interprets shows when it complains of
+// a word that no language has, in a call as some language would write it. Of words, which are strings of
+// its files, it knows those that it does not complain of in that way, and of calls those go well behind which
+// it comes to the next. What imports names, the functions of the C library that it may call, comes first:
+// languages mostly call things as that does.
+func Language(ask func(script string) ([]byte, error), words, imports []string, file, dir, fresh string) ([]string, error) {
+	t := tongue{ask: ask, vocabulary: understand(imports)}
+	if !t.hears() || t.err != nil {
+		return nil, t.err
+	}
+	words = slices.DeleteFunc(slices.Concat(words, verbs), func(w string) bool { return !word.MatchString(w) })
+	words = t.sorted(words)
+	functions := t.known(t.none, "", words[:min(len(words), maxTried)])
+	functions = t.sorted(append(functions, t.members(functions, words)...))
+	functions = functions[:min(len(functions), maxFunctions)]
+	calls := t.calls(functions, file, dir, fresh)
+	var scripts []string
+	for some := range slices.Chunk(calls, callsTogether) {
+		scripts = append(scripts, t.together(some)...)
+	}
+	return scripts, t.err
+}
+
+// answer is what the program wrote, nothing when it was asked too much.
+func (t *tongue) answer(lines ...string) []byte {
+	if t.asked++; t.asked > maxLanguageAsked || t.err != nil {
+		return nil
+	}
+	var out []byte
+	out, t.err = t.ask(strings.Join(lines, "\n") + "\n")
+	return out
+}
+
+// hears finds out how the program wants things called.
+func (t *tongue) hears() bool {
+	for _, t.form = range forms {
+		c, _, ok := about(t.answer(t.write(unknownFunction, nonsense)), unknownFunction)
+		if !ok {
+			continue
+		}
+		t.none = c
+		both := t.answer(t.write(otherUnknown, nonsense), t.write(unknownFunction, nonsense))
+		t.goesOn = t.none.in(both, unknownFunction)
+		return t.none.in(both, otherUnknown)
+	}
+	return false
+}
+
+// known are those of the members of an owner, or of all words, that are not complained of. A program that goes on
+// behind a complaint is asked for many at once.
+func (t *tongue) known(none complaint, owner string, words []string) (out []string) {
+	n := len(words)
+	if n == 0 {
+		return nil
+	}
+	var lines []string
+	for _, w := range words {
+		lines = append(lines, t.write(owner+w, nonsense))
+	}
+	var a []byte
+	if n == 1 || t.goesOn && n <= callsTogether {
+		a = t.answer(append(lines, t.write(unknownFunction, nonsense))...)
+	}
+	if n > 1 && !t.none.in(a, unknownFunction) { // nor where one word ends the program
+		return append(t.known(none, owner, words[:n/2]), t.known(none, owner, words[n/2:])...)
+	}
+	for _, w := range words {
+		if len(a) > 0 && !none.in(a, w) { // what ends the program, and says nothing, is of no use
+			out = append(out, owner+w)
+		}
+	}
+	return out
+}
+
+// members are those of the owners: what these name themselves when they are asked for one that they cannot
+// have, and words that are called as functions of the C library are.
+func (t *tongue) members(owners, words []string) (out []string) {
+	if t.member == "" {
+		return nil
+	}
+	var likely []string
+	if t.member != " " {
+		likely = slices.DeleteFunc(slices.Clone(words), func(w string) bool { return t.meaning(w) > 1 })
+	}
+	for _, o := range owners[:min(len(owners), maxOwners)] {
+		none, rest, ok := about(t.answer(t.write(o+t.member+unknownFunction, nonsense)), unknownFunction)
+		if !ok {
+			continue
+		}
+		some := append(offered(rest), likely...)
+		out = append(out, t.known(none, o+t.member, some[:min(len(some), maxMembers)])...)
+	}
+	return out
+}
+
+// offered are the words of "should be one of: a, b, c or d".
+func offered(text string) []string {
+	_, list, _ := strings.Cut(text, " be ")
+	list = strings.NewReplacer(" or ", ",", "one of", "", ":", "").Replace(list)
+	var out []string
+	for _, w := range strings.Split(list, ",") {
+		if w = strings.TrimSpace(w); word.MatchString(w) {
+			out = append(out, w)
+		}
+	}
+	if len(out) < 2 {
+		return nil
+	}
+	return out
+}
+
+// calls are calls of the functions, those first that show more by their names. A call that does not go well
+// in any way is tried behind those that make what there was not, and with the results of others.
+func (t *tongue) calls(functions []string, file, dir, fresh string) (out []string) {
+	arguments := [][]string{{}, {file}, {dir}, {fresh}, {"ls"}, {"1"}, {file, fresh}, {fresh, "w"}, {fresh, file}}
+	makers, results := []string{""}, []string(nil)
+	var idle []string
+	for _, f := range functions {
+		did := false
+		for _, a := range arguments {
+			call := t.write(f, a...)
+			if !t.goesOn && !t.goes(call) {
+				continue
+			}
+			did = true
+			out = append(out, call)
+			if len(a) == 1 && a[0] == fresh && t.meaning(f) < 2 {
+				makers = append(makers, call)
+			}
+			if len(a) > 0 && a[0] != dir && t.meaning(f) < 2 {
+				results = append(results, call)
+			}
+		}
+		if !did {
+			idle = append(idle, f)
+		}
+	}
+	makers = makers[:min(len(makers), maxNested)]
+	results = results[:min(len(results), maxNested)]
+	how := t.nesting()
+	for _, f := range idle {
+		for _, m := range makers[1:] {
+			if both := m + "\n" + t.write(f, fresh); t.goes(both) {
+				out = append(out, both)
+			}
+		}
+		for _, r := range results {
+			if nested := t.write(f, t.nested(how, r)); how != "" && t.goes(nested) {
+				out = append(out, nested)
+			}
+		}
+	}
+	return out
+}
+
+// nesting is how the result of a call is handed to another, empty when that was not found out.
+func (t *tongue) nesting() string {
+	for _, how := range t.nest {
+		inner := t.write(unknownFunction, "1")
+		if t.none.in(t.answer(t.write(otherUnknown, t.nested(how, inner))), unknownFunction) {
+			return how
+		}
+	}
+	return ""
+}
+
+// goes reports whether a script goes well: what stands behind it is come to.
+func (t *tongue) goes(script string) bool {
+	return t.none.in(t.answer(script, t.write(unknownFunction, nonsense)), unknownFunction)
+}
+
+// together makes one script of calls, or more where one keeps others from being come to.
+func (t *tongue) together(calls []string) []string {
+	script := strings.Join(calls, "\n") + "\n"
+	if t.goesOn || len(calls) == 1 || t.goes(strings.TrimSuffix(script, "\n")) {
+		return []string{script}
+	}
+	half := len(calls) / 2
+	return append(t.together(calls[:half]), t.together(calls[half:])...)
+}
+
+// verbs are what languages call things that the C library calls otherwise.
+var verbs = []string{
+	"cd", "close", "command", "copy", "date", "delete", "dir", "env", "exec", "glob", "host", "include", "list", "load", "move", "open", "os", "io", "file",
+	"pid", "process", "read", "require", "run", "server", "shell", "size", "sleep", "source", "spawn", "temp", "user", "wait", "write",
+}
+
+func understand(imports []string) vocabulary {
+	v := vocabulary{map[string]bool{}}
+	for _, name := range append(slices.Clone(imports), verbs...) {
+		v.imports[lettersOf(strings.TrimSuffix(strings.TrimSuffix(name, "_chk"), "64"))] = true
+	}
+	return v
+}
+
+// lettersOf is a word by its letters alone.
+func lettersOf(w string) string {
+	return strings.ToLower(strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) {
+			return r
+		}
+		return -1
+	}, w))
+}
+
+// meaning is 0 for what is called as a function of the C library, 1 for what is called nearly so or has such a
+// member, and 2 for all else.
+func (v *vocabulary) meaning(w string) int {
+	const telling = 4 // letters
+	p := lettersOf(w)
+	if last := w[strings.LastIndexAny(w, " .")+1:]; v.imports[p] || v.imports[lettersOf(last)] {
+		return 0
+	}
+	for name := range v.imports {
+		if len(p) >= telling && strings.Contains(name, p) || len(name) >= telling && strings.Contains(p, name) {
+			return 1
+		}
+	}
+	return 2
+}
+
+// sorted are words by their meaning, each once, in their order otherwise.
+func (v *vocabulary) sorted(words []string) []string {
+	type known struct {
+		word    string
+		meaning int
+	}
+	var all []known
+	seen := map[string]bool{}
+	for _, w := range words {
+		if !seen[w] {
+			seen[w] = true
+			all = append(all, known{w, v.meaning(w)})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b known) int { return cmp.Compare(a.meaning, b.meaning) })
+	out := make([]string, len(all))
+	for i := range all {
+		out[i] = all[i].word
+	}
+	return out
+}

@@ -1,0 +1,158 @@
+package mine
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// commanded is a language of commands that ends at the first error, as Tcl's does. It has a file and a directory.
+func commanded(script string) ([]byte, error) {
+	var out strings.Builder
+	files := []string{"file"}
+	for i, line := range strings.Split(strings.TrimSuffix(script, "\n"), "\n") {
+		say := func(format string, a ...any) ([]byte, error) {
+			fmt.Fprintf(&out, "input:%d: "+format+"\n", append([]any{i + 1}, a...)...)
+			return []byte(out.String()), nil
+		}
+		if at := strings.Index(line, "["); at >= 0 {
+			line = line[:at] + "handle"
+			if strings.Contains(script, "[zqxj") {
+				return say(`invalid command name "zqxj"`)
+			}
+		}
+		words := strings.Fields(line)
+		switch {
+		case words[0] == "file" && len(words) == 1:
+			return say("wrong # args")
+		case words[0] == "file" && words[1] == "mkdir" && len(words) == 3:
+			if words[2] == "file" {
+				return say("it exists")
+			}
+			files = append(files, words[2])
+		case words[0] == "file" && words[1] == "rmdir":
+			if len(words) != 3 || words[2] == "file" || !slices.Contains(files, words[2]) {
+				return say("no such directory")
+			}
+		case words[0] == "file":
+			return say(`unknown subcommand "%s": must be mkdir, rmdir or size`, words[1])
+		case words[0] == "open" && len(words) == 2 && words[1] == "file":
+		case words[0] == "open":
+			return say("cannot open")
+		case words[0] == "seek" && len(words) == 2 && words[1] == "handle":
+		case words[0] == "seek":
+			return say("no such channel")
+		case words[0] == "exit":
+			return nil, nil
+		default:
+			return say(`invalid command name "%s"`, words[0])
+		}
+	}
+	return []byte(out.String()), nil
+}
+
+func TestALanguageIsLearnedByAskingIt(t *testing.T) {
+	got, err := Language(commanded, []string{"exit", "seek", "nothing", "%s: no", "a b"}, []string{"lseek", "mkdir", "open64"}, "file", "dir", "new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(got, "")
+	for _, want := range []string{"open file\n", "file mkdir new\n", "file mkdir new\nfile rmdir new\n", "seek [open file]\n"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("nothing is like %q: %q", want, got)
+		}
+	}
+	for _, not := range []string{"nothing", "exit", "size", nonsense, unknownFunction} {
+		if strings.Contains(all, not) {
+			t.Errorf("%s is called, which shows nothing: %q", not, got)
+		}
+	}
+	for _, script := range got {
+		if a, _ := commanded(script); len(a) > 0 {
+			t.Errorf("a script does not go well: %q: %s", script, a)
+		}
+	}
+}
+
+// called is a language of calls that complains, and goes on.
+func called(script string) ([]byte, error) {
+	var out strings.Builder
+	for line := range strings.Lines(script) {
+		m := regexp.MustCompile(`^([\w.]+)\((.*)\);\n$`).FindStringSubmatch(line)
+		switch {
+		case m == nil:
+			fmt.Fprintf(&out, "syntax error\n")
+		case m[1] == "os":
+			fmt.Fprintf(&out, "a table cannot be called: global 'os'\n")
+		case m[1] == "os.remove" || m[1] == "print":
+		case strings.HasPrefix(m[1], "os."):
+			fmt.Fprintf(&out, "there is no such field 'os.%s'\n", m[1][3:])
+		default:
+			fmt.Fprintf(&out, "there is no global '%s'\n", m[1])
+		}
+	}
+	return []byte(out.String()), nil
+}
+
+func TestMembersAreLearnedOfWhatHasThem(t *testing.T) {
+	got, err := Language(called, []string{"remove", "print", "none"}, []string{"remove"}, "file", "dir", "new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(got, "")
+	for _, want := range []string{"os.remove(\"file\");\n", "os.remove();\n", "os.remove(\"file\", \"new\");\n", "print(1);\n"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("nothing is like %q: %q", want, got)
+		}
+	}
+	if strings.Contains(all, "none") || strings.HasPrefix(all, "remove(") {
+		t.Errorf("what is not known is called: %q", got)
+	}
+}
+
+func TestWhatIsNoLanguageIsNotAskedLong(t *testing.T) {
+	for name, program := range map[string]func(string) string{
+		"repeats":   func(s string) string { return s },
+		"is silent": func(string) string { return "" },
+		"takes it for the name of a file": func(s string) string {
+			return strings.TrimSpace(s) + ": No such file or directory\n"
+		},
+		"says always the same":    func(string) string { return "1: bad magic number\n" },
+		"writes each word a line": func(s string) string { return strings.ReplaceAll(s, " ", "\n") },
+	} {
+		asked := 0
+		got, err := Language(func(s string) ([]byte, error) {
+			asked++
+			return []byte(program(s)), nil
+		}, []string{"print", "open"}, nil, "file", "dir", "new")
+		if err != nil || len(got) > 0 || asked > 4 {
+			t.Errorf("what %s was asked %d times, with %q, %v", name, asked, got, err)
+		}
+	}
+	failed := errors.New("it cannot be run")
+	if _, err := Language(func(string) ([]byte, error) { return nil, failed }, nil, nil, "file", "dir", "new"); !errors.Is(err, failed) {
+		t.Errorf("got %v, want %v", err, failed)
+	}
+}
+
+// An answer may be anything: there is an end to what is asked, and to what comes of it.
+func FuzzLanguage(f *testing.F) {
+	f.Add([]byte("zqxj: not found\n"), []byte("unknown subcommand \"zqxj\": must be a, b, or c"))
+	f.Add([]byte("zqxj"), []byte(""))
+	f.Add([]byte("\xff zqxj 1\n"), []byte("qzvk\n"))
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		asked := 0
+		scripts, err := Language(func(s string) ([]byte, error) {
+			if asked++; asked%3 == 0 {
+				return append(second, s...), nil
+			}
+			return first, nil
+		}, []string{"open", "print", string(first)}, []string{string(second)}, "file", "dir", "new")
+		if err != nil || asked > maxLanguageAsked || len(scripts) > maxLanguageAsked {
+			t.Errorf("%d questions, %d scripts, %v", asked, len(scripts), err)
+		}
+	})
+}
