@@ -113,11 +113,10 @@ func inWord(before, after string) bool {
 // tongue is a language, as far as asking has shown it.
 type tongue struct {
 	form
-	ask    func(script string) ([]byte, error)
-	asked  int
-	err    error
-	none   complaint // about a function that there is not
-	goesOn bool      // behind a complaint
+	ask   func(script string) ([]byte, error)
+	asked int
+	err   error
+	none  complaint // about a function that there is not
 	vocabulary
 }
 
@@ -132,7 +131,7 @@ var word = lazyregexp.New(`^[A-Za-z][A-Za-z0-9_.:/?!-]{1,23}$`)
 // ask runs a script and returns what the program wrote. That it interprets shows when it complains of
 // a word that no language has, in a call as some language would write it. Of words, which are strings of
 // its files, it knows those that it does not complain of in that way, and of calls those go well behind which
-// it comes to the next. What imports names, the functions of the C library that it may call, comes first:
+// it comes to the next. One that goes on behind what it does not know has no use for that: see Calls. What imports names, the functions of the C library that it may call, comes first:
 // languages mostly call things as that does.
 func Language(ask func(script string) ([]byte, error), words, imports []string, file, dir, fresh string) ([]string, error) {
 	t := tongue{ask: ask, vocabulary: understand(imports)}
@@ -171,32 +170,16 @@ func (t *tongue) hears() bool {
 		}
 		t.none = c
 		both := t.answer(t.write(otherUnknown, nonsense), t.write(unknownFunction, nonsense))
-		t.goesOn = t.none.in(both, unknownFunction)
-		return t.none.in(both, otherUnknown)
+		return t.none.in(both, otherUnknown) && !t.none.in(both, unknownFunction)
 	}
 	return false
 }
 
-// known are those of the members of an owner, or of all words, that are not complained of. A program that goes on
-// behind a complaint is asked for many at once.
+// known are those of the members of an owner, or of all words, that are not complained of. What ends the program,
+// and says nothing, is of no use.
 func (t *tongue) known(none complaint, owner string, words []string) (out []string) {
-	n := len(words)
-	if n == 0 {
-		return nil
-	}
-	var lines []string
 	for _, w := range words {
-		lines = append(lines, t.write(owner+w, nonsense))
-	}
-	var a []byte
-	if n == 1 || t.goesOn && n <= callsTogether {
-		a = t.answer(append(lines, t.write(unknownFunction, nonsense))...)
-	}
-	if n > 1 && !t.none.in(a, unknownFunction) { // nor where one word ends the program
-		return append(t.known(none, owner, words[:n/2]), t.known(none, owner, words[n/2:])...)
-	}
-	for _, w := range words {
-		if len(a) > 0 && !none.in(a, w) { // what ends the program, and says nothing, is of no use
+		if a := t.answer(t.write(owner+w, nonsense), t.write(unknownFunction, nonsense)); len(a) > 0 && !none.in(a, w) {
 			out = append(out, owner+w)
 		}
 	}
@@ -250,7 +233,7 @@ func (t *tongue) calls(functions []string, file, dir, fresh string) (out []strin
 		did := false
 		for _, a := range arguments {
 			call := t.write(f, a...)
-			if !t.goesOn && !t.goes(call) {
+			if !t.goes(call) {
 				continue
 			}
 			did = true
@@ -303,7 +286,7 @@ func (t *tongue) goes(script string) bool {
 // together makes one script of calls, or more where one keeps others from being come to.
 func (t *tongue) together(calls []string) []string {
 	script := strings.Join(calls, "\n") + "\n"
-	if t.goesOn || len(calls) == 1 || t.goes(strings.TrimSuffix(script, "\n")) {
+	if len(calls) == 1 || t.goes(strings.TrimSuffix(script, "\n")) {
 		return []string{script}
 	}
 	half := len(calls) / 2
