@@ -15,7 +15,9 @@ const (
 	maxTried         = 128 // words, whether they are known
 	maxOwners        = 16  // known words, whether they have members
 	maxMembers       = 24  // of one of them
-	maxFunctions     = 40  // which are called with arguments
+	membersBy        = 300 // questions no more members are looked for
+	callsBy          = 600 // no more calls are: what went well is still to be put together
+	maxFunctions     = 64  // which are called with arguments
 	maxNested        = 6   // calls whose results others are given
 	callsTogether    = 24  // in one script
 )
@@ -197,6 +199,9 @@ func (t *tongue) members(owners, words []string) (out []string) {
 		likely = slices.DeleteFunc(slices.Clone(words), func(w string) bool { return t.meaning(w) > 1 })
 	}
 	for _, o := range owners[:min(len(owners), maxOwners)] {
+		if t.asked >= membersBy {
+			break
+		}
 		none, rest, ok := about(t.answer(t.write(o+t.member+unknownFunction, nonsense)), unknownFunction)
 		if !ok {
 			continue
@@ -223,20 +228,20 @@ func offered(text string) []string {
 	return out
 }
 
-// calls are calls of the functions, those first that show more by their names. A call that does not go well
+// calls are calls of the functions, those first that show more by their names, all of them with one argument before any
+// with the next. A call that does not go well
 // in any way is tried behind those that make what there was not, and with the results of others.
 func (t *tongue) calls(functions []string, file, dir, fresh string) (out []string) {
-	arguments := [][]string{{}, {file}, {dir}, {fresh}, {"ls"}, {"1"}, {file, fresh}, {fresh, "w"}, {fresh, file}}
+	arguments := [][]string{{file}, {fresh}, {"ls"}, {dir}, {}, {file, fresh}, {"1"}, {fresh, "w"}, {fresh, file}}
 	makers, results := []string{""}, []string(nil)
-	var idle []string
-	for _, f := range functions {
-		did := false
-		for _, a := range arguments {
+	did := map[string]bool{}
+	for _, a := range arguments {
+		for _, f := range functions {
 			call := t.write(f, a...)
-			if !t.goes(call) {
+			if t.asked >= callsBy || !t.goes(call) {
 				continue
 			}
-			did = true
+			did[f] = true
 			out = append(out, call)
 			if len(a) == 1 && a[0] == fresh && t.meaning(f) < 2 {
 				makers = append(makers, call)
@@ -245,21 +250,19 @@ func (t *tongue) calls(functions []string, file, dir, fresh string) (out []strin
 				results = append(results, call)
 			}
 		}
-		if !did {
-			idle = append(idle, f)
-		}
 	}
+	idle := slices.DeleteFunc(slices.Clone(functions), func(f string) bool { return did[f] })
 	makers = makers[:min(len(makers), maxNested)]
 	results = results[:min(len(results), maxNested)]
 	how := t.nesting()
 	for _, f := range idle {
 		for _, m := range makers[1:] {
-			if both := m + "\n" + t.write(f, fresh); t.goes(both) {
+			if both := m + "\n" + t.write(f, fresh); t.asked < callsBy && t.goes(both) {
 				out = append(out, both)
 			}
 		}
 		for _, r := range results {
-			if nested := t.write(f, t.nested(how, r)); how != "" && t.goes(nested) {
+			if nested := t.write(f, t.nested(how, r)); how != "" && t.asked < callsBy && t.goes(nested) {
 				out = append(out, nested)
 			}
 		}
@@ -296,7 +299,7 @@ func (t *tongue) together(calls []string) []string {
 // verbs are what languages call things that the C library calls otherwise.
 var verbs = []string{
 	"cd", "close", "command", "copy", "date", "delete", "dir", "env", "exec", "glob", "host", "include", "list", "load", "move", "open", "os", "io", "file",
-	"pid", "process", "read", "require", "run", "server", "shell", "size", "sleep", "source", "spawn", "temp", "user", "wait", "write",
+	"pid", "popen", "process", "read", "require", "run", "server", "shell", "size", "sleep", "source", "spawn", "system", "temp", "user", "wait", "write",
 }
 
 func understand(imports []string) vocabulary {
