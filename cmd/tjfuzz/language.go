@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/coverage"
@@ -14,6 +15,10 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
 	"github.com/tjfuzz/tjfuzz/internal/image"
 )
+
+// languageTime is how long a target is asked for its language, which only what takes a tenth of a second to start
+// comes to: nothing is learned meanwhile.
+const languageTime = time.Minute
 
 // language are scripts in the language that the target interprets, none if it does not seem to. It
 // gets them in a file that an operand names, or else on standard input. What hangs costs a time limit, so
@@ -37,10 +42,10 @@ func (s *session) language(ctx context.Context) ([]string, error) {
 	if !slices.Contains(named.Argv, mutate.Input) {
 		named.Argv = append(slices.Clone(named.Argv), mutate.Input)
 	}
-	hung := 0
+	hung, took := 0, time.Duration(0)
 	for _, sc := range []fuzz.Scenario{named, piped} {
 		scripts, err := mine.Language(func(script string) ([]byte, error) {
-			if hung == patience {
+			if hung == patience || took > languageTime {
 				return nil, nil
 			}
 			sc.Input = []byte(script)
@@ -48,6 +53,7 @@ func (s *session) language(ctx context.Context) ([]string, error) {
 			if err != nil {
 				return nil, runError(err, s.args[0])
 			}
+			took += r.Duration
 			if r.TimedOut {
 				hung++
 				return nil, nil

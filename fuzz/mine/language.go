@@ -15,11 +15,12 @@ const (
 	maxTried         = 128 // words, whether they are known
 	maxOwners        = 16  // known words, whether they have members
 	maxMembers       = 24  // of one of them
-	membersBy        = 300 // questions no more members are looked for
-	callsBy          = 600 // no more calls are: what went well is still to be put together
+	membersBy        = 300 // questions: no more members are looked for
+	callsBy          = 600 // questions: no more calls are tried, for what went well is still to be put together
 	maxFunctions     = 64  // which are called with arguments
 	maxNested        = 6   // calls whose results others are given
 	callsTogether    = 24  // in one script
+	maxTogether      = 64  // scripts
 )
 
 // Words that no language has: what is called, what is given to it, and another that is called.
@@ -150,7 +151,7 @@ func Language(ask func(script string) ([]byte, error), words, imports []string, 
 	for some := range slices.Chunk(calls, callsTogether) {
 		scripts = append(scripts, t.together(some)...)
 	}
-	return scripts, t.err
+	return scripts[:min(len(scripts), maxTogether)], t.err
 }
 
 // answer is what the program wrote, nothing when it was asked too much.
@@ -229,8 +230,7 @@ func offered(text string) []string {
 }
 
 // calls are calls of the functions, those first that show more by their names, all of them with one argument before any
-// with the next. A call that does not go well
-// in any way is tried behind those that make what there was not, and with the results of others.
+// with the next. What does not go well in any way is tried behind those that make what there was not, and with the results of others.
 func (t *tongue) calls(functions []string, file, dir, fresh string) (out []string) {
 	arguments := [][]string{{file}, {fresh}, {"ls"}, {dir}, {}, {file, fresh}, {"1"}, {fresh, "w"}, {fresh, file}}
 	makers, results := []string{""}, []string(nil)

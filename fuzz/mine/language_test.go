@@ -144,6 +144,44 @@ func TestWhatIsNoLanguageIsNotAskedLong(t *testing.T) {
 	}
 }
 
+// What knows much has each function called, though there are not questions enough for all calls, and what went well is
+// put together.
+func TestEachFunctionIsCalledBeforeAnyIsTwice(t *testing.T) {
+	var words []string
+	for i := range maxFunctions {
+		words = append(words, "word"+string(rune('a'+i/26))+string(rune('a'+i%26)))
+	}
+	asked := 0
+	got, err := Language(func(script string) ([]byte, error) {
+		asked++
+		for line := range strings.Lines(script) {
+			name, _, ok := strings.Cut(line, "(")
+			if !ok {
+				return []byte("syntax error\n"), nil
+			}
+			if owner, member, ok := strings.Cut(name, "."); ok {
+				return fmt.Appendf(nil, "%s has no field %s\n", owner, member), nil
+			}
+			if !slices.Contains(words, name) {
+				return fmt.Appendf(nil, "there is no global '%s'\n", name), nil
+			}
+		}
+		return nil, nil
+	}, words, nil, "file", "dir", "new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(got, "")
+	for _, w := range words {
+		if !strings.Contains(all, w+"(\"file\");") {
+			t.Errorf("%s is not called", w)
+		}
+	}
+	if most := strings.Count(all, "\n")/callsTogether + 1; asked > maxLanguageAsked || len(got) > most {
+		t.Errorf("%d questions, %d scripts, want at most %d and %d", asked, len(got), maxLanguageAsked, most)
+	}
+}
+
 // An answer may be anything: there is an end to what is asked, and to what comes of it.
 func FuzzLanguage(f *testing.F) {
 	f.Add([]byte("zqxj: not found\n"), []byte("unknown subcommand \"zqxj\": must be a, b, or c"))
@@ -157,7 +195,7 @@ func FuzzLanguage(f *testing.F) {
 			}
 			return first, nil
 		}, []string{"open", "print", string(first)}, []string{string(second)}, "file", "dir", "new")
-		if err != nil || asked > maxLanguageAsked || len(scripts) > maxLanguageAsked {
+		if err != nil || asked > maxLanguageAsked || len(scripts) > maxTogether {
 			t.Errorf("%d questions, %d scripts, %v", asked, len(scripts), err)
 		}
 	})
