@@ -23,7 +23,8 @@ type Houses struct {
 	r       *Recorder
 	slots   map[uint32]*Slot  // all, as they were prepared last
 	serials map[string]uint64 // of the houses, by their directories
-	dirs    map[uint64]string // the reverse, with those that are gone
+	dirs    map[uint64]string // the reverse, with those in gone
+	gone    []uint64          // houses of which rooms may not have been told of yet
 }
 
 // Room is a cgroup in a house. Its slot is given back by [Houses.Vacate].
@@ -108,6 +109,11 @@ func (h *Houses) Remove(dir string) error {
 	if err := h.r.attaching.coll.Maps["homes"].Delete(serial); err != nil {
 		return fmt.Errorf("cgroup %s: %w", dir, err)
 	}
+	// Who had found the house before has told of its room after this.
+	if err := settle(); err != nil {
+		return fmt.Errorf("cgroup %s: %w", dir, err)
+	}
+	h.gone = append(h.gone, serial)
 	return nil
 }
 
@@ -124,6 +130,12 @@ func (h *Houses) Let() ([]Room, error) {
 		var slot uint32
 		err := maps["let"].LookupAndDelete(nil, &slot)
 		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			for _, serial := range h.gone {
+				if h.serials[h.dirs[serial]] != serial { // it has not come back
+					delete(h.dirs, serial)
+				}
+			}
+			h.gone = nil
 			return all, nil
 		}
 		var room recorderRoom
@@ -158,27 +170,54 @@ func (h *Houses) adopt(house, name string) error {
 		return err
 	}
 	var slot uint32
+	fresh := false
 	err = maps["homes"].Lookup(serial, &slot)
-	if err == nil {
-		return h.r.adopt(int(slot), Attachment{Cgroups: []string{dir}})
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		slot, fresh, err = h.claim(house, name, serial)
 	}
-	if !errors.Is(err, ebpf.ErrKeyNotExist) {
+	if err != nil {
 		return err
 	}
+	err = h.r.adopt(int(slot), Attachment{Cgroups: []string{dir}})
+	if !fresh {
+		return err
+	}
+	if errors.Is(err, ErrNothing) {
+		// What has executed a program since the claim is in the slot already.
+		if more := h.r.attaching.run("census", int(slot)); more != nil {
+			err = errors.Join(err, more)
+		} else if atomic.LoadUint64(&h.r.attaching.pass.Alive) > 0 {
+			err = nil
+		}
+	}
+	if err != nil {
+		return errors.Join(err, h.r.disown(int(slot)), h.prepare(slot))
+	}
+	return maps["let"].Put(nil, slot)
+}
+
+// claim gives a room a slot. It is not a fresh one where the kernel has given the room one meanwhile.
+func (h *Houses) claim(house, name string, serial uint64) (slot uint32, fresh bool, err error) {
+	maps := h.r.attaching.coll.Maps
 	if err := maps["vacant"].LookupAndDelete(nil, &slot); errors.Is(err, ebpf.ErrKeyNotExist) {
-		return fmt.Errorf("all %d slots are taken", len(h.slots))
+		return 0, false, fmt.Errorf("all %d slots are taken", len(h.slots))
 	} else if err != nil {
-		return err
+		return 0, false, err
 	}
 	room := recorderRoom{House: h.serials[house]}
 	copy(room.Name[:len(room.Name)-1], name)
 	if err := maps["rooms"].Put(slot, room); err != nil {
-		return err
+		return 0, false, errors.Join(err, h.prepare(slot))
 	}
-	if err := h.r.adopt(int(slot), Attachment{Cgroups: []string{dir}}); err != nil {
-		return errors.Join(err, h.r.disown(int(slot)), h.prepare(slot))
+	err = maps["homes"].Update(serial, slot, ebpf.UpdateNoExist)
+	if err == nil {
+		return slot, true, nil
 	}
-	return maps["let"].Put(nil, slot)
+	back := h.prepare(slot)
+	if errors.Is(err, ebpf.ErrKeyExist) {
+		err = maps["homes"].Lookup(serial, &slot)
+	}
+	return slot, false, errors.Join(err, back)
 }
 
 // Vacate ends the recording of a room, and lets another have its slot. What was observed

@@ -85,6 +85,9 @@ func TestEachCgroupInAHouseIsRecordedByItselfFromItsFirstExecOn(t *testing.T) {
 			if more := rooms(t, h); len(more) != 0 {
 				t.Errorf("rooms %v of a house that was removed", more)
 			}
+			if len(h.dirs) != 0 {
+				t.Errorf("%v are kept of houses that were removed", h.dirs)
+			}
 			if got := r.Lost(); got != (trace.Lost{}) {
 				t.Errorf("lost %+v, want nothing", got)
 			}
@@ -128,6 +131,71 @@ func TestWhatRunsInARoomAlreadyIsRecordedWhenItIsAdopted(t *testing.T) {
 	if err := h.Adopt(filepath.Dir(house), "none"); err == nil {
 		t.Error("a room that is not there was adopted")
 	}
+}
+
+// A house can be removed between a program's execve and the look at it.
+func TestARoomIsOfTheHouseThatItWasInWhenThatIsRemoved(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	r := mustOpen(t, Options{Denials: true})
+	h := houses(t, r)
+	house := newCgroup(t, "v2")
+	if err := h.Add(house); err != nil {
+		t.Fatal(err)
+	}
+	entering(t, subCgroup(t, house, "room"), compileCaller(t)).end(t)
+	if err := h.Remove(house); err != nil {
+		t.Fatal(err)
+	}
+	if got := rooms(t, h)["room"]; got.House != house {
+		t.Errorf("the room is in %q, want %s", got.House, house)
+	}
+	// It can come back.
+	if err := h.Add(house); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Remove(house); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Add(house); err != nil {
+		t.Fatal(err)
+	}
+	rooms(t, h)
+	entering(t, subCgroup(t, house, "more"), compileCaller(t)).end(t)
+	if got := rooms(t, h)["more"]; got.House != house {
+		t.Errorf("the room is in %q, want %s", got.House, house)
+	}
+}
+
+// The kernel can give a room its slot after it was looked whether it has one.
+func TestARoomHasOneSlotWhoeverGivesItFirst(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	r := mustOpen(t, Options{Slots: 2, Denials: true})
+	program := compileCaller(t)
+	h := houses(t, r)
+	house := newCgroup(t, "v2")
+	if err := h.Add(house); err != nil {
+		t.Fatal(err)
+	}
+	dir := subCgroup(t, house, "room")
+	c := entering(t, dir, program)
+	has := rooms(t, h)["room"]
+	if has.Slot == nil {
+		t.Fatal("the room has no slot")
+	}
+	serial, err := r.attaching.serial(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slot, fresh, err := h.claim(house, "room", serial)
+	if err != nil || fresh || int(slot) != has.index {
+		t.Errorf("slot %d, fresh %t, %v; want slot %d, which it has", slot, fresh, err, has.index)
+	}
+	other := entering(t, subCgroup(t, house, "other"), program)
+	if got := rooms(t, h); len(got) != 1 || got["other"].Slot == nil || r.Lost() != (trace.Lost{}) {
+		t.Errorf("rooms %v, lost %+v; want that the other slot is still to be had", got, r.Lost())
+	}
+	other.end(t)
+	c.end(t)
 }
 
 func TestASlotServesOneRoomAfterTheOther(t *testing.T) {
