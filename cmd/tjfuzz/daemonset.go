@@ -21,7 +21,8 @@ cluster.
 
 The image has tjfuzz: the static binary needs nothing beside it. The pods get the
 capabilities BPF and PERFMON and no others, the node's cgroups to read, and a directory
-of the node to write to. They see no process of the node.`,
+of the node to write to. They are in the node's pid namespace (hostPID), because the
+kernel shows what runs already to no other, and so see all processes.`,
 		Example: `  tjfuzz daemonset --image registry.example/tjfuzz:1.0 --selector app=shop -o record.yaml
   kubectl apply -f record.yaml`,
 		Args: noArgs,

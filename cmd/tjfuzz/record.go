@@ -45,8 +45,9 @@ earlier times. Each is recorded from its first execve on. One that runs already 
 the recorder comes lacks its start: it adds to the evidence, but a profile is written
 only when the start of another has been recorded. What was lost is in the evidence.
 
-It runs in a pod itself, as root with CAP_BPF and CAP_PERFMON, and may list and watch
-pods: 'tjfuzz daemonset' writes all that. It needs cgroups of version 2.`,
+It runs in a pod itself, as root with CAP_BPF and CAP_PERFMON, in the node's pid
+namespace, and may list and watch pods: 'tjfuzz daemonset' writes all that. It needs
+cgroups of version 2.`,
 		Example: `  # on each node, by the objects that this writes
   tjfuzz daemonset --image registry.example/tjfuzz:1.0 --selector app=shop -o record.yaml
 
@@ -188,13 +189,13 @@ func (n *node) work(ctx context.Context, told <-chan []pods.Pod, over <-chan err
 			return ofCluster(err)
 		case all := <-told:
 			n.tell(all)
-			err = n.move()
+			n.move()
 		case <-often.C:
-			err = n.move()
+			n.move()
 		case <-seldom.C:
 			err = n.look()
 		case <-writing.C:
-			n.snapshot()
+			n.snapshot(func(pods.Workload) bool { return true })
 			err = n.book.write()
 		}
 		if err != nil {

@@ -23,8 +23,9 @@ type book struct {
 	v       voice
 	dir     string
 	options synth.Options
-	past    map[pods.Workload]*entry
+	past    map[pods.Workload]*entry     // of what runs, or is not written yet
 	live    map[pods.Workload][]recorded // what runs, as it was when it was looked last
+	changed map[pods.Workload]bool       // since they were written
 }
 
 // recorded is the evidence of one container.
@@ -42,7 +43,7 @@ type entry struct {
 }
 
 func newBook(v voice, dir string, o synth.Options) *book {
-	return &book{v: v, dir: dir, options: o, past: map[pods.Workload]*entry{}}
+	return &book{v: v, dir: dir, options: o, past: map[pods.Workload]*entry{}, live: map[pods.Workload][]recorded{}, changed: map[pods.Workload]bool{}}
 }
 
 func (b *book) file(w pods.Workload, suffix string) string {
@@ -89,11 +90,20 @@ func (b *book) add(w pods.Workload, t *trace.Trace, whole bool) {
 		return
 	}
 	e.recorded = all
+	b.changed[w] = true
 	how := "from its start on"
 	if !whole {
 		how = "without its start"
 	}
 	b.v.say("%v: %d syscalls recorded of a container %s, %d of %d containers", w, len(t.Observations), how, len(all.Observations), all.Runs)
+}
+
+// run enters what runs of a workload, in place of what did before.
+func (b *book) run(w pods.Workload, live []recorded) {
+	b.live[w], b.changed[w] = live, true
+	if len(live) == 0 {
+		delete(b.live, w)
+	}
 }
 
 // together unites recordings of one workload. What makes them one is its name: the program can differ from
@@ -127,21 +137,22 @@ func together(w pods.Workload, all ...recorded) (recorded, error) {
 	return sum, err
 }
 
-// write writes all that has changed.
+// write writes all that has changed. Of what runs no more it keeps nothing: the directory has it.
 func (b *book) write() error {
-	for w := range b.live {
-		b.entry(w)
-	}
-	for _, w := range slices.SortedFunc(maps.Keys(b.past), func(x, y pods.Workload) int { return cmp.Compare(x.Path(), y.Path()) }) {
+	for _, w := range slices.SortedFunc(maps.Keys(b.changed), func(x, y pods.Workload) int { return cmp.Compare(x.Path(), y.Path()) }) {
 		if err := b.writeOne(w); err != nil {
 			return hinted(fmt.Errorf("write %v: %w", w, err), "see that the directory can be written, and has room")
+		}
+		delete(b.changed, w)
+		if len(b.live[w]) == 0 {
+			delete(b.past, w)
 		}
 	}
 	return nil
 }
 
 func (b *book) writeOne(w pods.Workload) error {
-	e := b.past[w]
+	e := b.entry(w)
 	if e.broken {
 		return nil
 	}

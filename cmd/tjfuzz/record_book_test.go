@@ -61,7 +61,7 @@ func TestTheBookOfANode(t *testing.T) {
 	// What runs counts, as long as it does, and not twice.
 	b = open()
 	for range 3 {
-		b.live = map[pods.Workload][]recorded{w: {{runOf(t, "/bin/a", "execve", "sync"), true}}}
+		b.run(w, []recorded{{runOf(t, "/bin/a", "execve", "sync"), true}})
 		write(b)
 	}
 	if e := evidence(t, evidencePath); e.Runs != 3 || e.Target.Path != "/bin/a" {
@@ -70,7 +70,7 @@ func TestTheBookOfANode(t *testing.T) {
 	if allowed := allowedBy(t, profile); !allowed["read"] || !allowed["sync"] || !allowed["write"] || allowed["mknodat"] {
 		t.Errorf("the profile allows %v", allowed)
 	}
-	b.live = nil
+	b.run(w, nil)
 	b.add(w, runOf(t, "/bin/a", "execve", "sync"), true)
 	write(b)
 
@@ -90,6 +90,19 @@ func TestTheBookOfANode(t *testing.T) {
 	write(b)
 	if e := evidence(t, evidencePath); e.Lost.Tasks != 1 || allowedBy(t, profile)["getsid"] || !strings.Contains(said.String(), "no new profile: the evidence is incomplete") {
 		t.Errorf("lost %+v; said\n%s", e.Lost, &said)
+	}
+
+	// Nothing is kept of what is written: who removes the files begins again.
+	if len(b.past) != 0 || len(b.changed) != 0 {
+		t.Errorf("it keeps %v, %v", b.past, b.changed)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	b.add(w, runOf(t, "/bin/b", "execve"), true)
+	write(b)
+	if e := evidence(t, evidencePath); e.Runs != 1 || !exists(profile) {
+		t.Errorf("%d runs, a profile %t; want 1 and one", e.Runs, exists(profile))
 	}
 
 	// What cannot be read is left alone.

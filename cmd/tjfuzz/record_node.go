@@ -2,10 +2,12 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
+	"os"
+	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/tjfuzz/tjfuzz/internal/pods"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
@@ -28,10 +30,13 @@ type node struct {
 // housed is a pod of which the containers are recorded.
 type housed struct {
 	pods.Pod
-	dir     string          // its cgroup, "" while it has none
-	late    map[string]bool // those in it that were there before they were recorded; true: adopted
-	unnamed int             // cgroups that have ended without a name
+	dir    string         // its cgroup, "" while it has none
+	failed string         // why that cannot be recorded, as it was said last
+	late   map[string]int // those in it that were there before they were recorded, to how often they were adopted
 }
+
+// enough is how often it is tried to record what runs already: what is found the first time may be about to end.
+const enough = 2
 
 // occupied is a cgroup in a pod's, in which something was executed, or ran already.
 type occupied struct {
@@ -56,7 +61,7 @@ func (n *node) tell(all []pods.Pod) {
 		if known := n.pods[p.UID]; known != nil {
 			known.Pod = p
 		} else {
-			n.pods[p.UID] = &housed{Pod: p, late: map[string]bool{}}
+			n.pods[p.UID] = &housed{Pod: p, late: map[string]int{}}
 		}
 	}
 	for uid, p := range n.pods {
@@ -67,7 +72,7 @@ func (n *node) tell(all []pods.Pod) {
 }
 
 // move has the containers of new pods recorded as soon as these have a cgroup.
-func (n *node) move() error {
+func (n *node) move() {
 	for _, p := range n.pods {
 		if p.dir != "" || p.Over {
 			continue
@@ -76,10 +81,13 @@ func (n *node) move() error {
 		if dir == "" {
 			continue
 		}
-		if err := n.houses.Add(dir); errors.Is(err, fs.ErrNotExist) {
+		if err := n.houses.Add(dir); err != nil {
+			// One that is removed at this moment fails in several ways.
+			if _, none := os.Stat(dir); none == nil && err.Error() != p.failed {
+				p.failed = err.Error()
+				n.v.warn("pod %s/%s is not recorded: %v; trying again", p.Namespace, p.Name, err)
+			}
 			continue
-		} else if err != nil {
-			return fmt.Errorf("record pod %s/%s: %w", p.Namespace, p.Name, err)
 		}
 		p.dir = dir
 		n.v.say("recording pod %s/%s", p.Namespace, p.Name)
@@ -89,41 +97,28 @@ func (n *node) move() error {
 			continue
 		}
 		for _, name := range children {
-			p.late[name] = false
+			p.late[name] = 0
 		}
 	}
-	return nil
 }
 
 // look finds which containers have begun, which have ended, and what they are called.
 func (n *node) look() error {
 	lost := n.rec.Lost()
 	defer func() { n.lost = lost }()
+	if err := n.enter(); err != nil {
+		return err
+	}
 	for _, p := range n.pods {
-		for name, adopted := range p.late {
+		for name, tried := range p.late {
 			// Before Kubernetes says that it runs, what is in it may be the container runtime.
-			if w, running, ok := p.Find(name); ok && running && !adopted {
-				switch err := n.houses.Adopt(p.dir, name); {
-				case err == nil:
-					n.v.say("recording %s in %s, which runs already", w.Container, p.Name)
-				case errors.Is(err, rawtp.ErrNothing), errors.Is(err, fs.ErrNotExist):
-				default:
-					n.v.warn("%s in %s is not recorded: %v", w.Container, p.Name, err)
-				}
-				p.late[name] = true
+			if w, running, ok := p.Find(name); ok && running && tried < enough {
+				n.adopt(p, name, w.Container)
 			}
 		}
 	}
-	rooms, err := n.houses.Let()
-	if err != nil {
+	if err := n.enter(); err != nil {
 		return err
-	}
-	for _, room := range rooms {
-		if p := n.at(room.House); p != nil {
-			n.rooms = append(n.rooms, &occupied{Room: room, pod: p, begin: n.lost})
-		} else if err := n.houses.Vacate(room); err != nil {
-			return err
-		}
 	}
 	for _, room := range n.rooms {
 		if room.ended {
@@ -140,6 +135,46 @@ func (n *node) look() error {
 		}
 	}
 	return n.settle()
+}
+
+// enter takes over the cgroups that are recorded since it was looked last.
+func (n *node) enter() error {
+	rooms, err := n.houses.Let()
+	if err != nil {
+		return err
+	}
+	for _, room := range rooms {
+		if p := n.at(room.House); p != nil {
+			n.rooms = append(n.rooms, &occupied{Room: room, pod: p, begin: n.lost})
+		} else if err := n.houses.Vacate(room); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// adopt records also what runs already in one of a pod's cgroups, and says what keeps it from that.
+func (n *node) adopt(p *housed, name, container string) {
+	p.late[name]++
+	err := n.houses.Adopt(p.dir, name)
+	dir := filepath.Join(p.dir, name)
+	running, _ := pods.Occupied(dir)
+	switch {
+	case running && pods.Hidden(dir):
+		n.v.warn("%s in %s, which runs already, is not recorded, only what it starts is: the recorder's pid namespace does not show it; set hostPID in the recorder's pod, as 'tjfuzz daemonset' does", container, p.Name)
+	case err == nil:
+		n.v.say("recording %s in %s, which runs already", container, p.Name)
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, rawtp.ErrNothing) && (!running || n.records(p, name)):
+	case errors.Is(err, rawtp.ErrNothing) && p.late[name] < enough:
+		return
+	default:
+		n.v.warn("%s in %s, which runs already, is not recorded: %v", container, p.Name, err)
+	}
+	p.late[name] = enough
+}
+
+func (n *node) records(p *housed, name string) bool {
+	return slices.ContainsFunc(n.rooms, func(o *occupied) bool { return o.pod == p && o.Name == name && !o.ended })
 }
 
 func (n *node) at(dir string) *housed {
@@ -164,42 +199,58 @@ func (n *node) finish(room *occupied) error {
 // settle enters in the book what has ended and has a name.
 func (n *node) settle() error {
 	rest := n.rooms[:0]
-	done := false
+	done := map[pods.Workload]bool{}
 	for _, room := range n.rooms {
 		w, _, ok := room.pod.Find(room.Name)
 		if !room.ended || !ok {
 			rest = append(rest, room)
 			continue
 		}
-		n.book.add(w, room.evidence(), room.whole())
-		done = true
+		n.book.add(w, n.evidence(room), room.whole())
+		done[w] = true
 	}
 	clear(n.rooms[len(rest):])
 	n.rooms = rest
-	if !done {
+	if len(done) == 0 {
 		return nil
 	}
+	n.snapshot(func(w pods.Workload) bool { return done[w] })
 	return n.book.write()
 }
 
-// snapshot enters in the book what runs.
-func (n *node) snapshot() {
+// snapshot enters in the book what runs of some workloads, in place of what did.
+func (n *node) snapshot(of func(pods.Workload) bool) {
 	live := map[pods.Workload][]recorded{}
-	for _, room := range n.rooms {
-		if w, _, ok := room.pod.Find(room.Name); ok {
-			live[w] = append(live[w], recorded{room.evidence(), room.whole()})
+	for w := range n.book.live {
+		if of(w) {
+			live[w] = nil
 		}
 	}
-	n.book.live = live
+	for _, room := range n.rooms {
+		if w, _, ok := room.pod.Find(room.Name); ok && of(w) {
+			live[w] = append(live[w], recorded{n.evidence(room), room.whole()})
+		}
+	}
+	for w, all := range live {
+		n.book.run(w, all)
+	}
 }
 
-// leave ends the recording of a pod that is selected no more. One cgroup without a name is usual, that of the
-// pod's sandbox. Of a container that lives for a moment only Kubernetes may never tell the id.
+// isSandbox reports whether a program is what keeps a pod's sandbox alive: /pause of Kubernetes itself, also
+// where others have packaged it, and what OpenShift has instead.
+func isSandbox(program string) bool {
+	return path.Base(program) == "pause" || program == "/usr/bin/pod"
+}
+
+// leave ends the recording of a pod that is selected no more. Its sandbox never has a name; of
+// a container that lives for a moment only Kubernetes may never tell the id.
 func (n *node) leave(p *housed) {
 	delete(n.pods, p.UID)
 	if err := n.houses.Remove(p.dir); err != nil {
 		n.v.warn("%v", err)
 	}
+	var unnamed []string
+	done := map[pods.Workload]bool{}
 	for _, room := range n.rooms {
 		if room.pod != p {
 			continue
@@ -210,14 +261,16 @@ func (n *node) leave(p *housed) {
 			}
 		}
 		if w, _, ok := p.Find(room.Name); ok {
-			n.book.add(w, room.evidence(), room.whole())
-		} else if !p.Debugs(room.Name) {
-			p.unnamed++
+			n.book.add(w, n.evidence(room), room.whole())
+			done[w] = true
+		} else if !p.Debugs(room.Name) && !isSandbox(room.Program) {
+			unnamed = append(unnamed, room.Program)
 		}
 	}
 	n.rooms = slices.DeleteFunc(n.rooms, func(o *occupied) bool { return o.pod == p })
-	if p.unnamed > 1 {
-		n.v.warn("%d cgroups of pod %s/%s had an id that Kubernetes has not told: one is its sandbox, what ran in the others is in no profile", p.unnamed, p.Namespace, p.Name)
+	n.snapshot(func(w pods.Workload) bool { return done[w] })
+	if len(unnamed) > 0 {
+		n.v.warn("pod %s/%s had containers of which Kubernetes has not told the id; what ran in them is in no profile: %s", p.Namespace, p.Name, strings.Join(unnamed, ", "))
 	}
 }
 
@@ -229,15 +282,14 @@ func (n *node) end() {
 	for _, p := range n.pods {
 		n.leave(p)
 	}
-	n.book.live = nil
 }
 
 // evidence is the recording as one run, and as one that ended well, as for all that 'tjfuzz trace' attaches to.
-func (o *occupied) evidence() *trace.Trace {
+func (n *node) evidence(o *occupied) *trace.Trace {
 	observed := o.observed
 	lost := o.lost
 	if !o.ended {
-		observed, lost = o.Observations(), trace.Lost{}
+		observed, lost = o.Observations(), since(o.begin, n.rec.Lost())
 	}
 	t := &trace.Trace{Target: trace.Target{Path: o.Program}, Arch: sysno.Native(), Kernel: kernelRelease(), Runs: 1, CleanRuns: 1, Lost: lost}
 	for _, seen := range observed {

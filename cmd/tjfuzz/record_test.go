@@ -180,6 +180,9 @@ func (c *cluster) house(cgroup string) {
 // containerID is of a container, as a runtime draws it.
 func containerID(number int) string { return fmt.Sprintf("%064x", os.Getpid()<<16+number) }
 
+// sandbox is the program that keeps the sandbox of a pod. Here it ends at once.
+const sandbox = "/pause"
+
 // run has runc run a program in a container, in a world in which all cgroups are of version 2, and returns what it says.
 func (c *cluster) run(id, cgroup string, profile json.RawMessage, argv ...string) string {
 	c.t.Helper()
@@ -192,7 +195,11 @@ func (c *cluster) run(id, cgroup string, profile json.RawMessage, argv ...string
 
 func (c *cluster) command(id, cgroup string, profile json.RawMessage, argv ...string) *exec.Cmd {
 	c.t.Helper()
-	bundle := filepath.Dir(hostRoot(c.t))
+	root := hostRoot(c.t)
+	bundle := filepath.Dir(root)
+	if err := os.Symlink("usr/bin/true", root+sandbox); err != nil {
+		c.t.Fatal(err)
+	}
 	cmd := exec.Command(c.runc, "spec")
 	cmd.Dir = bundle
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -223,8 +230,39 @@ func (c *cluster) command(id, cgroup string, profile json.RawMessage, argv ...st
 		c.runc, "run", "--bundle", bundle, id)
 }
 
-// recorder is the command of the DaemonSet, run with the capabilities of its container.
+// loop starts a container that runs until it is killed, and waits until it does.
+func (c *cluster) loop(id, cgroup string) (end func()) {
+	c.t.Helper()
+	cmd := c.command(id, cgroup, nil, "sh", "-c", "while sleep 0.1; do :; done")
+	if err := cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	eventually(c.t, "the container sleeps", func() bool {
+		pids, _ := os.ReadFile(filepath.Join(c.root, cgroup, "cgroup.procs"))
+		for _, pid := range strings.Fields(string(pids)) {
+			if name, _ := os.ReadFile("/proc/" + pid + "/comm"); string(name) == "sleep\n" {
+				return true
+			}
+		}
+		return false
+	})
+	return func() {
+		c.t.Helper()
+		if err := exec.Command(c.runc, "kill", id, "KILL").Run(); err != nil {
+			c.t.Fatal(err)
+		}
+		_ = cmd.Wait() // killed
+	}
+}
+
+// recorder is that of the DaemonSet.
 func (c *cluster) recorder(flags ...string) *tool {
+	c.t.Helper()
+	return c.start(c.daemonSet(flags...))
+}
+
+// daemonSet is the pod of the DaemonSet.
+func (c *cluster) daemonSet(flags ...string) core.PodSpec {
 	c.t.Helper()
 	tjfuzzIn(c.t, c.dir, append([]string{"daemonset", "--image", "example/tjfuzz:1", "--selector", "app=shop", "-o", "record.yaml"}, flags...)...)
 	var d apps.DaemonSet
@@ -232,11 +270,22 @@ func (c *cluster) recorder(flags ...string) *tool {
 	if err := yaml.UnmarshalStrict([]byte("apiVersion: apps/v1\nkind: DaemonSet"+text), &d); err != nil {
 		c.t.Fatal(err)
 	}
-	container := d.Spec.Template.Spec.Containers[0]
-	words := []string{"--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"}
+	return d.Spec.Template.Spec
+}
+
+// start runs the command of a pod in the pid namespace and with the capabilities that it has.
+func (c *cluster) start(pod core.PodSpec) *tool {
+	c.t.Helper()
+	container := pod.Containers[0]
+	bounds := "--bounding-set=-all"
 	for _, name := range container.SecurityContext.Capabilities.Add {
-		words[0] += ",+" + strings.ToLower(string(name))
+		bounds += ",+" + strings.ToLower(string(name))
 	}
+	var words []string
+	if !pod.HostPID {
+		words = []string{testenv.Program(c.t, "unshare"), "--pid", "--fork", "--kill-child", "--mount-proc"}
+	}
+	words = append(words, testenv.Program(c.t, "setpriv"), bounds, "--inh-caps=-all", "--ambient-caps=-all")
 	places := map[string]string{"output": filepath.Join(c.dir, "out"), "cgroup": c.root}
 	for _, w := range container.Command {
 		for _, m := range container.VolumeMounts {
@@ -255,7 +304,7 @@ func (c *cluster) recorder(flags ...string) *tool {
 		c.t.Fatal(err)
 	}
 	defer said.Close()
-	p := &tool{Cmd: exec.CommandContext(c.t.Context(), testenv.Program(c.t, "setpriv"), append(words, "--service-account", c.dir)...)}
+	p := &tool{Cmd: exec.CommandContext(c.t.Context(), words[0], append(words[1:], "--service-account", c.dir)...)}
 	p.Dir, p.Stdout, p.Stderr = c.dir, said, said
 	p.Env = append(os.Environ(), "KUBERNETES_SERVICE_HOST="+u.Hostname(), "KUBERNETES_SERVICE_PORT="+u.Port(), kube.NodeName+"=node1")
 	if err := p.Start(); err != nil {
@@ -296,7 +345,7 @@ func TestTheContainersOfLabelledPodsAreRecordedFromTheirFirstCallOn(t *testing.T
 				if p.Pod != other {
 					c.says("recording pod market/"+p.Name, 1)
 				}
-				c.run(containerID(10*i), filepath.Join(names.of(p.Pod), fmt.Sprintf(names.container, containerID(10*i))), nil, "true") // the sandbox, of which Kubernetes tells nothing
+				c.run(containerID(10*i), filepath.Join(names.of(p.Pod), fmt.Sprintf(names.container, containerID(10*i))), nil, sandbox) // the sandbox, of which Kubernetes tells nothing
 				c.run(containerID(10*i+1), filepath.Join(names.of(p.Pod), fmt.Sprintf(names.container, containerID(10*i+1))), nil, p.argv...)
 				c.lose()
 				p.Status.ContainerStatuses = []core.ContainerStatus{containerStatus("nginx", containerID(10*i+1), false)}
@@ -363,20 +412,7 @@ func TestAContainerThatRunsAlreadyMakesNoProfileByItself(t *testing.T) {
 	names := namings["cgroupfs, containerd"]
 	pod := copyOf("db", 1, map[string]string{"app": "shop"})
 	c.house(names.of(pod))
-	first := c.command(containerID(1), filepath.Join(names.of(pod), containerID(1)), nil, "sh", "-c", "while sleep 0.1; do :; done")
-	if err := first.Start(); err != nil {
-		t.Fatal(err)
-	}
-	procs := filepath.Join(c.root, names.of(pod), containerID(1), "cgroup.procs")
-	eventually(t, "the container sleeps", func() bool {
-		pids, _ := os.ReadFile(procs)
-		for _, pid := range strings.Fields(string(pids)) {
-			if name, _ := os.ReadFile("/proc/" + pid + "/comm"); string(name) == "sleep\n" {
-				return true
-			}
-		}
-		return false
-	})
+	end := c.loop(containerID(1), filepath.Join(names.of(pod), containerID(1)))
 	pod.Status.ContainerStatuses = []core.ContainerStatus{containerStatus("pg", containerID(1), true)}
 	c.tell("ADDED", pod)
 	recorder := c.recorder("--record=--every=100ms")
@@ -391,11 +427,13 @@ func TestAContainerThatRunsAlreadyMakesNoProfileByItself(t *testing.T) {
 	if _, err := os.Stat(profile); err == nil {
 		t.Error("there is a profile of what nobody has seen start")
 	}
-	if err := exec.Command(c.runc, "kill", containerID(1), "KILL").Run(); err != nil {
-		t.Fatal(err)
-	}
-	_ = first.Wait() // killed
+	// A pod can lose its label, and get it again.
+	c.tell("DELETED", pod)
 	c.says("without its start", 1)
+	c.tell("ADDED", pod)
+	c.says("recording pg in "+pod.Name+", which runs already", 2)
+	end()
+	c.says("without its start", 2)
 	// The recorder is started anew, too, and finds what it had.
 	if err := recorder.Process.Signal(unix.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -418,7 +456,29 @@ func TestAContainerThatRunsAlreadyMakesNoProfileByItself(t *testing.T) {
 	if allowed := allowedBy(t, profile); !allowed["sync"] || !allowed["clock_nanosleep"] {
 		t.Errorf("the profile allows sync %t, clock_nanosleep %t; want both", allowed["sync"], allowed["clock_nanosleep"])
 	}
-	if e := evidence(t, evidencePath); e.Runs != 2 {
-		t.Errorf("%d runs, want 2", e.Runs)
+	if e := evidence(t, evidencePath); e.Runs != 3 {
+		t.Errorf("%d runs, want 3: two of the first container, between which it had no label", e.Runs)
 	}
+	if said := read(t, c.dir, "said"); strings.Contains(said, "hostPID") {
+		t.Errorf("it misses what runs:\n%s", said)
+	}
+}
+
+func TestWhatRunsOutsideTheRecordersPidNamespaceIsMissed(t *testing.T) {
+	c := newCluster(t)
+	names := namings["cgroupfs, containerd"]
+	pod := copyOf("db", 1, map[string]string{"app": "shop"})
+	c.house(names.of(pod))
+	end := c.loop(containerID(1), filepath.Join(names.of(pod), containerID(1)))
+	pod.Status.ContainerStatuses = []core.ContainerStatus{containerStatus("pg", containerID(1), true)}
+	c.tell("ADDED", pod)
+	spec := c.daemonSet()
+	spec.HostPID = false
+	recorder := c.start(spec)
+	c.says("pg in "+pod.Name+", which runs already, is not recorded, only what it starts is: the recorder's pid namespace does not show it", 1)
+	end()
+	if err := recorder.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = recorder.Wait() // killed
 }

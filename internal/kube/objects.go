@@ -38,6 +38,7 @@ type (
 	}
 	podSpec struct {
 		RestartPolicy      string       `yaml:"restartPolicy,omitempty"`
+		HostPID            bool         `yaml:"hostPID,omitempty"`
 		ServiceAccountName string       `yaml:"serviceAccountName,omitempty"`
 		ServiceAccount     bool         `yaml:"automountServiceAccountToken"`
 		EnableServiceLinks bool         `yaml:"enableServiceLinks"`

@@ -24,8 +24,8 @@ const NodeName = "NODE_NAME"
 // cgroups is where the node's are in each pod.
 const cgroups = "/host/cgroup"
 
-// RecorderCapabilities are what the recorder takes, as Kubernetes writes them. It reads other files than its own only
-// as root may who has no capability, and sees no process of the node.
+// RecorderCapabilities are what the recorder takes, as Kubernetes writes them. To other files than its own, and to
+// the processes of the node, which it sees, it may do what root may who has no other capability.
 var RecorderCapabilities = []string{"BPF", "PERFMON"}
 
 func (r *Recorder) check() error {
@@ -89,6 +89,8 @@ func (r *Recorder) template() template {
 	m := r.meta("")
 	m.Namespace = ""
 	return template{m, podSpec{
+		// The kernel shows what runs already to the pid namespace only that it is in, or one above.
+		HostPID:            true,
 		ServiceAccountName: r.Name, ServiceAccount: true,
 		Tolerations: []toleration{{"Exists"}},
 		Containers: []container{{

@@ -62,7 +62,7 @@ func TestTheRecorderHasWhatItNeedsAndNoMore(t *testing.T) {
 		t.Errorf("the binding is of %+v to %+v", s, b.RoleRef)
 	}
 	pod := d.Spec.Template.Spec
-	if !reflect.DeepEqual(d.Spec.Selector.MatchLabels, d.Spec.Template.Labels) || pod.ServiceAccountName != a.Name || !*pod.AutomountServiceAccountToken || pod.HostPID || pod.HostNetwork || pod.HostIPC {
+	if !reflect.DeepEqual(d.Spec.Selector.MatchLabels, d.Spec.Template.Labels) || pod.ServiceAccountName != a.Name || !*pod.AutomountServiceAccountToken || !pod.HostPID || pod.HostNetwork || pod.HostIPC {
 		t.Errorf("the pod is %+v", pod)
 	}
 	c := pod.Containers[0]

@@ -123,6 +123,22 @@ func Children(dir string) ([]string, error) {
 	return names, nil
 }
 
+// Hidden reports whether something runs in a cgroup, or below it, that is not of this process' pid namespace
+// or one below that: the number that the kernel has for it is 0.
+func Hidden(dir string) bool {
+	hidden := false
+	// What vanishes meanwhile has no processes.
+	_ = filepath.WalkDir(dir, func(dir string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return nil
+		}
+		procs, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		hidden = hidden || slices.Contains(strings.Split(string(procs), "\n"), "0")
+		return nil
+	})
+	return hidden
+}
+
 // Occupied reports whether anything runs in a cgroup, or below it. In one that is gone nothing does.
 func Occupied(dir string) (bool, error) {
 	events, err := os.ReadFile(filepath.Join(dir, "cgroup.events"))
