@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -161,6 +162,19 @@ func TestTheCallsOfAProgramAreThoseOfItsLibraries(t *testing.T) {
 	}
 }
 
+// A function that a program does without, as nothing that is loaded has it, is not called.
+func TestAFunctionThatIsNowhereIsNotCalled(t *testing.T) {
+	onX8664(t)
+	text := "extern void _ZSt9terminatev(void) __attribute__((weak));\nint main(int n, char **v) { (void)v; if (n > 100) _ZSt9terminatev(); return 3; }\n"
+	e := clockExecutor(t, build(t, []byte(text), "-fno-plt"), nil)
+	if got := e.Can().Calls; !slices.Equal(got, []string{"_ZSt9terminatev"}) {
+		t.Fatalf("can be made to call %v, want _ZSt9terminatev", got)
+	}
+	if r := run(t, e, ends("", fuzz.Call{Function: "_ZSt9terminatev", At: fuzz.OccasionMain})); r.ExitCode != 3 || r.Faulted {
+		t.Errorf("got %+v", r)
+	}
+}
+
 // What ends the program before the call leaves nobody waiting, and what it executes is another program.
 func TestARunWithACallEndsLikeAny(t *testing.T) {
 	onX8664(t)
@@ -184,6 +198,19 @@ func TestARunWithACallEndsLikeAny(t *testing.T) {
 			if got := run(t, e, s); !sameEnd(got, &want) {
 				t.Errorf("cage %v, %s: got %+v, want %+v", c != nil, script, got, want)
 			}
+		}
+	}
+}
+
+// A program that is killed as it is about to make the call is one that was killed.
+func TestWhatIsKilledBeforeTheCallWasKilled(t *testing.T) {
+	onX8664(t)
+	e := clockExecutor(t, build(t, endsC, "-DBREAKABLE", "-O2", "-w"), &cage.Options{})
+	for n := range 200 {
+		s := ends("k", abortAtWrite)
+		s.Argv = append(s.Argv, strconv.Itoa(n*500))
+		if got := run(t, e, s); got.Signal != int(unix.SIGKILL) && got.Signal != int(unix.SIGABRT) {
+			t.Fatalf("%d: got %+v", n, got)
 		}
 	}
 }

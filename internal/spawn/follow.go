@@ -3,6 +3,7 @@ package spawn
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"unsafe"
 
@@ -12,8 +13,8 @@ import (
 // Follow traces a process with these options of PTRACE_SEIZE, and whatever they make traced
 // beside it, on a thread of its own. Each stop or end of a thread is given to serve there, which
 // lets it go on with Ptrace, and says done where nothing is traced any more. Where serve fails
-// the thread is killed, and what is left is waited for all the same; that a thread is gone is no
-// failure. What ended tells comes when serve is done, when the process has ended, which is
+// the thread is killed, and what is left is waited for all the same; that a thread is gone, an
+// error of ESRCH, is no failure. What ended tells comes when serve is done, when the process has ended, which is
 // left to whoever started it, or when nothing is traced any more.
 func Follow(pid int, options uintptr, serve func(tid int, ws unix.WaitStatus) (done bool, err error)) (ended <-chan error, err error) {
 	seized, result := make(chan error), make(chan error, 1)
@@ -58,7 +59,7 @@ func follow(root int, serve func(int, unix.WaitStatus) (bool, error)) (failed er
 			return fmt.Errorf("wait for what is traced: %w", err)
 		}
 		done, err := serve(tid, ws)
-		if err != nil && err != unix.ESRCH { // it has been killed, which the next wait tells
+		if err != nil && !errors.Is(err, unix.ESRCH) { // it has been killed, which the next wait tells
 			failed = errors.Join(failed, err)
 			_ = unix.Kill(tid, unix.SIGKILL)
 		}
@@ -66,6 +67,19 @@ func follow(root int, serve func(int, unix.WaitStatus) (bool, error)) (failed er
 			return failed
 		}
 	}
+}
+
+// Look reads a file of a process in /proc that says something of its memory. The error is ESRCH where that has
+// none any more: what is traced can be killed at any time.
+func Look(pid int, name string) ([]byte, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
+	if errors.Is(err, unix.ENOENT) || err == nil && len(b) == 0 {
+		err = unix.ESRCH
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at the memory of a process: %w", err)
+	}
+	return b, nil
 }
 
 // Ptrace makes a request that has no pointers of this process.

@@ -93,9 +93,9 @@ func native(program string) error {
 
 // vdsoOf is where a process has its vDSO.
 func vdsoOf(pid int) (uint64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/auxv", pid))
+	b, err := spawn.Look(pid, "auxv")
 	if err != nil {
-		return 0, fmt.Errorf("look for the vDSO: %w", err)
+		return 0, err
 	}
 	for ; len(b) >= 16; b = b[16:] {
 		if binary.LittleEndian.Uint64(b) == atVDSO {

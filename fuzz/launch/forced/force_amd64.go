@@ -3,7 +3,6 @@ package forced
 import (
 	"encoding/binary"
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -177,7 +176,9 @@ func (s *Start) call(pid int) error {
 		if _, err := unix.PtracePeekData(pid, uintptr(at), b[:]); err != nil {
 			return fmt.Errorf("read where %s is: %w", s.f.Name, err)
 		}
-		at = binary.LittleEndian.Uint64(b[:])
+		if at = binary.LittleEndian.Uint64(b[:]); at == 0 { // a weak symbol that nothing defines
+			return spawn.Ptrace(unix.PTRACE_DETACH, pid, 0, 0)
+		}
 	}
 	text, err := name(pid)
 	if err != nil {
@@ -203,9 +204,9 @@ func (s *Start) call(pid int) error {
 
 // name is where a process has the path by which it was executed, which serves as any text.
 func name(pid int) (uint64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/auxv", pid))
+	b, err := spawn.Look(pid, "auxv")
 	if err != nil {
-		return 0, fmt.Errorf("look at the program's memory: %w", err)
+		return 0, err
 	}
 	const execName, size = 31, 16 // AT_EXECFN of getauxval(3)
 	for ; len(b) >= size; b = b[size:] {

@@ -11,12 +11,12 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/coverage"
 	"github.com/tjfuzz/tjfuzz/internal/image"
+	"github.com/tjfuzz/tjfuzz/internal/spawn"
 )
 
 // Function is one that a program, or a library of its own, calls.
@@ -113,9 +113,9 @@ type mapping struct {
 
 // mappings are those of a process that are of files, see proc_pid_maps(5).
 func mappings(pid int) ([]mapping, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+	b, err := spawn.Look(pid, "maps")
 	if err != nil {
-		return nil, fmt.Errorf("look at the program's memory: %w", err)
+		return nil, err
 	}
 	var all []mapping
 	for lines := bufio.NewScanner(bytes.NewReader(b)); lines.Scan(); {
