@@ -15,6 +15,7 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/coverage"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch/forced"
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
 )
 
@@ -55,6 +56,7 @@ type session struct {
 	doors []door         // where it can be talked to, if it is a service, once it was studied
 	talks [][]fuzz.Act   // what to say there
 	code  *coverage.Map  // of which runs tell whether they reached more; nil: they do not tell
+	calls forced.Search  // for what it can be made to call
 }
 
 // interpreters are programs whose first operand is the program that a person
@@ -170,7 +172,7 @@ func exists(path string) bool {
 // at all when rec is nil.
 func (s *session) executor(rec recorder, slot int) (*launch.Exec, watcher, error) {
 	var watched watcher
-	o := launch.Options{Program: s.exec, Env: os.Environ(), Timeout: s.runs.timeout, Cage: s.cage, ForkServer: true, Coverage: s.code, Trees: s.code != nil}
+	o := launch.Options{Program: s.exec, Env: os.Environ(), Timeout: s.runs.timeout, Cage: s.cage, ForkServer: true, Coverage: s.code, Calls: &s.calls, Trees: s.code != nil}
 	if rec != nil {
 		o.Filter = rec.filter()
 		o.Watch = func() (launch.Watcher, error) {

@@ -60,6 +60,9 @@ type Options struct {
 	// time, where they are recorded and the program permits it; nil asks for none.
 	Coverage *coverage.Map
 
+	// Calls finds what the program can be made to call, once for all executors of it; nil looks for this one alone.
+	Calls *forced.Search
+
 	// Watch is called on the thread that starts all targets; nil records nothing.
 	Watch func() (Watcher, error)
 }
@@ -111,7 +114,10 @@ func New(o Options) (*Exec, error) {
 	if e.timeOfDay, err = clock.Prepare(inDir(o.Program, dir)); err != nil && !errors.Is(err, clock.ErrFixed) {
 		return nil, errors.Join(err, unix.Close(cancel))
 	}
-	if p, err := forced.Find(inDir(o.Program, dir)); err == nil { // else it is none that is understood
+	if o.Calls == nil {
+		o.Calls = new(forced.Search)
+	}
+	if p, err := o.Calls.Find(inDir(o.Program, dir)); err == nil { // else it is none that is understood
 		e.breakable = p
 	}
 	ready := make(chan error)

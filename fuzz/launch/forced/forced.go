@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/coverage"
 	"github.com/tjfuzz/tjfuzz/internal/image"
@@ -48,6 +49,20 @@ var ends = [][]string{
 		"_ZSt9terminatev", "_ZSt19__throw_logic_errorPKc", "_ZSt20__throw_length_errorPKc", "_ZSt20__throw_out_of_rangePKc", "_ZSt24__throw_out_of_range_fmtPKcz",
 		"_ZSt17__throw_bad_allocv", "_ZSt28__throw_bad_array_new_lengthv",
 	},
+}
+
+// Search is what is found of one program, for all who want to know: its code is looked through once. The zero value has
+// looked at nothing.
+type Search struct {
+	once  sync.Once
+	found *Program
+	err   error
+}
+
+// Find is the function Find for the first path that it gets. It may be called concurrently.
+func (s *Search) Find(path string) (*Program, error) {
+	s.once.Do(func() { s.found, s.err = Find(path) })
+	return s.found, s.err
 }
 
 // Find looks which of the functions by which programs end the program at path calls itself, or the libraries that it

@@ -81,6 +81,22 @@ func TestWhoInterpretsAScriptCalls(t *testing.T) {
 	}
 }
 
+// Who shares a search does not look again, even where the program is no longer there.
+func TestAProgramIsLookedThroughOnce(t *testing.T) {
+	program := compile(t, "aborts.c", "#include <stdlib.h>\nint main(int n, char **v) { if (n > 5) abort(); return v == 0; }\n")
+	var s Search
+	first, err := s.Find(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(program); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := s.Find(program); err != nil || again != first {
+		t.Errorf("got %p, %v, want %p", again, err, first)
+	}
+}
+
 func TestMappingsOfThisProcess(t *testing.T) {
 	all, err := mappings(os.Getpid())
 	if err != nil {
