@@ -47,6 +47,9 @@ func (s *Server) bindings(pid int, pages []uint64) (all []binding, err error) {
 			if stub == nil || stub.mode != "r-xp" || stub.of != home.of || found == nil || found.mode != "r-xp" || found.of == "" {
 				continue
 			}
+			if found.of == home.of { // what a program puts there itself is mostly its own, and nothing that all copies have
+				continue
+			}
 			var code [16]byte
 			if _, err := mem[0].ReadAt(code[:], int64(unbound)); err != nil || !asksLinker(code[:]) {
 				continue

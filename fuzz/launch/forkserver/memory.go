@@ -40,8 +40,12 @@ func mappingsOf(pid int) (all []area, err error) {
 	return all, nil
 }
 
-// survey finds the mappings of which copies are looked at: those that they get nothing of, but not those of some
-// files, and those that they write to. The calling thread must have a /proc.
+// mostLookedAt is of how many bytes a mapping is looked at. What is larger is mostly a reservation: the kernel tells
+// of each page whether there is one, and of a sanitizer's shadow there would be 28 GiB to be told.
+const mostLookedAt = 1 << 30
+
+// survey finds the mappings of which copies are looked at: those that they get nothing of, and those that they write to, but not
+// those of some files. The calling thread must have a /proc.
 func (s *Server) survey(without []*os.File) error {
 	var err error
 	if s.mappings, err = mappingsOf(s.Pid()); err != nil {
@@ -60,7 +64,7 @@ func (s *Server) survey(without []*os.File) error {
 	defer mem.Close()
 	for _, a := range s.mappings {
 		switch {
-		case a.mode[3] != 'p':
+		case a.mode[3] != 'p', a.end-a.start > mostLookedAt, a.of != "" && a.isOfAny(s.Pid(), without):
 		case a.mode[:2] == "rw":
 			s.data = append(s.data, a)
 		case a.mode[0] == 'r' && a.of != "":
@@ -68,7 +72,7 @@ func (s *Server) survey(without []*os.File) error {
 			if err != nil {
 				return err
 			}
-			if same && !a.isOfAny(s.Pid(), without) {
+			if same {
 				s.files = append(s.files, a)
 			}
 		}
@@ -96,15 +100,11 @@ func (s *Server) lookAt(pid int) (f found, err error) {
 // pagesWith lists the addresses, within some areas, of the pages that have all of these bits.
 func pagesWith(bits uint64, areas []area, pages *os.File) (all []uint64, err error) {
 	for _, a := range areas {
-		present, err := a.pagemap(pages)
+		found, err := a.pages(pages, func(entry uint64) bool { return entry&bits == bits })
 		if err != nil {
 			return nil, err
 		}
-		for n, p := range present {
-			if p&bits == bits {
-				all = append(all, a.start+uint64(n)*pageBytes)
-			}
-		}
+		all = append(all, found...)
 	}
 	return all, nil
 }
@@ -158,28 +158,22 @@ func (a area) file(pid int) string {
 // isOfFile reports whether the process has nothing else in an area than the file has
 // there. Where the linker has relocated something, or there are breakpoints, it has.
 func (a area) isOfFile(pid int, pages, mem *os.File) (bool, error) {
-	present, err := a.pagemap(pages)
-	if err != nil {
-		return false, err
+	own, err := a.pages(pages, func(entry uint64) bool { return entry&(isPresent|isSwapped) != 0 && entry&isFile == 0 })
+	if err != nil || len(own) == 0 {
+		return err == nil, err
 	}
-	var file *os.File
-	for n, p := range present {
-		if p&(isPresent|isSwapped) == 0 || p&isFile != 0 {
-			continue
-		}
-		if file == nil {
-			if file, err = os.Open(a.file(pid)); err != nil {
-				return false, nil // nobody can tell
-			}
-			defer file.Close()
-		}
+	file, err := os.Open(a.file(pid))
+	if err != nil {
+		return false, nil // nobody can tell
+	}
+	defer file.Close()
+	for _, p := range own {
 		var is, was [pageBytes]byte
-		at := int64(n) * pageBytes
-		if _, err := mem.ReadAt(is[:], int64(a.start)+at); err != nil {
+		if _, err := mem.ReadAt(is[:], int64(p)); err != nil {
 			return false, fmt.Errorf("read the server's memory: %w", err)
 		}
 		// Behind the end of the file the page has zeros.
-		if n, _ := file.ReadAt(was[:], a.offset+at); n == 0 || is != was {
+		if n, _ := file.ReadAt(was[:], a.offset+int64(p-a.start)); n == 0 || is != was {
 			return false, nil
 		}
 	}
@@ -206,15 +200,21 @@ const (
 	isAlone   = 1 << 56 // no other process has it, since Linux 4.2
 )
 
-// pagemap reads an entry for each page.
-func (a area) pagemap(pages *os.File) ([]uint64, error) {
-	b := make([]byte, (a.end-a.start)/pageBytes*8)
-	if _, err := pages.ReadAt(b, int64(a.start/pageBytes*8)); err != nil {
-		return nil, fmt.Errorf("look at the pages of a process: %w", err)
-	}
-	all := make([]uint64, 0, len(b)/8)
-	for ; len(b) > 0; b = b[8:] {
-		all = append(all, binary.NativeEndian.Uint64(b))
+// pages lists the addresses of those of an area's pages of which the entries are wanted.
+func (a area) pages(pagemap *os.File, wanted func(entry uint64) bool) (all []uint64, err error) {
+	const entry, most = 8, 1 << 20 // bytes; the latter at a time
+	b := make([]byte, min(most, (a.end-a.start)/pageBytes*entry))
+	for page := a.start; page < a.end; {
+		b = b[:min(uint64(len(b)), (a.end-page)/pageBytes*entry)]
+		if _, err := pagemap.ReadAt(b, int64(page/pageBytes*entry)); err != nil {
+			return nil, fmt.Errorf("look at the pages of a process: %w", err)
+		}
+		for n := 0; n < len(b); n += entry {
+			if wanted(binary.NativeEndian.Uint64(b[n:])) {
+				all = append(all, page)
+			}
+			page += pageBytes
+		}
 	}
 	return all, nil
 }
