@@ -154,8 +154,12 @@ func (d *decider) noted(o notify.Outcome) {
 	}
 	d.a.mu.Lock()
 	defer d.a.mu.Unlock()
+	e := o.Call.Event()
+	if o.Answer.Kind != notify.Continue {
+		d.a.answered[caller{e.PID, e.ID}]++
+	}
 	if o.Gone {
 		return // nobody has heard it
 	}
-	d.a.tell(d.a.report.Answered(o.Call.Event(), v, fails(o.Answer), o.Answer.String(), o.Answer.By))
+	d.a.tell(d.a.report.Answered(e, v, fails(o.Answer), o.Answer.String(), o.Answer.By))
 }

@@ -76,6 +76,7 @@ type account struct {
 	callers map[[2]uint64]string // by the inode of the program and the address in it; empty where there is none to show
 
 	delivered map[likeness]int // of the recorder's events
+	answered  map[caller]int64 // calls that did not take place by what was answered, less those that the recorder knows one by one
 
 	records *audit.Log  // nil where the kernel's audit system does not show them
 	asks    bool        // notifications show them
@@ -86,7 +87,7 @@ type account struct {
 
 // openAccount chooses how calls are seen. It says so when that is not the best way.
 func openAccount(c *cobra.Command, v voice, flags logFlags, answer answerFlags, policies synth.Stack, program string) (*account, error) {
-	a := &account{v: v, flags: flags, policies: policies, program: program, report: denial.NewReport(policies...), answer: answer, delivered: map[likeness]int{}}
+	a := &account{v: v, flags: flags, policies: policies, program: program, report: denial.NewReport(policies...), answer: answer, delivered: map[likeness]int{}, answered: map[caller]int64{}}
 	if !slices.Contains([]string{sourceAuto, sourceEBPF, sourceAudit, sourceNotify, sourceNone}, flags.source) {
 		return nil, usage(c, fmt.Errorf("--log-source: unknown source %q; known are auto, ebpf, audit, notify and none", flags.source))
 	}
@@ -272,6 +273,7 @@ func (a *account) note(e denial.Event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if v, _, known := a.report.Decide(e); known && !e.Passed && a.answer.asked(v) {
+		a.answered[caller{e.PID, e.ID}] -= int64(e.Count)
 		return // who answers tells of it, and why
 	}
 	a.tell(a.report.Add(e))
@@ -416,13 +418,34 @@ type likeness struct {
 
 func likenessOf(e rawtp.Event) likeness { return likeness{e.Kind, e.ID, e.PID, e.Args} }
 
+// caller is a process that makes calls of one syscall.
+type caller struct {
+	pid int
+	id  sysno.ID
+}
+
 // settle takes the counts from the recorder's table. An event tells of the first of many
 // equal calls, and of none where the buffer was full.
 func (a *account) settle(all []rawtp.Event) {
+	// The calls that are not known one by one come last: what was answered and is not known otherwise is among them.
+	slices.SortStableFunc(all, func(x, y rawtp.Event) int {
+		switch {
+		case x.Cut == y.Cut:
+			return 0
+		case y.Cut:
+			return -1
+		}
+		return 1
+	})
 	for _, e := range all {
 		if k := likenessOf(e); a.delivered[k] > 0 && !e.Cut {
 			a.delivered[k]--
 			e.Count--
+		}
+		if k := (caller{e.PID, e.ID}); a.answered[k] > 0 && e.Cut && e.Kind == rawtp.Denied {
+			told := min(e.Count, uint64(a.answered[k]))
+			a.answered[k] -= int64(told)
+			e.Count -= told
 		}
 		if e.Count > 0 {
 			a.note(a.seen(e))
