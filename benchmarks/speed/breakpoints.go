@@ -24,6 +24,23 @@ const barBreakpoints = 0.05
 // cost is the processor time of a run of a copy at the input, in the cage: that of tjfuzz, the server and the copy.
 type cost struct{ with, without time.Duration }
 
+// measureBreakpoints notes what they cost once. Where that fails it is not asked again.
+func (b *bench) measureBreakpoints(ctx context.Context, t *target) error {
+	if t.failed[breakpoints] != "" {
+		return nil
+	}
+	c, err := b.breakpointsOf(ctx, t)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		t.failed[breakpoints] = err.Error()
+		return nil
+	}
+	t.costs = append(t.costs, c)
+	return nil
+}
+
 // breakpointsOf measures what runs cost with breakpoints and without, by turns, with the same inputs. By then most of the
 // breakpoints that these inputs come to are gone.
 func (b *bench) breakpointsOf(ctx context.Context, t *target) (c cost, err error) {
@@ -31,9 +48,14 @@ func (b *bench) breakpointsOf(ctx context.Context, t *target) (c cost, err error
 		first = 1024
 		batch = 128
 	)
-	var both [2]*executor
+	var (
+		both   [2]*executor
+		before [2]int // copies
+	)
+	o := launch.Options{Program: t.program, ForkServer: true, Highest: launch.AtInput}
 	for n, m := range []*coverage.Map{new(coverage.Map), nil} {
-		x, err := start(t, launch.Options{Program: t.program, ForkServer: true, Highest: launch.AtInput, Coverage: m}, true)
+		o.Coverage = m
+		x, err := start(t, o, true)
 		if err != nil {
 			return cost{}, err
 		}
@@ -41,25 +63,37 @@ func (b *bench) breakpointsOf(ctx context.Context, t *target) (c cost, err error
 		if err := x.run(ctx, first); err != nil {
 			return cost{}, err
 		}
-		both[n] = x
+		both[n], before[n] = x, x.Copies()[o.Highest]
 	}
 	var spent [2]time.Duration
 	runs := 0
 	for began := time.Now(); time.Since(began) < 2*b.window; runs += batch {
 		for n, x := range both {
-			before, err := used()
+			from, err := used()
 			if err != nil {
 				return cost{}, err
 			}
 			if err := x.run(ctx, batch); err != nil {
 				return cost{}, err
 			}
-			after, err := used()
+			to, err := used()
 			if err != nil {
 				return cost{}, err
 			}
-			spent[n] += after - before
+			spent[n] += to - from
 		}
+	}
+	for n, x := range both {
+		if err := x.check(o, before[n], runs); err != nil {
+			return cost{}, err
+		}
+	}
+	// Otherwise copies without breakpoints would be compared with their like.
+	if why := both[0].Bare(); why != nil {
+		return cost{}, fmt.Errorf("copies have no breakpoints: %w", why)
+	}
+	if both[0].blocks == 0 {
+		return cost{}, errors.New("no run came to a breakpoint")
 	}
 	return cost{with: spent[0] / time.Duration(runs), without: spent[1] / time.Duration(runs)}, nil
 }

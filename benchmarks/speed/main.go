@@ -101,11 +101,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 				}
 			}
 			if b.covers {
-				c, err := b.breakpointsOf(ctx, t)
-				if err != nil {
-					return fmt.Errorf("breakpoints of %s: %w", t.name, err)
+				if err := b.measureBreakpoints(ctx, t); err != nil {
+					return err
 				}
-				t.costs = append(t.costs, c)
 			}
 		}
 	}

@@ -48,6 +48,19 @@ func TestBreakpointsCostTheMedianOfTheRounds(t *testing.T) {
 	}
 }
 
+// Copies without breakpoints are not taken for such as have them, and the rest is measured all the same.
+func TestBreakpointsThatThereAreNotHaveNoCost(t *testing.T) {
+	testenv.Require(t, testenv.BPF, testenv.Cage)
+	tt := &target{name: "traps", program: testenv.Compile(t, "testdata/traps.c"), args: []string{"@@"}, seeds: []string{"abc"}, failed: map[string]string{}}
+	b := &bench{window: 50 * time.Millisecond, targets: []*target{tt}}
+	if err := b.measureBreakpoints(t.Context(), tt); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.report(""); !strings.Contains(got, "failed: breakpoints, traps: copies have no breakpoints: the program handles SIGTRAP itself\n") || strings.Contains(got, "met") {
+		t.Errorf("got %q, want that it has none", got)
+	}
+}
+
 func TestRatiosAreMediansOverTheRounds(t *testing.T) {
 	tt := &target{rates: map[string][]float64{"a": {10, 40, 90}, "b": {10, 10, 30}, "c": {1}}, failed: map[string]string{}}
 	if got := tt.times("a", "b"); got != 3 {

@@ -59,7 +59,9 @@ func (b *bench) report(command string) string {
 				}
 			}
 		}
-		if len(t.costs) > 0 {
+		if why := t.failed[breakpoints]; why != "" {
+			fmt.Fprintf(&out, "failed: %s, %s: %s\n", breakpoints, t.name, why)
+		} else if len(t.costs) > 0 {
 			out.WriteString(t.breakpointsLine())
 		}
 		for _, r := range b.runners {

@@ -231,13 +231,22 @@ func (b *bench) executor(ctx context.Context, t *target, o launch.Options, caged
 		runs++
 	}
 	passed := time.Since(began)
-	if copies := x.Copies()[o.Highest] - before; o.ForkServer && copies < runs*9/10 {
-		return 0, fmt.Errorf("only %d of %d runs were such copies", copies, runs)
-	}
-	if lost := x.recorder.Lost(); lost != (trace.Lost{}) {
-		return 0, fmt.Errorf("the recorder lost %+v", lost)
+	if err := x.check(o, before, runs); err != nil {
+		return 0, err
 	}
 	return float64(runs) / passed.Seconds(), nil
+}
+
+// check returns an error unless runs were what they were to be: nearly all of them copies, if any, of which there
+// were so many before, and all recorded.
+func (x *executor) check(o launch.Options, before, runs int) error {
+	if copies := x.Copies()[o.Highest] - before; o.ForkServer && copies < runs*9/10 {
+		return fmt.Errorf("only %d of %d runs were such copies", copies, runs)
+	}
+	if lost := x.recorder.Lost(); lost != (trace.Lost{}) {
+		return fmt.Errorf("the recorder lost %+v", lost)
+	}
+	return nil
 }
 
 // executor is one of tjfuzz's, recorded by eBPF.
@@ -247,6 +256,7 @@ type executor struct {
 	target   *target
 	program  string
 	random   *rand.Rand
+	blocks   int // that runs were the first to reach
 }
 
 func start(t *target, o launch.Options, caged bool) (*executor, error) {
@@ -266,7 +276,7 @@ func start(t *target, o launch.Options, caged bool) (*executor, error) {
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	return &executor{e, r, t, o.Program, rand.New(rand.NewPCG(1, 2))}, nil
+	return &executor{Exec: e, recorder: r, target: t, program: o.Program, random: rand.New(rand.NewPCG(1, 2))}, nil
 }
 
 // run makes runs, each with a new input. All executors get the same inputs in the same order.
@@ -283,6 +293,11 @@ func (x *executor) run(ctx context.Context, runs int) error {
 		}
 		if len(res.Seen) == 0 {
 			return errors.New("nothing was recorded")
+		}
+		for _, signal := range res.Signals {
+			if signal.Kind == fuzz.SignalBlock {
+				x.blocks++
+			}
 		}
 	}
 	return nil

@@ -153,6 +153,19 @@ func (e *Exec) Copies() map[Rung]int {
 	return made
 }
 
+// Bare says why some copies are made without breakpoints although there is a Coverage, nil
+// where none are. Copies of AFL's need none. It may not be called during a run.
+func (e *Exec) Bare() error {
+	if e.copies != nil {
+		for _, c := range e.copies.classes {
+			if c.bare != nil {
+				return c.bare
+			}
+		}
+	}
+	return nil
+}
+
 // Run runs one scenario.
 func (e *Exec) Run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, error) {
 	if err := ctx.Err(); err != nil {
