@@ -20,6 +20,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,6 +140,9 @@ func (b *bench) measure(ctx context.Context, r *row) error {
 		return err
 	}
 	profile := filepath.Join(dir, "profile.json")
+	if err := b.matches(dir, profile); err != nil {
+		return err
+	}
 	if _, err := os.Stat(profile); err != nil {
 		fmt.Fprintf(b.progress, "everyday: learning %s\n", r.name)
 		if _, err := learning.Learn(ctx, b.tjfuzz, dir, r.name, b.flags...); err != nil {
@@ -173,6 +177,24 @@ func (b *bench) measure(ctx context.Context, r *row) error {
 	return nil
 }
 
+// matches returns an error where a directory has what was learned with other flags, and notes in it which
+// they are where it has nothing.
+func (b *bench) matches(dir, profile string) error {
+	note, want := filepath.Join(dir, "flags"), strings.Join(b.flags, " ")
+	with, err := os.ReadFile(note)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(profile); err != nil {
+			return os.WriteFile(note, []byte(want), 0o644)
+		}
+	} else if err != nil {
+		return err
+	}
+	if string(with) != want {
+		return fmt.Errorf("%s was learned with %q, not with %q: choose another -dir", dir, with, want)
+	}
+	return nil
+}
+
 // recorder is what stands in the place of the program: a script that has it recorded.
 const recorder = "#!/bin/sh\nexec '%s' trace --quiet -o \"$EVERYDAY_TRACES/$$.json\" -- '%s' \"$@\"\n"
 
@@ -200,7 +222,7 @@ func (b *bench) run(ctx context.Context, r *row, path, dir string, commands []st
 			return nil, err
 		}
 		r.lines++
-		env := []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "EVERYDAY_TRACES=" + traces}
+		env := []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "EVERYDAY_TRACES=" + traces, "HOME=" + world}
 		if err := b.line(ctx, world, line, env); errors.As(err, new(*exec.ExitError)) {
 			r.failed++
 		} else if err != nil {

@@ -60,6 +60,29 @@ func TestEachProgramHasCommandLinesThatRunIt(t *testing.T) {
 	}
 }
 
+func TestWhatWasLearnedOtherwiseIsNotUsed(t *testing.T) {
+	dir := t.TempDir()
+	profile := filepath.Join(dir, "profile.json")
+	few, many := &bench{flags: []string{"--execs", "10"}}, &bench{flags: []string{"--execs", "1000"}}
+	for range 2 {
+		if err := few.matches(dir, profile); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := many.matches(dir, profile); err == nil {
+		t.Error("what was learned with other flags is used")
+	}
+	if err := os.Remove(filepath.Join(dir, "flags")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(profile, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := few.matches(dir, profile); err == nil {
+		t.Error("what was learned with unknown flags is used")
+	}
+}
+
 // Only the program is recorded, with what it starts, and not what stands beside it in a line.
 func TestTheWorkOfAProgramIsRecordedAlone(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
@@ -77,7 +100,7 @@ func TestTheWorkOfAProgramIsRecordedAlone(t *testing.T) {
 	}
 	b := &bench{dir: dir, tjfuzz: tjfuzz, progress: t.Output()}
 	r := &row{subject: subject{name: "cat"}}
-	seen, err := b.run(t.Context(), r, path, filepath.Join(dir, "work"), []string{"mkdir made && cat <text | tr a b >out", "cat missing"})
+	seen, err := b.run(t.Context(), r, path, filepath.Join(dir, "work"), []string{`mkdir made && test "$HOME" = "$PWD" && cat <text | tr a b >out`, "cat missing"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,8 +108,8 @@ func TestTheWorkOfAProgramIsRecordedAlone(t *testing.T) {
 	for _, s := range seen {
 		called[s.id.String()] = s.line
 	}
-	if called["read"] == "" || called["mkdir"] != "" {
-		t.Errorf("the calls recorded are %v, want read and no mkdir", called)
+	if called["read"] == "" || called["mkdir"]+called["mkdirat"] != "" {
+		t.Errorf("the calls recorded are %v, want read, and no mkdir or mkdirat", called)
 	}
 	if r.lines != 2 || r.failed != 1 {
 		t.Errorf("%d lines, %d failed, want 2 and 1", r.lines, r.failed)
