@@ -39,7 +39,7 @@ test-long: ## the tests that learn, at full length: 14 programs a minute each, 2
 	TJFUZZ_LONG=1 TJFUZZ_LEARN=60s $(GO) test -v -count=1 -timeout 90m ./trace/rawtp ./fuzz/launch ./cmd/tjfuzz ./benchmarks/acceptance
 
 bench: ## a part of each benchmark, and what they say to benchmarks/RESULTS.md (as root; 40 minutes)
-	@scripts/setup build test bench
+	@scripts/setup build test bench everyday
 	$(GO) run ./benchmarks/results
 
 bench-long: bench-overhead bench-speed bench-discovery bench-recall bench-runtimes bench-static bench-directed bench-everyday bench-enforcement ## all benchmarks, whole (as root; most of a day)
@@ -49,7 +49,7 @@ bench-overhead: ## what recording costs, beside other tools (half an hour)
 	@scripts/setup build test bench
 	$(GO) run ./benchmarks/overhead
 
-bench-speed: ## how often programs are run, beside afl-fuzz (10 minutes)
+bench-speed: ## how often programs are run, beside afl-fuzz, and what breakpoints cost (a quarter of an hour)
 	@scripts/setup build test bench
 	$(GO) run ./benchmarks/speed
 

@@ -45,7 +45,7 @@ func (p *part) plot() string {
 
 // parts take 40 minutes together on two processors. What they leave out is in docs/benchmarks.md.
 var parts = []part{
-	{"speed", "Runs in a second, beside afl-fuzz", []string{"-rounds", "3", "-window", "2s"}, 6 * time.Minute},
+	{"speed", "Runs in a second, beside afl-fuzz", []string{"-rounds", "3", "-window", "2s"}, 9 * time.Minute},
 	{"overhead", "What recording costs a program, beside other tools", []string{"-rounds", "3", "-scale", "0.3"}, 10 * time.Minute},
 	{"enforcement", "What a policy costs, beside bubblewrap and firejail", []string{"-rounds", "9", "-calls", "200000"}, 4 * time.Minute},
 	{"static", "What code can reach, beside what programs do", nil, 8 * time.Minute},
@@ -55,6 +55,9 @@ var parts = []part{
 	{"recall", "What learning misses, by test suites of the programs' authors", []string{"-programs", "gzip,sed", "-duration", "30s"}, 9 * time.Minute},
 	{"directed", "What it is worth to aim runs at what the code can reach",
 		[]string{"-programs", "guarded,diff,gzip", "-execs", "1500"}, 8 * time.Minute},
+	{"seeds", "What the built-in seeds are worth", []string{"-programs", "jq,gzip", "-execs", "500"}, 5 * time.Minute},
+	{"everyday", "What learning misses of programs that nobody has looked at, by everyday command lines",
+		[]string{"-programs", "lzop,brotli", "-execs", "300"}, 6 * time.Minute},
 }
 
 func main() { harness.Main("results", run) }

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"errors"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +36,22 @@ func TestOnlyPartsThatThereAre(t *testing.T) {
 	var out bytes.Buffer
 	if err := run(t.Context(), []string{"-only", "speed,nonsense"}, &out, &out); err == nil || !strings.Contains(err.Error(), "there is no benchmark nonsense") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestEachBenchmarkHasAPart(t *testing.T) {
+	benchmarks, err := filepath.Glob("../*/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, main := range benchmarks {
+		name := filepath.Base(filepath.Dir(main))
+		if name != "results" && !slices.ContainsFunc(parts, func(p part) bool { return p.name == name }) {
+			t.Errorf("nothing of %s is run", name)
+		}
+	}
+	if len(benchmarks) != len(parts)+1 {
+		t.Errorf("%d programs for %d parts", len(benchmarks), len(parts))
 	}
 }
 
