@@ -67,7 +67,7 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
   # a fixed command line with an input file, for one minute
   tjfuzz learn --duration 60s -o p.json -- jq . @@
 
-  # the same bytes every time
+  # the same bytes every time, if the program does the same every time
   tjfuzz learn --seed 1 --execs 5000 --jobs 1 -- xmllint @@
 
   # in CI: exit with 4 if the program needs another policy now, and say why
@@ -120,7 +120,7 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
 	o.renewFlags.add(f)
 	f.DurationVar(&o.duration, "duration", 5*time.Minute, "stop after this `time` at the latest; 0 for no limit")
 	f.Uint64Var(&o.execs, "execs", 0, "stop after this `number` of runs; 0 for no limit")
-	f.Uint64Var(&o.seed, "seed", 0, "the `number` that all randomness comes from (default: a random one, printed)")
+	f.Uint64Var(&o.seed, "seed", 0, "the `number` that all randomness comes from (default: a random one, printed); sessions with the same differ where the program itself does, as by its threads' timing")
 	f.Float64Var(&o.confidence, "confidence", 0.0005, "stop when the `chance` that one more run shows a new syscall is below (95 %); 0 never")
 	addJobs(f, &o.jobs, "this `number` of runs at a time")
 	f.StringSliceVar(&o.only, "only", nil, "vary nothing but these `parts`, to measure what each is worth: "+strings.Join(fuzz.Dimensions(), ", "))
