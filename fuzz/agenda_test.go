@@ -254,6 +254,43 @@ func TestALifeIsNotDoneBeforeItsTalksWereHad(t *testing.T) {
 	}
 }
 
+// Everything that is planned of a service talks to it. With options that end the program at once, that is soon known.
+func TestOnlyLivesAreHadOnceMoreWhereNobodyListens(t *testing.T) {
+	o := options(t, synthetic{})
+	o.Talks, o.Can.Talk = [][]Act{{said(1, "a")}, {said(1, "b")}}, true
+	o.Bases[0].Stdin, o.Bases[0].Acts = StdinNull, o.Talks[0]
+	c := begun(t, o)
+	ranks := map[int]rank{}
+	for _, p := range c.agenda.plan {
+		ranks[p.turn] = p.rank
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	made := map[int]int{}
+	for range 400 {
+		j := c.choose(r, &plugin{})
+		c.report(&j, &Result{})
+		if j.turn > 0 {
+			made[j.turn]++
+		}
+	}
+	lives, others := 0, 0
+	for turn, n := range made {
+		want := 1
+		if k := ranks[turn]; k == rankTalks || k == rankFavoured && c.agenda.plan[turn-1].phase == PhaseOptions {
+			want = 2
+			lives++
+		} else {
+			others++
+		}
+		if n != want {
+			t.Errorf("planned run %d, of rank %d, is made %d times, want %d", turn, ranks[turn], n, want)
+		}
+	}
+	if lives < 5 || others < 50 {
+		t.Errorf("%d lives and %d others are made", lives, others)
+	}
+}
+
 // guessing plans the runs of a target of which one option is documented and some words are
 // guessed, and makes those that are deliberate. It returns in how many of these each guess occurs, and the
 // coordinator.
