@@ -53,10 +53,8 @@ func (p *planned) leads() bool {
 func (a *agenda) lead() {
 	a.open = false
 	best := a.stages.best(a.settled)
+	a.starts = a.stages.starts()
 	for n, st := range best {
-		if s, ok := a.stages.bare[st]; ok {
-			a.starts = append(a.starts, start{s, a.stages.results[st].Seen})
-		}
 		for i, p := range a.plan {
 			switch {
 			case !p.leads() || p.stage != st:

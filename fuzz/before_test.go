@@ -138,3 +138,19 @@ func TestWhatThePlanTriesFirstIsTriedInANewState(t *testing.T) {
 		t.Errorf("the same %d options are tried in all states", options)
 	}
 }
+
+// What waits to be swept is not put there again by what leads to it once more, and is not known as made before it is.
+func TestWhatWaitsToBeSweptIsNotQueuedTwice(t *testing.T) {
+	c := begun(t, options(t, synthetic{}))
+	one, other := Scenario{Argv: []string{"served", "a"}}, Scenario{Argv: []string{"served", "b"}}
+	if got := c.unswept([]Scenario{one, one}); len(got) != 1 {
+		t.Errorf("%d of two that are the same are queued", len(got))
+	}
+	if got := c.unswept([]Scenario{one, other}); len(got) != 1 || got[0].ID() != other.ID() {
+		t.Errorf("beside what waits, %v is queued", got)
+	}
+	c.report(&job{s: one, phase: PhaseOptions, from: fromSweep}, &Result{})
+	if got := c.known().Swept; len(got) != 1 || got[0] != one.ID() {
+		t.Errorf("as made are stored %q, want %q", got, one.ID())
+	}
+}

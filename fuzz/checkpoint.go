@@ -75,7 +75,7 @@ type (
 		Corpus   savedExperiences `json:"corpus"`
 		Called   bool             `json:"called,omitempty"` // corpus.called
 		Stages   []savedStage     `json:"stages,omitempty"`
-		Swept    []string         `json:"swept,omitempty"` // coordinator.swept
+		Swept    []string         `json:"swept,omitempty"` // those of coordinator.swept that were made
 	}
 	savedID struct {
 		Arch string `json:"arch"`
@@ -155,7 +155,12 @@ func (c *coordinator) known() *checkpoint {
 		Version: checkpointVersion, Evidence: word(c.o.Evidence), Subject: c.subject, Sessions: c.before.sessions + 1,
 		Digest: c.asked.digest, Refused: toWords(c.agenda.all()), Stats: c.stats, Lost: c.before.lost,
 		Crashes: saveFailures(c.crashes), Hangs: saveFailures(c.hangs), Corpus: c.corpus.save(), Called: c.corpus.called,
-		Syscalls: []savedRecord{}, Stages: c.agenda.stages.save(), Swept: slices.Sorted(maps.Keys(c.swept)),
+		Syscalls: []savedRecord{}, Stages: c.agenda.stages.save(),
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.swept)) {
+		if c.swept[id] {
+			k.Swept = append(k.Swept, id)
+		}
 	}
 	if k.Beyond = c.done(); len(k.Beyond) > 0 && k.Beyond[0][0] == 1 {
 		k.Done, k.Beyond = k.Beyond[0][1], k.Beyond[1:]
@@ -261,6 +266,9 @@ func (c *coordinator) begin(stored []Stored) error {
 		return fmt.Errorf("read state: %s: %w", filepath.Join(c.o.State.dir, checkpointName), err)
 	}
 	c.corpus.lines = whole
+	if !c.agenda.open { // else that waits until options are tried there
+		c.startAt(c.agenda.stages.starts())
+	}
 	return nil
 }
 

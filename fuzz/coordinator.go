@@ -57,7 +57,7 @@ type coordinator struct {
 	sources fair // of runs, but for those of others
 	others  fair
 	sweep   []Scenario      // what the plan tries first, where runs have left something
-	swept   map[string]bool // scenarios of it that were made, by ID
+	swept   map[string]bool // scenarios that are or were in it, by ID: whether they were made
 	flying  map[int]bool    // deliberate runs, by planned.turn, that are being made
 	left    []discovery     // of an earlier session, to be pursued before all else
 	started uint64          // runs
@@ -185,12 +185,28 @@ func (c *coordinator) source() source {
 // maxMade bounds what is known of the runs of sweeps.
 const maxMade = 1 << 13
 
-// unswept leaves out what was made: an earlier session may have come here, too.
-func (c *coordinator) unswept(all []Scenario) []Scenario {
-	if len(c.swept) == 0 {
-		return all
+// unswept leaves out what was made, for an earlier session may have come here, too, and what is waiting; the others are to be
+// put in c.sweep.
+func (c *coordinator) unswept(all []Scenario) (out []Scenario) {
+	for _, s := range all {
+		id := s.ID()
+		if _, known := c.swept[id]; known {
+			continue
+		}
+		if len(c.swept) < maxMade {
+			c.swept[id] = false
+		}
+		out = append(out, s)
 	}
-	return slices.DeleteFunc(all, func(s Scenario) bool { return c.swept[s.ID()] })
+	return out
+}
+
+// startAt makes draws begin at the stages, too, and tries them in other worlds, before what depends on one run's leavings.
+func (c *coordinator) startAt(at []start) {
+	c.sweep = append(c.unswept(c.corpus.around(at)), c.sweep...)
+	for _, at := range at {
+		c.corpus.starts = append(c.corpus.starts, at.s)
+	}
 }
 
 // choose is the next planned run, one of the sweep, one that is aimed, or a draw.
@@ -205,10 +221,7 @@ func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 	case fromPlan, fromAround:
 		next := c.agenda.take(from == fromAround)
 		if at := c.agenda.starts; len(at) > 0 {
-			c.sweep = append(c.unswept(c.corpus.around(at)), c.sweep...) // before what depends on one run's leavings
-			for _, at := range at {
-				c.corpus.starts = append(c.corpus.starts, at.s)
-			}
+			c.startAt(at)
 			c.agenda.starts = nil
 		}
 		if next.turn > 0 {
@@ -241,8 +254,11 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.flying, j.turn)
-	if j.from == fromSweep && len(c.swept) < maxMade {
-		c.swept[j.s.ID()] = true
+	if j.from == fromSweep {
+		id := j.s.ID()
+		if _, known := c.swept[id]; known || len(c.swept) < maxMade {
+			c.swept[id] = true
+		}
 	}
 	c.disregard(j, r)
 	st, draw := &c.stats, j.phase == PhaseExplore

@@ -51,9 +51,13 @@ func (g *stages) note(st stage, turn int, s *Scenario, r *Result) {
 
 // best are the stage that showed most, and of equal ones the first, and then those that show what the ones
 // before them do not. Syscalls that a Result may leave out do not count. That a program is content is worth as
-// much as four that it makes: what complains has mostly done little else.
+// much as four that it makes: what complains has mostly done little else. What was chosen stays so: a session that goes on
+// knows more syscalls as settled, by which all stages look alike.
 func (g *stages) best(settled func(sysno.ID) bool) []stage {
 	const most, content, worthwhile = 4, 4, 2
+	if len(g.chosen) > 0 {
+		return g.chosen
+	}
 	shown := make(map[sysno.ID]bool)
 	value := func(st stage) (n int) {
 		r := g.results[st]
@@ -84,6 +88,16 @@ func (g *stages) best(settled func(sysno.ID) bool) []stage {
 		out = append(out, stage{rank: rankOptions})
 	}
 	g.chosen = out
+	return out
+}
+
+// starts are those of the chosen stages that were made.
+func (g *stages) starts() (out []start) {
+	for _, st := range g.chosen {
+		if s, ok := g.bare[st]; ok {
+			out = append(out, start{s, g.results[st].Seen})
+		}
+	}
 	return out
 }
 

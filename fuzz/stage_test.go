@@ -1,10 +1,12 @@
 package fuzz
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
+	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
 
@@ -66,14 +68,23 @@ func onFiles(s *Scenario) *Result {
 }
 
 func TestASessionThatGoesOnKnowsWhereOptionsDoMostAndWhatWasTypedThere(t *testing.T) {
-	for _, runs := range []int{10, 120, 400} { // before that is known, while options are tried there, and after
+	for _, tt := range []struct {
+		runs, options int // of the first session; beside the usual ones
+		open          bool
+	}{ // before that is known, while options are tried there, and after
+		{10, 300, true}, {120, 300, true}, {400, 0, false},
+	} {
+		runs := tt.runs
 		state, err := OpenState(t.TempDir())
 		if err != nil {
 			t.Fatal(err)
 		}
-		session := func(runs int) (*coordinator, []job) {
+		session := func(runs int) (*coordinator, []job, bool) {
 			o := options(t, synthetic{})
 			o.State, o.Can.Talk = state, true
+			for i := range tt.options {
+				o.Table.Options = append(o.Table.Options, mutate.Option{Name: fmt.Sprintf("--option-%d", i), Arity: mutate.NoValue})
+			}
 			if err := o.fill(); err != nil {
 				t.Fatal(err)
 			}
@@ -87,9 +98,13 @@ func TestASessionThatGoesOnKnowsWhereOptionsDoMostAndWhatWasTypedThere(t *testin
 			}
 			r := rand.New(rand.NewPCG(1, 2))
 			var made []job
+			open := c.agenda.open
 			for range runs {
 				j := c.choose(r, &plugin{})
-				_, keep := c.report(&j, onFiles(&j.s))
+				fresh, keep := c.report(&j, onFiles(&j.s))
+				for _, id := range fresh {
+					c.settle(id, j.s, true, false, true, nil)
+				}
 				for _, f := range keep {
 					if err := state.Save(f, &j.s); err != nil {
 						t.Fatal(err)
@@ -100,10 +115,13 @@ func TestASessionThatGoesOnKnowsWhereOptionsDoMostAndWhatWasTypedThere(t *testin
 			if err := c.checkpoint(); err != nil {
 				t.Fatal(err)
 			}
-			return c, made
+			return c, made, open
 		}
-		_, before := session(runs)
-		c, after := session(500)
+		_, before, _ := session(runs)
+		c, after, open := session(500)
+		if open != tt.open {
+			t.Fatalf("after %d runs options are left: %v", runs, open)
+		}
 		swept := map[string]bool{}
 		known := 0
 		for i, j := range append(before, after...) {
@@ -121,8 +139,27 @@ func TestASessionThatGoesOnKnowsWhereOptionsDoMostAndWhatWasTypedThere(t *testin
 		if n := len(swept) - known; n < 50 {
 			t.Errorf("after %d runs: %d runs of the next session are sweeps", runs, n)
 		}
-		if want := []stage{{rankFiles, 0}}; !slices.Equal(c.agenda.stages.chosen, want) {
+		want := []stage{{rankFiles, 0}}
+		if !slices.Equal(c.agenda.stages.chosen, want) {
 			t.Errorf("after %d runs: options are tried on %v, want %v", runs, c.agenda.stages.chosen, want)
+		}
+		there, elsewhere := 0, 0
+		for _, j := range after {
+			i := slices.IndexFunc(c.agenda.plan, func(p planned) bool { return j.turn > 0 && p.turn == j.turn })
+			switch {
+			case i < 0 || !c.agenda.plan[i].leads():
+			case c.agenda.plan[i].stage == want[0]:
+				there++
+			default:
+				elsewhere++
+			}
+		}
+		if open && there <= 5*elsewhere {
+			t.Errorf("after %d runs: the next session tries %d options where the program does most, and %d elsewhere", runs, there, elsewhere)
+		}
+		ways := templates(c.o.Bases[0], c.o.Fixed)
+		if at := c.corpus.starts[len(ways):]; len(at) != len(want) || !at[0].usesFile() {
+			t.Errorf("after %d runs: draws of the next session begin with %v, too", runs, at)
 		}
 	}
 }
