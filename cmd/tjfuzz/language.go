@@ -7,8 +7,8 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
+	"github.com/tjfuzz/tjfuzz/corpora"
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/coverage"
 	"github.com/tjfuzz/tjfuzz/fuzz/mine"
@@ -16,13 +16,9 @@ import (
 	"github.com/tjfuzz/tjfuzz/internal/image"
 )
 
-// languageTime is how long a target is asked for its language, which only what takes a tenth of a second to start
-// comes to: nothing is learned meanwhile.
-const languageTime = time.Minute
-
 // language are scripts in the language that the target interprets, none if it does not seem to. It
-// gets them in a file that an operand names, or else on standard input. What hangs costs a time limit, so
-// there is an end to that, too. Without a cage nothing is asked, for what is called there may do anything.
+// gets them in a file that an operand names, or else on standard input. How many runs that takes is counted, not
+// timed, for another session with this seed is to have the same. What hangs costs a time limit, so there is an end to that, too. Without a cage nothing is asked, for what is called there may do anything.
 func (s *session) language(ctx context.Context) ([]string, error) {
 	if s.cage == nil {
 		return nil, nil
@@ -42,18 +38,17 @@ func (s *session) language(ctx context.Context) ([]string, error) {
 	if !slices.Contains(named.Argv, mutate.Input) {
 		named.Argv = append(slices.Clone(named.Argv), mutate.Input)
 	}
-	hung, took := 0, time.Duration(0)
+	hung := 0
 	for _, sc := range []fuzz.Scenario{named, piped} {
 		scripts, err := mine.Language(func(script string) ([]byte, error) {
-			if hung == patience || took > languageTime {
-				return nil, nil
+			if hung == patience {
+				return nil, mine.ErrNoMore
 			}
 			sc.Input = []byte(script)
 			r, err := e.Run(ctx, &sc)
 			if err != nil {
 				return nil, runError(err, s.args[0])
 			}
-			took += r.Duration
 			if r.TimedOut {
 				hung++
 				return nil, nil
@@ -65,6 +60,30 @@ func (s *session) language(ctx context.Context) ([]string, error) {
 		}
 	}
 	return nil, nil
+}
+
+// callSeeds are seeds for a target that interprets: in its language, or guessed.
+func (s *session) callSeeds(ctx context.Context) ([]corpora.Seed, error) {
+	if len(s.doors) > 0 {
+		return nil, nil // a service, which ends only when it is told to
+	}
+	calls, err := s.language(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(calls) == 0 {
+		f, err := os.Open(s.text)
+		if err != nil {
+			return nil, fmt.Errorf("read the program: %w", err)
+		}
+		defer f.Close()
+		strs, err := mine.Strings(f)
+		if err != nil {
+			return nil, fmt.Errorf("read the program: %w", err)
+		}
+		calls = mine.Calls(strs, fixtureFile)
+	}
+	return commandSeeds("call", calls, nil), nil
 }
 
 // vocabulary are the strings of a program and of the libraries that are its own, and the names of the functions

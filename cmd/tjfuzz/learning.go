@@ -163,6 +163,11 @@ func (l *learning) ask(ctx context.Context, pack []corpora.Seed, imported []fuzz
 	if err != nil {
 		return err
 	}
+	calls, err := l.s.callSeeds(ctx)
+	if err != nil {
+		return err
+	}
+	ranked = append(ranked, calls...)
 	found.Dictionary = append(found.Dictionary, l.inputs.dictionary...)
 	if l.seeds == "" {
 		ranked = append(ranked, corpora.Large())

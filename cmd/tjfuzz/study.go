@@ -23,7 +23,7 @@ const patience = 3
 
 // study finds out, without keeping a record, what the target understands: from what it
 // prints when it is asked for help, from its file, and from which of the seeds it
-// accepts; and what can be varied here.
+// accepts; and what can be varied here. What language it interprets takes many more runs: see callSeeds.
 func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, []corpora.Seed, error) {
 	var rec recorder
 	if s.runs.backend != backendEBPF {
@@ -133,15 +133,7 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 		return mine.Found{}, nil, fmt.Errorf("read the program: %w", err)
 	}
 	known := commandSeeds("command", mine.Script(commands, strs, fixtureFile, fixtureDir), seeds)
-	calls, err := s.language(ctx)
-	if err != nil {
-		return mine.Found{}, nil, err
-	}
-	if len(calls) == 0 {
-		calls = mine.Calls(strs, fixtureFile)
-	}
-	guessed := commandSeeds("call", calls, nil)
-	return found, slices.Concat(seeds, listSeeds(found.Table.Names), known, guessed), nil
+	return found, slices.Concat(seeds, listSeeds(found.Table.Names), known), nil
 }
 
 // listSeeds are seeds for a target that reads the names of the files it is to work on,

@@ -52,7 +52,7 @@ func TestSubCommandsOfSubCommandsAreAsked(t *testing.T) {
 // What an interpreter knows is found out by asking it, and what is no language is left alone.
 func TestAnInterpreterIsAskedForItsLanguage(t *testing.T) {
 	testenv.Require(t, testenv.Cage)
-	for program, want := range map[string]string{"perl": "chdir(\"dir\");\n", "cat": ""} {
+	for program, want := range map[string]string{"perl": "chdir(\"file\");\n", "cat": ""} {
 		s, err := newSession([]string{testenv.Program(t, program)}, runFlags{})
 		if err != nil {
 			t.Fatal(err)

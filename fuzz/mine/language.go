@@ -2,9 +2,11 @@ package mine
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
@@ -22,6 +24,9 @@ const (
 	callsTogether    = 24  // in one script
 	maxTogether      = 64  // scripts
 )
+
+// ErrNoMore is what ask returns when Language is to make do with what it was told before.
+var ErrNoMore = errors.New("no more questions")
 
 // Words that no language has: what is called, what is given to it, and another that is called.
 const (
@@ -83,8 +88,11 @@ func about(answer []byte, word string) (c complaint, rest string, ok bool) {
 				break
 			}
 			at, from = from+at, from+at+len(word)
+			if inWord(line[:at], line[from:]) { // looked at first: a line may be long, and have nothing else
+				continue
+			}
 			before, after := withoutDigits(line[:at]), withoutDigits(line[from:])
-			if inWord(line[:at], line[from:]) || strings.IndexFunc(before+after, unicode.IsLetter) < 0 {
+			if strings.IndexFunc(before+after, unicode.IsLetter) < 0 {
 				continue
 			}
 			return complaint{before[max(0, len(before)-around):], after[:min(len(after), around)]}, line[from:], true
@@ -110,7 +118,9 @@ func withoutDigits(s string) string {
 // inWord reports whether what stands between both is a part of a word.
 func inWord(before, after string) bool {
 	part := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_' }
-	return strings.LastIndexFunc(before, part) == len(before)-1 && before != "" || strings.IndexFunc(after, part) == 0
+	last, _ := utf8.DecodeLastRuneInString(before)
+	first, _ := utf8.DecodeRuneInString(after)
+	return part(last) || part(first)
 }
 
 // tongue is a language, as far as asking has shown it.
@@ -131,7 +141,7 @@ var word = lazyregexp.New(`^[A-Za-z][A-Za-z0-9_.:/?!-]{1,23}$`)
 // Language returns scripts in the language that a program interprets, if it does: calls of
 // what it knows, with the names of a file and a directory that exist, and of what does not, as arguments.
 //
-// ask runs a script and returns what the program wrote. That it interprets shows when it complains of
+// ask runs a script and returns what the program wrote, or ErrNoMore. That it interprets shows when it complains of
 // a word that no language has, in a call as some language would write it. Of words, which are strings of
 // its files, it knows those that it does not complain of in that way, and of calls those go well behind which
 // it comes to the next. One that goes on behind what it does not know has no use for that: see Calls. What imports names, the functions of the C library that it may call, comes first:
@@ -156,11 +166,16 @@ func Language(ask func(script string) ([]byte, error), words, imports []string, 
 
 // answer is what the program wrote, nothing when it was asked too much.
 func (t *tongue) answer(lines ...string) []byte {
-	if t.asked++; t.asked > maxLanguageAsked || t.err != nil {
+	if t.asked >= maxLanguageAsked || t.err != nil {
 		return nil
 	}
-	var out []byte
-	out, t.err = t.ask(strings.Join(lines, "\n") + "\n")
+	t.asked++
+	out, err := t.ask(strings.Join(lines, "\n") + "\n")
+	if errors.Is(err, ErrNoMore) {
+		t.asked = maxLanguageAsked
+	} else {
+		t.err = err
+	}
 	return out
 }
 
@@ -286,10 +301,14 @@ func (t *tongue) goes(script string) bool {
 	return t.none.in(t.answer(script, t.write(unknownFunction, nonsense)), unknownFunction)
 }
 
-// together makes one script of calls, or more where one keeps others from being come to.
+// together makes one script of calls, or more where one keeps others from being come to. What cannot be asked any
+// more is left together.
 func (t *tongue) together(calls []string) []string {
 	script := strings.Join(calls, "\n") + "\n"
 	if len(calls) == 1 || t.goes(strings.TrimSuffix(script, "\n")) {
+		return []string{script}
+	}
+	if t.asked >= maxLanguageAsked {
 		return []string{script}
 	}
 	half := len(calls) / 2

@@ -182,6 +182,41 @@ func TestEachFunctionIsCalledBeforeAnyIsTwice(t *testing.T) {
 	}
 }
 
+// A line may be as long as a program's output may be, and repeat the word: the time is not that of its square.
+func TestAComplaintIsFoundInALongLine(t *testing.T) {
+	long := strings.Repeat(unknownFunction+"_", 1<<20/5)
+	if c, _, ok := about([]byte(long), unknownFunction); ok {
+		t.Errorf("there is no complaint, got %q", c)
+	}
+	if c, rest, ok := about([]byte(long+": \""+unknownFunction+"\" is not known"), unknownFunction); !ok || rest != "\" is not known" {
+		t.Errorf("got %q, %q, %v, want the complaint at the end", c, rest, ok)
+	}
+	if _, _, ok := about([]byte("é"+unknownFunction+" is one word"), unknownFunction); ok {
+		t.Error("a part of a word with other letters is taken for the word")
+	}
+}
+
+// When it is not to ask any more, it has what it has: what is not known to go well together is not taken apart.
+func TestWhatCannotBeAskedIsLeftTogether(t *testing.T) {
+	learn := func(most int) (scripts []string, asked int) {
+		scripts, err := Language(func(script string) ([]byte, error) {
+			if asked++; asked > most {
+				return nil, ErrNoMore
+			}
+			return called(script)
+		}, []string{"remove", "print", "none"}, []string{"remove"}, "file", "dir", "new")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return scripts, asked
+	}
+	want, all := learn(maxLanguageAsked)
+	got, asked := learn(all - 1) // the last question is whether all goes well together
+	if len(want) != 1 || !slices.Equal(got, want) || asked != all {
+		t.Errorf("asked %d times: %q, want %d and %q", asked, got, all, want)
+	}
+}
+
 // An answer may be anything: there is an end to what is asked, and to what comes of it.
 func FuzzLanguage(f *testing.F) {
 	f.Add([]byte("zqxj: not found\n"), []byte("unknown subcommand \"zqxj\": must be a, b, or c"))
