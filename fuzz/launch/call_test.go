@@ -179,7 +179,7 @@ func TestAFunctionThatIsNowhereIsNotCalled(t *testing.T) {
 func TestARunWithACallEndsLikeAny(t *testing.T) {
 	onX8664(t)
 	for _, c := range []*cage.Options{{}, nil} {
-		e := shell(t, Options{Cage: c, Timeout: 300 * time.Millisecond})
+		e := shell(t, Options{Cage: c, Timeout: time.Second})
 		if !slices.Contains(e.Can().Calls, "abort") {
 			testenv.Lack(t, "a shell that calls abort(3)", "/bin/sh does not")
 		}

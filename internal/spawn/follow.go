@@ -1,6 +1,7 @@
 package spawn
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -73,13 +74,22 @@ func follow(root int, serve func(int, unix.WaitStatus) (bool, error)) (failed er
 // none any more: what is traced can be killed at any time.
 func Look(pid int, name string) ([]byte, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
-	if errors.Is(err, unix.ENOENT) || err == nil && len(b) == 0 {
+	switch {
+	case err == nil && len(b) == 0, errors.Is(err, unix.ENOENT):
 		err = unix.ESRCH
+	case errors.Is(err, unix.EACCES) && bare(pid):
+		err = unix.ESRCH // what has no memory any more is root's
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look at the memory of a process: %w", err)
 	}
 	return b, nil
+}
+
+// bare reports whether a process has no memory, as one that ends.
+func bare(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	return err != nil || bytes.HasPrefix(b, []byte("0 "))
 }
 
 // Ptrace makes a request that has no pointers of this process.

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"strings"
+	"syscall"
 	"testing"
 
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,5 +36,16 @@ func TestWhatHasEndedHasNoMemory(t *testing.T) {
 	look("afterwards")
 	if b, err := Look(os.Getpid(), "auxv"); err != nil || len(b) == 0 {
 		t.Errorf("this process: got %q, %v", b, err)
+	}
+}
+
+// The files of what has no memory any more are root's, and so not for its own user.
+func TestWhatHasEndedHasNoMemoryForItsUser(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	c := exec.Command("/proc/self/exe", "-test.count=1", "-test.run", "^TestWhatHasEndedHasNoMemory$")
+	c.Dir = "/"
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}, Pdeathsig: unix.SIGKILL}
+	if out, err := c.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS") {
+		t.Errorf("%v: %s", err, out)
 	}
 }
