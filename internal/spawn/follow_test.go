@@ -8,8 +8,9 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/tjfuzz/tjfuzz/internal/testenv"
 	"golang.org/x/sys/unix"
+
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
 )
 
 // A process that has ended has no memory, whether somebody has waited for it or not.
