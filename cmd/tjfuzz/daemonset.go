@@ -1,8 +1,6 @@
 package main
 
 import (
-	"io"
-
 	"github.com/spf13/cobra"
 
 	"github.com/tjfuzz/tjfuzz/internal/kube"
@@ -27,16 +25,7 @@ kernel shows what runs already to no other, and so see all processes.`,
   kubectl apply -f record.yaml`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			w, err := outputTo(c, output)
-			if err != nil {
-				return err
-			}
-			return w.write(func(w io.Writer) error {
-				if err := r.Write(w); err != nil {
-					return usage(c, err)
-				}
-				return nil
-			})
+			return writeManifest(c, output, r.Write)
 		},
 	}
 	f := c.Flags()

@@ -30,16 +30,7 @@ pods get the capabilities that recording and the cage need, and no privileged mo
 		RunE: func(c *cobra.Command, args []string) error {
 			j.Argv = args
 			j.Name = cmp.Or(j.Name, kube.NameFor(args[0]))
-			w, err := outputTo(c, output)
-			if err != nil {
-				return err
-			}
-			return w.write(func(w io.Writer) error {
-				if err := j.Write(w); err != nil {
-					return usage(c, err)
-				}
-				return nil
-			})
+			return writeManifest(c, output, j.Write)
 		},
 	}
 	f := c.Flags()
@@ -56,4 +47,18 @@ pods get the capabilities that recording and the cage need, and no privileged mo
 	f.StringArrayVar(&j.Learn, "learn", nil, "give learn this `flag`, too, as --learn=--args=safe")
 	f.StringVarP(&output, "output", "o", "-", "write to this `file`, - for standard output")
 	return c
+}
+
+// writeManifest writes the objects of a cluster. What they cannot be written for is what the user asked for.
+func writeManifest(c *cobra.Command, output string, write func(io.Writer) error) error {
+	w, err := outputTo(c, output)
+	if err != nil {
+		return err
+	}
+	return w.write(func(w io.Writer) error {
+		if err := write(w); err != nil {
+			return usage(c, err)
+		}
+		return nil
+	})
 }
