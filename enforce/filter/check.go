@@ -36,9 +36,10 @@ func (m *Mismatch) Error() string {
 // for the first call on which they differ, or what Validate says. It tries
 //   - the policy's architectures, all that sysno knows, 0, and what the filter
 //     itself compares with,
-//   - of each, all numbers of the tables and some beyond, the edges of x32, and what
-//     the filter compares with, but for an architecture of no policy one number, if
-//     the filter does not look at it,
+//   - of each, the numbers on both sides of what the filter compares with, of the
+//     policies' rules and of x32; also all numbers of the tables and some beyond, if the
+//     filter does more with a number than to compare it; but for an architecture of no
+//     policy one number, if the filter does not look at it,
 //   - for each, arguments without a pattern; for those of the policy's ABIs also
 //     zeros, ones, and what meets the rules of other calls, so that a call that is
 //     taken for another shows, unless the filter looks at none,
@@ -133,17 +134,17 @@ type ruling struct {
 }
 
 func index(p *synth.Policy) indexed {
-	only := map[sysno.ID][]synth.Rule{}
-	for _, r := range p.Rules() {
-		only[r.ID] = append(only[r.ID], r)
-	}
-	x := indexed{p, map[sysno.ID]ruling{}}
-	for id, rules := range only {
-		alone := &synth.Policy{Default: p.Default, Archs: p.Archs, Groups: []synth.Group{{Rules: rules}}}
-		if slices.ContainsFunc(rules, func(r synth.Rule) bool { return len(r.Args) > 0 }) {
-			x.of[id] = ruling{depends: alone}
-		} else {
-			x.of[id] = ruling{always: alone.Decide(id, [6]uint64{})}
+	rules := p.Rules()
+	x := indexed{p, make(map[sysno.ID]ruling, len(rules))}
+	for _, r := range rules {
+		switch of, known := x.of[r.ID]; {
+		case !known && len(r.Args) == 0:
+			x.of[r.ID] = ruling{always: r.Verdict}
+		case !known:
+			x.of[r.ID] = ruling{depends: &synth.Policy{Default: p.Default, Archs: p.Archs, Groups: []synth.Group{{Rules: []synth.Rule{r}}}}}
+		case of.depends != nil: // else the first one has decided
+			g := &of.depends.Groups[0]
+			g.Rules = append(g.Rules, r)
 		}
 	}
 	return x
@@ -218,26 +219,29 @@ func (c *checker) archs() []uint32 {
 	return withNeighbours(archs, c.constants[offArch/4])
 }
 
+// numbers are those that each architecture is tried with. Where the filter does nothing with the
+// number but compare it, both sides of all that it and the policies know are all that
+// there is to try.
 func (c *checker) numbers() []uint32 {
+	edges, only := c.program.compared(offNR / 4)
+	edges = append(edges, x32First, 1<<31, x32First|1<<31, math.MaxUint32)
+	for _, p := range c.policies {
+		for id := range p.of {
+			edges = append(edges, id.Raw())
+		}
+	}
+	if only {
+		return withNeighbours(nil, edges)
+	}
 	last := uint32(0)
 	for _, a := range sysno.Archs() {
 		last = max(last, sysno.Last(a))
 	}
-	numbers := make([]uint32, 0, 4*last) // with what the filter compares with, about as many
+	var numbers []uint32
 	for nr := range last + 64 {
-		numbers = append(numbers, nr)
+		numbers = append(numbers, nr, x32First+nr)
 	}
-	numbers = append(numbers, x32First-1)
-	for nr := range last + 64 {
-		numbers = append(numbers, x32First+nr)
-	}
-	numbers = append(numbers, 0x7fffffff, 0x80000000, 0xbfffffff, 0xc0000000, 0xffffffff)
-	for _, p := range c.policies {
-		for id := range p.of {
-			numbers = append(numbers, id.Raw())
-		}
-	}
-	return withNeighbours(numbers, c.constants[offNR/4])
+	return withNeighbours(numbers, slices.Concat(edges, c.constants[offNR/4]))
 }
 
 // withNeighbours adds the constants and the values beside them, and sorts.

@@ -3,13 +3,14 @@
 package filter
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
 
 	seccomp "github.com/seccomp/libseccomp-golang"
+	"golang.org/x/sys/unix"
+
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
 )
@@ -198,22 +199,28 @@ func action(v synth.Verdict) (seccomp.ScmpAction, error) {
 	}
 }
 
-// export reads the compiled program through a pipe, because seccomp_export_bpf_mem
-// came with libseccomp 2.6. The reader runs beside the writer: a filter of 4096
-// instructions fills half of a pipe today, but nothing promises a pipe's size.
+// export reads the compiled program from a file in memory, because seccomp_export_bpf_mem
+// came with libseccomp 2.6. A pipe would take a reader beside the writer: nothing promises
+// its size.
 func export(f *seccomp.ScmpFilter) (Program, error) {
-	r, w, err := os.Pipe()
+	fd, err := unix.MemfdCreate("filter", unix.MFD_CLOEXEC|unix.MFD_NOEXEC_SEAL)
+	if err == unix.EINVAL { // before Linux 6.3
+		fd, err = unix.MemfdCreate("filter", unix.MFD_CLOEXEC)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("export filter: make a file in memory: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), "filter")
+	defer file.Close()
+	if err := f.ExportBPF(file); err != nil {
+		return nil, fmt.Errorf("export filter: %w", err)
+	}
+	size, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
 		return nil, fmt.Errorf("export filter: %w", err)
 	}
-	defer r.Close()
-	written := make(chan error, 1)
-	go func() {
-		err := f.ExportBPF(w)
-		written <- errors.Join(err, w.Close())
-	}()
-	b, err := io.ReadAll(r)
-	if err := errors.Join(<-written, err); err != nil {
+	b := make([]byte, size)
+	if _, err := file.ReadAt(b, 0); err != nil {
 		return nil, fmt.Errorf("export filter: %w", err)
 	}
 	return Parse(b)

@@ -298,3 +298,41 @@ func (p Program) constants() [dataSize / 4][]uint32 {
 	}
 	return found
 }
+
+// compared returns the constants that a program which Validate has passed compares a word
+// of its Data with, and whether that is all it does with the word on any path. Then the program decides the
+// same for all values between two of them.
+func (p Program) compared(word int) (constants []uint32, only bool) {
+	held := make([]uint16, len(p)) // the words that A may come from, by every jump that leads here
+	now := uint16(0)               // by every path that arrives here
+	for pc, in := range p {
+		now |= held[pc]
+		wanted := now&(1<<word) != 0
+		switch in.Code {
+		case ldAbs:
+			now = 1 << (in.K / 4)
+		case and:
+			if wanted {
+				return nil, false
+			}
+		case ja:
+			held[pc+1+int(in.K)] |= now
+			now = 0
+		case jeq, jgt, jge, jset:
+			if wanted && in.Code == jset {
+				return nil, false
+			}
+			if wanted {
+				constants = append(constants, in.K)
+			}
+			held[pc+1+int(in.Jt)] |= now
+			held[pc+1+int(in.Jf)] |= now
+			now = 0
+		case retK:
+			now = 0
+		default:
+			return nil, false
+		}
+	}
+	return constants, true
+}
