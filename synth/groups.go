@@ -57,19 +57,9 @@ var catalogue = sync.OnceValue(func() []GroupDef {
 	return groups
 })
 
-// owners are the functional groups of the syscalls, by name. They do without the catalogue,
-// which takes longer to build than all else that reading a profile does: what is read is
-// arranged by these groups alone.
-var owners = sync.OnceValue(func() map[string]*GroupDef {
-	groups := functionalGroups()
-	of := make(map[string]*GroupDef, 600) // about as many as there are
-	for i := range groups {
-		for _, name := range groups[i].Members {
-			of[name] = &groups[i]
-		}
-	}
-	return of
-})
+// partition are the functional groups, which nobody changes, with members in no order. It does
+// without the catalogue, which takes longer to build than all else that reading a profile does.
+var partition = sync.OnceValue(functionalGroups)
 
 // Groups lists all groups of all kinds, sorted by name. The caller may change
 // what it gets.
@@ -114,7 +104,10 @@ func Expand(name string) []string {
 // FunctionalGroup is the one functional group that a syscall belongs to. It is
 // false for a number that the tables do not name.
 func FunctionalGroup(id sysno.ID) (GroupDef, bool) {
-	g := owner(id)
+	name, _ := id.Name()
+	of := map[string]*GroupDef{name: nil}
+	findOwners(of)
+	g := of[name]
 	if g == nil {
 		return GroupDef{}, false
 	}
@@ -123,10 +116,17 @@ func FunctionalGroup(id sysno.ID) (GroupDef, bool) {
 	return own, true
 }
 
-// owner is the functional group of a syscall, which nobody changes, with members in no order; nil for a number without a name.
-func owner(id sysno.ID) *GroupDef {
-	name, _ := id.Name()
-	return owners()[name]
+// findOwners finds the functional groups of the syscalls that have an entry. It is asked for
+// all of a policy at once: to know those of all syscalls would take longer.
+func findOwners(of map[string]*GroupDef) {
+	groups := partition()
+	for i := range groups {
+		for _, name := range groups[i].Members {
+			if _, asked := of[name]; asked {
+				of[name] = &groups[i]
+			}
+		}
+	}
 }
 
 func words(s string) []string { return strings.Fields(s) }

@@ -272,7 +272,11 @@ type Policy struct {
 
 // Rules yields the policy's rules in order of group.
 func (p *Policy) Rules() []Rule {
-	var rules []Rule
+	size := 0
+	for _, g := range p.Groups {
+		size += len(g.Rules)
+	}
+	rules := make([]Rule, 0, size)
 	for _, g := range p.Groups {
 		rules = append(rules, g.Rules...)
 	}
@@ -342,9 +346,16 @@ func Arrange(rules []Rule) []Group {
 	})
 	sorted = slices.CompactFunc(sorted, func(a, b Rule) bool { return a.Compare(&b) == 0 })
 
+	owners := make(map[string]*GroupDef, len(sorted))
+	for _, r := range sorted {
+		name, _ := r.ID.Name()
+		owners[name] = nil
+	}
+	findOwners(owners)
 	byName := map[string]*Group{}
 	for _, r := range sorted {
-		def := owner(r.ID)
+		name, _ := r.ID.Name()
+		def := owners[name]
 		if def == nil {
 			def = &GroupDef{Name: "@unnamed", Description: "numbers that no table names"}
 		}

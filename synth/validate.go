@@ -61,7 +61,12 @@ func (p *Policy) Validate() error {
 // a listed architecture (see RunsOn).
 func (p *Policy) Problems() []*Problem {
 	problems := p.fieldProblems()
-	seen := map[sysno.ID][]Rule{}
+	rules := p.Rules()
+	many := make(map[sysno.ID]int, len(rules)) // of the rules of a call
+	for _, r := range rules {
+		many[r.ID]++
+	}
+	seen := map[sysno.ID][]Rule{} // of the calls with several
 	for _, g := range p.Groups {
 		for _, r := range g.Rules {
 			mine := p.ruleProblems(r)
@@ -70,7 +75,9 @@ func (p *Policy) Problems() []*Problem {
 					mine = append(mine, e)
 				}
 			}
-			seen[r.ID] = append(seen[r.ID], r)
+			if many[r.ID] > 1 {
+				seen[r.ID] = append(seen[r.ID], r)
+			}
 			for _, e := range mine {
 				e.Where = fmt.Sprintf("group %s, %v", g.Name, r.ID)
 			}
