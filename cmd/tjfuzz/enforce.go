@@ -97,13 +97,17 @@ func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 	}
 	if !o.show.any() {
 		var err error
-		if prog, err = resolve(program); err != nil {
+		prog, err = lookUp(program)
+		if err == nil && !o.quiet { // else what waits for the start need not wait for this
+			err = runnable(prog)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	names, policies, err := o.words.policies(o.logs.policies(o.policies), program)
 	if err != nil {
-		return err
+		return rather(prog, err)
 	}
 	if o.show.any() {
 		return o.show.run(c.OutOrStdout(), names, policies)
@@ -142,11 +146,11 @@ func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 		return errors.Join(err, acct.abandon())
 	}
 	if acct.idle() {
-		return runError(enforce.Become(cmd), args[0])
+		return rather(prog, runError(enforce.Become(cmd), args[0]))
 	}
 	status, err := enforce.Run(cmd)
 	if err != nil {
-		return errors.Join(runError(err, args[0]), acct.abandon())
+		return errors.Join(rather(prog, runError(err, args[0])), acct.abandon())
 	}
 	if err := acct.close(c, args[0], enforce.Describe(status.WaitStatus)); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,6 +21,15 @@ import (
 // resolve finds the program that a person named, as a shell would, and says why
 // it cannot be run. The result is absolute.
 func resolve(name string) (string, error) {
+	path, err := lookUp(name)
+	if err == nil {
+		err = runnable(path)
+	}
+	return path, err
+}
+
+// lookUp is resolve that does not look at the program.
+func lookUp(name string) (string, error) {
 	path := name
 	if !strings.Contains(name, "/") {
 		found, err := exec.LookPath(name)
@@ -39,10 +49,24 @@ func resolve(name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("resolve %s: %w", name, err)
 	}
-	if err := image.CheckRunnable(abs); err != nil {
-		return "", hinted(err, "%s", runnableHint(abs, err))
-	}
 	return abs, nil
+}
+
+// runnable says why the program at path cannot be run.
+func runnable(path string) error {
+	if err := image.CheckRunnable(path); err != nil {
+		return hinted(err, "%s", runnableHint(path, err))
+	}
+	return nil
+}
+
+// rather is why the program at path, if there is one, cannot be run at all, and where it can be, the
+// error that it was not run for.
+func rather(path string, err error) error {
+	if path == "" {
+		return err
+	}
+	return cmp.Or(runnable(path), err)
 }
 
 // executable is how a shell executes the program that was named, for the program
