@@ -76,6 +76,11 @@ they say of a call, the strictest counts.`,
 			}
 			return targetArgs(c, args)
 		},
+		PersistentPreRun: func(c *cobra.Command, _ []string) {
+			if !o.quiet || o.logs.update != "" { // else there is nothing to end but a start, which a signal does by itself
+				interruptible(c)
+			}
+		},
 		RunE: func(c *cobra.Command, args []string) error { return runEnforce(c, o, args) },
 	}
 	c.Flags().SetInterspersed(false)

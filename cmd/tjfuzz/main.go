@@ -75,25 +75,15 @@ func main() {
 // run is main without the process around it, so that script tests can call it. It
 // returns the exit code, or the signal to die of plus bySignal.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	// To ask for a signal that was ignored at the start would end that: a job in the
-	// background of a script is not to be interrupted from the terminal.
-	var ends []os.Signal
-	for _, s := range []unix.Signal{unix.SIGINT, unix.SIGTERM} {
-		if _, ignored, _ := filter.Inherited(); !slices.Contains(ignored, s) {
-			ends = append(ends, s)
-		}
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	if len(ends) > 0 { // NotifyContext without signals means all of them
-		ctx, stop = signal.NotifyContext(ctx, ends...)
-	}
-	defer stop()
+	ctx, done := context.WithCancel(context.Background())
+	defer done()
 	root := newRoot(args)
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	root.PersistentPreRun = func(c *cobra.Command, _ []string) { interruptible(c) }
+	c, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
@@ -105,7 +95,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if errors.As(err, &sig) {
 		return bySignal + int(sig)
 	}
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	if c.Context().Err() != nil && errors.Is(err, context.Canceled) {
 		err = hinted(errors.New("interrupted"), "run the same command again; learn goes on where it stopped")
 	}
 	var f *failure
@@ -117,6 +107,24 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "tjfuzz: hint: %s\n", strings.TrimSuffix(line, "\n"))
 	}
 	return f.code
+}
+
+// interruptible lets the signals that end a program end the context of the command.
+func interruptible(c *cobra.Command) {
+	// To ask for a signal that was ignored at the start would end that: a job in the
+	// background of a script is not to be interrupted from the terminal.
+	var ends []os.Signal
+	for _, s := range []unix.Signal{unix.SIGINT, unix.SIGTERM} {
+		if _, ignored, _ := filter.Inherited(); !slices.Contains(ignored, s) {
+			ends = append(ends, s)
+		}
+	}
+	if len(ends) == 0 { // NotifyContext without signals means all of them
+		return
+	}
+	ctx, stop := signal.NotifyContext(c.Context(), ends...)
+	context.AfterFunc(c.Context(), stop)
+	c.SetContext(ctx)
 }
 
 // commands make the commands, by their names.
