@@ -34,8 +34,8 @@ var (
 	bundle        = lazyregexp.New(`^-[A-Za-z0-9]{3,}$`)
 	usageValue    = lazyregexp.New(`^ ([A-Za-z][A-Za-z0-9_.:-]*)\s*(\]|\.\.\.)`)
 	operand       = lazyregexp.New(`^([a-z]+)=([A-Z]+)\s\s`)
-	apart         = lazyregexp.New(`^(\s\s|\s?:| or -|$)`)
-	between       = lazyregexp.New(`^(,\s*|\s*\|\s*|\s+or\s+|/|\s+)`)
+	apart         = lazyregexp.New(`^(\s\s|\s?:| or -| / -|$)`)
+	between       = lazyregexp.New(`^(,\s*|\s*[|/]\s*|\s+or\s+|\s+)`)
 	// always, never, or auto   none (-U), size (-S), time (-t)   across -x, commas -m   [possible values: a, b]
 	enumeration = lazyregexp.New(`(?:^\s*(?:[A-Z_]+ (?:is|are|can be) )?|[:\[(]\s*|\b[Oo]ne of\s+|\bvalues? (?:are|is)\s+|\b(?:may|can|must) be\s+(?:one of\s+)?)((?:[a-z0-9][\w.+-]*(?:\s+\([^)]*\)|\s+-\w)?(?:,\s+or\s+|,\s*|\s*\|\s*|\s+or\s+)){2,}[a-z0-9][\w.+-]*)`)
 	enumerator  = lazyregexp.New(`(?:^|,|\||\sor\s)\s*(?:or\s+)?([a-z0-9][\w.+-]*)`)

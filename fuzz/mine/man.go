@@ -122,8 +122,12 @@ func (r *roff) line(line string) {
 		r.flush()
 		r.tag = true
 	case "IP":
+		args := arguments(rest)
+		if len(args) == 0 && r.entry != "" && len(r.text) == 0 { // ronn has a tag beside a bullet, and its text below
+			break
+		}
 		r.flush()
-		if args := arguments(rest); len(args) > 0 {
+		if len(args) > 0 {
 			if tag := plain(args[0], true); begins(tag) || r.commands() {
 				r.entry = tag
 			}
@@ -190,7 +194,13 @@ func (r *roff) words(text string) {
 		}
 	case r.fresh && strings.HasPrefix(text, "-") && !r.synopsis():
 		r.flush()
-		r.entry = strings.TrimSuffix(text, ":")
+		tag, rest, found := strings.Cut(text, ": ")
+		if found && strings.ContainsAny(tag, `"'{`) { // a value
+			tag, rest = text, ""
+		}
+		if r.entry = strings.TrimSuffix(tag, ":"); rest != "" {
+			r.text = append(r.text, rest)
+		}
 		r.fresh = false
 	default:
 		r.text = append(r.text, text)

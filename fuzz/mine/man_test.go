@@ -96,6 +96,19 @@ Valid commands are:
 How many\&.
 .RE
 `, `--lines V; -n V`},
+		{"ronn", `.SH "OPTIONS"
+.IP "\[ci]" 4
+\fB\-f filename\fR / \fB\-\-from\-file filename\fR:
+.IP
+Read it from the file\.
+.IP "\[ci]" 4
+\fB\-D DICT\fR: use \fBDICT\fR to compress
+.IP "\[ci]" 4
+\fB\-\-ultra\fR: unlocks more
+.IP
+Needs more memory\.
+.IP "" 0
+`, `--from-file V; --ultra; -D V; -f V`},
 		{"commands", `.SH "COMMANDS"
 .TP
 .B start \fIUNIT\fR
