@@ -99,6 +99,19 @@ for t in jqtest onigtest optionaltest base64test utf8test shtest; do
 	status=0; sh tests/$t </dev/null || status=$?; ended $t $status
 done`,
 			leaves: "mantest, whose input the build makes; a test here is a script of up to 300"},
+		{name: "cpio", once: "cpio -o -O all.cpio", pkg: "cpio", prepare: built + "touch tests/package.m4\ntouch tests/testsuite\n", place: "src/cpio", suite: check("tests"), count: autotest},
+		{name: "m4", once: "m4 text", pkg: "m4", place: "src/m4", count: automake, prepare: ":",
+			suite: each + `
+export PATH="$PWD/src:$PATH"
+for t in checks/[0-9]*.* checks/stackovf.test; do
+	status=0; sh checks/check-them -I examples "$t" </dev/null || status=$?; ended "$t" $status
+done`,
+			leaves: "the tests of gnulib, which do not run m4"},
+		{name: "pcre2grep", once: "pcre2grep one text", pkg: "pcre2-utils", place: "pcre2grep", count: automake,
+			prepare: `ln -s "$(command -v pcre2test)" pcre2test`,
+			suite: each + `
+status=0; sh RunGrepTest </dev/null || status=$?; ended RunGrepTest $status`,
+			leaves: "the tests of the library; this one is a script of 200 runs"},
 		{name: "file", once: "file text", pkg: "file", place: "file", count: automake, prepare: ":",
 			suite: each + `
 for t in tests/*.testfile; do
