@@ -150,9 +150,6 @@ func (b *bench) fill(ctx context.Context, a *archive, r *recipe, out *tableRow) 
 	if s.real, err = exec.LookPath(r.name); err != nil {
 		return fmt.Errorf("%w; run scripts/setup bench", err)
 	}
-	if s.real, err = filepath.EvalSymlinks(s.real); err != nil {
-		return err
-	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -111,6 +112,9 @@ var materials = map[string]string{
 	"text": "one fish\ntwo fish\n", "more": "one fish\nred fish\n", "data.json": `{"a": [1, 2]}` + "\n", "page.xml": "<a><b>c</b></a>\n",
 }
 
+// patience is how long a run that is recorded once goes on before it is told to end, as a service has to be.
+const patience = 3 * time.Second
+
 // once is what strace sees of one run. How the run ends is of no interest: diff ends with 1.
 func once(ctx context.Context, r *recipe, real, dir string) (map[sysno.ID]bool, error) {
 	if err := os.RemoveAll(dir); err != nil {
@@ -125,11 +129,18 @@ func once(ctx context.Context, r *recipe, real, dir string) (map[sysno.ID]bool, 
 		}
 	}
 	log := dir + ".strace"
-	cmd := exec.CommandContext(ctx, "strace", append([]string{"-f", "-o", log, real}, strings.Fields(r.once)[1:]...)...)
+	cmd := exec.CommandContext(ctx, "strace", append([]string{"-f", "-I", "4", "-o", log, real}, strings.Fields(r.once)[1:]...)...)
 	cmd.Dir = dir
 	var messages bytes.Buffer
 	cmd.Stdout, cmd.Stderr = io.Discard, &messages
-	failure := cmd.Run()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	failure := cmd.Start()
+	if failure == nil {
+		// Both get it, and strace takes no notice: it stays to the end of the program.
+		end := time.AfterFunc(patience, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) })
+		failure = cmd.Wait()
+		end.Stop()
+	}
 	f, err := os.Open(log)
 	if err != nil {
 		return nil, fmt.Errorf("strace left no log: %w (%v) %s", err, failure, &messages)

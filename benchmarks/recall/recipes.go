@@ -174,6 +174,26 @@ for t in t0001-*.sh t0003-*.sh t0006-*.sh t0008-*.sh t0020-*.sh t1006-*.sh t1300
 	timeout 120 sh "$t" </dev/null 2>&1 || :
 done`,
 			leaves: "all but 34 of 990 scripts, for time; one that takes longer than 2 minutes is ended"},
+		{name: "redis-server", once: "redis-server --port 7380", pkg: "redis-server", place: "src/redis-server", count: redis,
+			prepare: `
+for p in redis-cli redis-benchmark redis-check-aof redis-check-rdb; do cp -L "$(command -v $p)" src/; done
+`,
+			suite: `
+set --
+for t in unit/type/string unit/type/list unit/type/stream unit/auth unit/acl unit/protocol unit/aofrw unit/multi unit/other unit/scripting unit/functions \
+	unit/info unit/introspection unit/lazyfree unit/networking unit/pubsub unit/shutdown unit/oom-score-adj unit/maxmemory \
+	integration/aof integration/rdb integration/logging integration/shutdown integration/replication-psync integration/redis-cli integration/redis-benchmark; do
+	set -- "$@" --single $t
+done
+tclsh tests/test_helper.tcl --clients 4 "$@" </dev/null 2>&1 || :`,
+			leaves: "62 of 88 files, for time"},
+		{name: "memcached", once: "memcached -u nobody", pkg: "memcached", place: "memcached-debug", count: tap,
+			prepare: `
+gcc -O1 -o timedrun timedrun.c
+sed -i 's/ -o relaxed_privileges//' t/lib/MemcachedTest.pm # Debian's is built without
+`,
+			suite:  "ls t/*.t | timeout 1200 prove -v -j 4 - </dev/null 2>&1 || :",
+			leaves: "the tests of what Debian's is built without: TLS, the proxy, dropping of privileges"},
 	}
 }
 
@@ -189,6 +209,7 @@ func counter(passed, failed, skipped string) func(string) tally {
 var (
 	automake    = counter(`(?m)^(PASS|XFAIL): `, `(?m)^(FAIL|ERROR|XPASS): `, `(?m)^SKIP: `)
 	testfixture = counter(`(?m)^\S+\.\.\. Ok$`, `(?m)^! \S+ expected: `, `(?m)^\S+\.\.\. Omitted$`)
+	redis       = counter(`(?m)^\[\S*mok\S*\]: `, `(?m)^\[\S*m(err|exception)\S*\]: `, `(?m)^\[\S*mignore\S*\]: `)
 	autotest    = counter(`(?m)^ *\d+: .* (ok|expected failure)\b.*$`, `(?m)^ *\d+: .* (FAILED|UNEXPECTED PASS)\b.*$`, `(?m)^ *\d+: .* skipped\b.*$`)
 )
 
