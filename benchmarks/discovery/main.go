@@ -37,9 +37,24 @@ type mode struct {
 	only string // for --only; empty restricts nothing
 }
 
-// everything comes first. The last mode is what a fuzzer of bytes and a symbolic
+// everything comes first. Both together are what a fuzzer of bytes and a symbolic
 // execution of arguments vary together, which is how others have derived policies.
-var modes = []mode{{"everything", ""}, {"bytes", "bytes"}, {"argv", "argv"}, {"bytes and argv", "bytes,argv"}}
+var everything = mode{"everything", ""}
+
+// restrictions are the other modes.
+func restrictions(list string) ([]mode, error) {
+	var out []mode
+	for _, name := range strings.Split(list, ",") {
+		parts := strings.Split(name, "+")
+		for _, part := range parts {
+			if part != "bytes" && part != "argv" {
+				return nil, fmt.Errorf("-against: %q is none of bytes, argv and bytes+argv", name)
+			}
+		}
+		out = append(out, mode{strings.Join(parts, " and "), strings.Join(parts, ",")})
+	}
+	return out, nil
+}
 
 // programs are the defaults, the last two for a comparison: see paper.
 const programs = "jq,file,xmllint,sqlite3,gzip,tar,sort,grep,sed,openssl,curl,git,ls,diff"
@@ -63,7 +78,7 @@ func (s *session) syscalls() []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// subject is a program with its sessions, one a mode.
+// subject is a program with its sessions, one a mode, the first with everything.
 type subject struct {
 	name     string
 	sessions []session
@@ -79,14 +94,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		execs    = flags.Uint64("execs", 0, "the `number` of runs for each session at the most; 0 for no limit")
 		jobs     = flags.Int("jobs", 2, "this `number` of runs at a time")
 		seed     = flags.Uint64("seed", 1, "the `number` that all randomness comes from")
+		against  = flags.String("against", "bytes,argv,bytes+argv", "the `restrictions` of the other sessions, separated by commas")
 		curves   = flags.String("plot", "", "also draw the curves over time to this `file`, as SVG")
 	)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 || *jobs < 1 {
-		return errors.New("usage: discovery [-programs LIST] [-duration TIME] [-execs N] [-jobs N] [-seed N] [-plot FILE]")
+		return errors.New("usage: discovery [-programs LIST] [-duration TIME] [-execs N] [-jobs N] [-seed N] [-against LIST] [-plot FILE]")
 	}
+	others, err := restrictions(*against)
+	if err != nil {
+		return err
+	}
+	modes := append([]mode{everything}, others...)
 	dir, err := os.MkdirTemp("", "tjfuzz-discovery-")
 	if err != nil {
 		return err
@@ -128,7 +149,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			break
 		}
 	}
-	fmt.Fprint(stdout, report(harness.Command("discovery", args), *duration, subjects))
+	fmt.Fprint(stdout, report(harness.Command("discovery", args), *duration, modes, subjects))
 	if *curves == "" {
 		return nil
 	}
@@ -136,7 +157,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(plot(f, *duration, subjects), f.Close())
+	return errors.Join(plot(f, *duration, modes, subjects), f.Close())
 }
 
 func learn(ctx context.Context, tjfuzz, dir, program string, flags []string) (*learning.Result, error) {

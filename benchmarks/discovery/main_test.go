@@ -18,7 +18,7 @@ func TestEveryModeOfAProgramIsMeasured(t *testing.T) {
 	testenv.Program(t, "cat")
 	var out strings.Builder
 	curves := filepath.Join(t.TempDir(), "curves.svg")
-	args := []string{"-programs", "cat,no-such-program", "-execs", "40", "-jobs", "1", "-duration", "5m", "-plot", curves}
+	args := []string{"-programs", "cat,no-such-program", "-execs", "40", "-jobs", "1", "-duration", "5m", "-against", "bytes,bytes+argv", "-plot", curves}
 	if err := run(t.Context(), args, &out, t.Output()); err != nil {
 		t.Fatal(err)
 	}
@@ -31,11 +31,11 @@ func TestEveryModeOfAProgramIsMeasured(t *testing.T) {
 			D string `xml:"d,attr"`
 		} `xml:"path"`
 	}
-	if err := xml.Unmarshal(drawn, &svg); err != nil || len(svg.Paths) != len(modes) {
-		t.Errorf("%d curves, want %d: %v", len(svg.Paths), len(modes), err)
+	if err := xml.Unmarshal(drawn, &svg); err != nil || len(svg.Paths) != 3 {
+		t.Errorf("%d curves, want 3: %v", len(svg.Paths), err)
 	}
 	for _, want := range []string{
-		`(?m)^cat +[1-9][0-9]+ +[1-9][0-9]+ +[1-9][0-9]+ +[1-9][0-9]+ +[0-9]+ +[0-9.]+ s `,
+		`(?m)^cat +[1-9][0-9]+ +[1-9][0-9]+ +[1-9][0-9]+ +[0-9]+ +[0-9.]+ s `,
 		`(?m)^- cat: (everything found all that varying bytes found|found by varying bytes, and not by everything: )`,
 		`(?m)^cat, bytes and argv( +[0-9]+){9}$`,
 		`(?m)^- not measured: no-such-program: it is not installed`,
@@ -55,7 +55,11 @@ func TestWhatOnlyARestrictedSessionFoundIsNamed(t *testing.T) {
 		return session{Result: r}
 	}
 	s := subject{name: "diff", sessions: []session{found("read", "openat", "close"), found("read", "ptrace"), found("read"), {failed: "no right"}}}
-	got := report("command", time.Minute, []subject{s})
+	others, err := restrictions("bytes,argv,bytes+argv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := report("command", time.Minute, append([]mode{everything}, others...), []subject{s})
 	for _, want := range []string{
 		"- diff: found by varying bytes, and not by everything: ptrace\n",
 		"- diff: everything found all that varying argv found\n",
@@ -64,6 +68,14 @@ func TestWhatOnlyARestrictedSessionFoundIsNamed(t *testing.T) {
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the report does not say %q:\n%s", want, got)
+		}
+	}
+}
+
+func TestWhatIsNoRestrictionIsRefused(t *testing.T) {
+	for _, list := range []string{"", "env", "bytes,", "bytes+"} {
+		if _, err := restrictions(list); err == nil {
+			t.Errorf("%q is taken", list)
 		}
 	}
 }

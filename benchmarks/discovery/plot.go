@@ -24,7 +24,7 @@ var curveColors = []string{"#0072b2", "#d55e00", "#009e73", "#cc79a7"}
 
 // plot draws, as SVG, how many syscalls each session had found by a time. Time is logarithmic from
 // a tenth of a second on.
-func plot(w io.Writer, duration time.Duration, subjects []subject) error {
+func plot(w io.Writer, duration time.Duration, modes []mode, subjects []subject) error {
 	measured := slices.DeleteFunc(slices.Clone(subjects), func(s subject) bool { return s.failed != "" })
 	rows := (len(measured) + panelsInRow - 1) / panelsInRow
 	wide, high := panelsInRow*(panelWide+panelGap)+panelGap, float64(rows)*(panelHigh+panelGap)+2*panelGap

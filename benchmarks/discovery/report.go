@@ -52,7 +52,7 @@ func beyond(everything, other *session) []string {
 	return slices.DeleteFunc(other.syscalls(), func(name string) bool { return slices.Contains(all, name) })
 }
 
-func report(command string, duration time.Duration, subjects []subject) string {
+func report(command string, duration time.Duration, modes []mode, subjects []subject) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "Syscalls found by learning\n%s\n%s\n\n", command, harness.Machine())
 	var measured []subject
