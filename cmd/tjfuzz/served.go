@@ -1,30 +1,28 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
+	"html"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/tjfuzz/tjfuzz/corpora"
+	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
-// page is a file that a web server may have, by the path that it is asked for by.
-type page struct {
-	path string
-	size int64
-}
-
 var directoryName = lazyregexp.New(`/[\w.@+-]+(?:/[\w.@+-]+)+`)
 
-// pagesOf are what a web server can be asked for: of each directory that its command line names, or a text file that
-// this names, the largest file and the smallest that is not empty. Servers send large files in another way, and no
-// request finds one whose name nobody knows.
-func pagesOf(words []string) (all []page) {
+// pagesOf are the paths, as they stand in a URL, of what a web server can be asked for: of each directory that its command
+// line names, or a text file that this names, the largest file and the smallest that is not empty, and of the directory where
+// it starts what lies there in each run. Servers send large files in another way, and no request finds one whose name nobody knows.
+func pagesOf(words []string) (all []string) {
 	const (
 		mostDirs    = 8
 		mostEntries = 1000
@@ -49,6 +47,10 @@ func pagesOf(words []string) (all []page) {
 			}
 		}
 	}
+	type page struct {
+		path string
+		size int64
+	}
 	for _, dir := range dirs {
 		var found []page
 		seen := 0
@@ -66,17 +68,43 @@ func pagesOf(words []string) (all []page) {
 		})
 		if len(found) > 0 {
 			bySize := func(a, b page) int { return cmp.Compare(a.size, b.size) }
-			all = append(all, slices.MaxFunc(found, bySize), slices.MinFunc(found, bySize))
+			all = append(all, escaped(slices.MaxFunc(found, bySize).path), escaped(slices.MinFunc(found, bySize).path))
 		}
 	}
-	return slices.Compact(all)
+	return append(slices.Compact(all), "/"+webPage().Name, "/"+fixtureFile, "/"+fixtureDir+"/")
+}
+
+// webPage lies where a web server starts. It is larger than what servers send as they send no more than headers: those in Go
+// hand to the kernel what follows the first 512 bytes.
+func webPage() fuzz.File {
+	return fuzz.File{Name: "page.html", Data: bytes.Repeat([]byte("<p>Some words.</p>\n"), 200)}
+}
+
+func escaped(path string) string { return (&url.URL{Path: path}).EscapedPath() }
+
+var reference = lazyregexp.New(`(?i)\b(?:href|src|action)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))`)
+
+// linkedFrom are the paths, with what is asked of them, that the answer of a web server to a request for / refers to: pages of its own.
+func linkedFrom(answer []byte) (all []string) {
+	const most = 8
+	root := &url.URL{Scheme: "http", Host: "localhost", Path: "/"}
+	for _, m := range reference.FindAllStringSubmatch(string(answer), -1) {
+		to, err := root.Parse(html.UnescapeString(strings.Join(m[1:], "")))
+		if err != nil || to.Hostname() != root.Host || to.Scheme != root.Scheme {
+			continue
+		}
+		if path := to.RequestURI(); path != "/" && !slices.Contains(all, path) && len(all) < most {
+			all = append(all, path)
+		}
+	}
+	return all
 }
 
 // dialogueOf asks for pages.
-func dialogueOf(pages []page) corpora.Dialogue {
+func dialogueOf(pages []string) corpora.Dialogue {
 	d := corpora.Dialogue{Name: "served"}
 	for _, p := range pages {
-		d.Messages = append(d.Messages, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", strings.ReplaceAll(p.path, " ", "%20")))
+		d.Messages = append(d.Messages, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", p))
 	}
 	return d
 }

@@ -2,17 +2,21 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch/service"
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
 )
 
 func TestWebServersAreAskedForWhatTheyServe(t *testing.T) {
 	dir := t.TempDir()
 	root := filepath.Join(dir, "www")
-	for name, size := range map[string]int{"a/large": 300, "small": 2, "empty": 0, "middle": 20} {
+	for name, size := range map[string]int{"a/lar ge": 300, "small": 2, "empty": 0, "middle": 20} {
 		path := filepath.Join(root, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -25,21 +29,54 @@ func TestWebServersAreAskedForWhatTheyServe(t *testing.T) {
 	if err := os.WriteFile(conf, []byte("document-root = \""+root+"\"\nmodules = /usr/lib/modules\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	want := []page{{"/a/large", 300}, {"/small", 2}}
+	start := []string{"/page.html", "/file", "/dir/"}
+	want := append([]string{"/a/lar%20ge", "/small"}, start...)
 	for _, words := range [][]string{{"-f", conf}, {"--config=" + conf}, {root}, {"--root=" + root, "-v"}} {
 		if got := pagesOf(words); !slices.Equal(got, want) {
 			t.Errorf("%v: got %v, want %v", words, got, want)
 		}
 	}
-	if got := pagesOf([]string{"/etc", "-x", "80"}); got != nil {
-		t.Errorf("of the system: %v", got)
+	if got := pagesOf([]string{"/etc", "-x", "80"}); !slices.Equal(got, start) {
+		t.Errorf("of the system: got %v, want %v", got, start)
 	}
 
 	all := talks([]door{{socket: "tcp/80", protocol: "http"}, {socket: "tcp/25", protocol: "smtp"}}, want)
 	asked := slices.IndexFunc(all, func(acts []fuzz.Act) bool {
-		return len(acts) == 2 && acts[0].To == "tcp/80" && string(acts[0].Data) == "GET /a/large HTTP/1.1\r\nHost: localhost\r\n\r\n"
+		return len(acts) == len(want) && acts[0].To == "tcp/80" && string(acts[0].Data) == "GET /a/lar%20ge HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	})
 	if asked < 0 {
 		t.Errorf("nobody asks for the large file: %v", all)
+	}
+}
+
+func TestWebServersAreAskedForWhatTheirPageRefersTo(t *testing.T) {
+	answer := []byte("HTTP/1.0 200 OK\r\n\r\n<a href=\"dir/\">dir/</a><A HREF='/a%20b?c=1&amp;d=2#e'>x</A><img src=i.png>" +
+		`<a href="https://example.org/x"><a href="http://localhost/own"><a href="mailto:a@example.org"><a href="/"><a href="dir/"><a href=":"><a href="`)
+	want := []string{"/dir/", "/a%20b?c=1&d=2", "/i.png", "/own"}
+	if got := linkedFrom(answer); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	found := []service.Found{{Socket: "tcp/8080", Answer: answer}}
+	for _, said := range [][]door{nil, {{socket: "tcp/8080"}}} {
+		all := talks(withSaid(doors(found), said), nil)
+		if !slices.ContainsFunc(all, func(acts []fuzz.Act) bool {
+			return len(acts) == len(want) && strings.HasPrefix(string(acts[3].Data), "GET /own ")
+		}) {
+			t.Errorf("with %v said nobody asks for what it refers to: %v", said, all)
+		}
+	}
+}
+
+// Go's server hands a file to the kernel where it is larger than what tells of what kind it is.
+func TestAServerOfFilesIsSeenToSendThem(t *testing.T) {
+	testenv.Require(t, testenv.BPF, testenv.Cage)
+	dir := t.TempDir()
+	server, profile := filepath.Join(dir, "server"), filepath.Join(dir, "p.json")
+	if out, err := exec.Command(testenv.Program(t, "go"), "build", "-o", server, "./testdata/goserver").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	mustRun(t, "learn", "--quiet", "--execs", "60", "--duration", "0", "--confidence", "0", "--seed", "1", "--jobs", "1", "-o", profile, "--state", filepath.Join(dir, "state"), "--", server)
+	if text, err := os.ReadFile(profile); err != nil || !strings.Contains(string(text), `"sendfile"`) {
+		t.Errorf("sendfile was not seen: %v\n%s", err, text)
 	}
 }

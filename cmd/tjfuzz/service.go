@@ -19,6 +19,7 @@ type door struct {
 	socket   fuzz.Socket
 	protocol string
 	messages [][]byte
+	pages    []string // what a web server's own page refers to
 }
 
 func (d door) String() string {
@@ -27,6 +28,9 @@ func (d door) String() string {
 	}
 	return fmt.Sprintf("%s (%s)", d.socket, d.protocol)
 }
+
+// protocolHTTP is what corpora calls it.
+const protocolHTTP = "http"
 
 // maxDoors bounds the sockets that are talked to: a program may bind any number.
 const maxDoors = 16
@@ -50,7 +54,11 @@ func (s *session) survey(ctx context.Context, e *launch.Exec) error {
 
 func doors(found []service.Found) (out []door) {
 	for _, f := range found {
-		out = append(out, door{socket: f.Socket, protocol: corpora.Protocol(f.Socket.Port(), f.Banner, f.Answer)})
+		d := door{socket: f.Socket, protocol: corpora.Protocol(f.Socket.Port(), f.Banner, f.Answer)}
+		if d.protocol == protocolHTTP {
+			d.pages = linkedFrom(f.Answer)
+		}
+		out = append(out, d)
 	}
 	return out
 }
@@ -62,7 +70,7 @@ func withSaid(found, said []door) []door {
 		if i < 0 {
 			d.protocol = cmp.Or(d.protocol, corpora.Protocol(d.socket.Port(), nil, nil))
 		} else {
-			d.protocol = cmp.Or(d.protocol, found[i].protocol)
+			d.protocol, d.pages = cmp.Or(d.protocol, found[i].protocol), found[i].pages
 			found = slices.Delete(found, i, i+1)
 		}
 		found = slices.Insert(found, 0, d)
@@ -70,14 +78,16 @@ func withSaid(found, said []door) []door {
 	return found
 }
 
-// talks are what to say at each socket, those first that come first for each; pages are what web servers are asked for.
-func talks(doors []door, pages []page) (out [][]fuzz.Act) {
+// talks are what to say at each socket, those first that come first for each; pages are what each web server is asked for.
+func talks(doors []door, pages []string) (out [][]fuzz.Act) {
 	var each [][][]fuzz.Act
 	most := 0
 	for _, d := range doors[:min(len(doors), maxDoors)] {
 		dialogues := corpora.Dialogues(d.protocol)
-		if d.protocol == "http" && len(pages) > 0 {
-			dialogues = slices.Insert(dialogues, min(1, len(dialogues)), dialogueOf(pages))
+		if d.protocol == protocolHTTP {
+			if pages := slices.Concat(d.pages, pages); len(pages) > 0 {
+				dialogues = slices.Insert(dialogues, min(1, len(dialogues)), dialogueOf(pages))
+			}
 		}
 		if len(d.messages) > 0 {
 			dialogues = append([]corpora.Dialogue{{Messages: d.messages}}, dialogues...)

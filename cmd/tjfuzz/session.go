@@ -248,7 +248,11 @@ func (s *session) bases() []fuzz.Scenario {
 
 func (s *session) scenario(args []string) fuzz.Scenario {
 	files := slices.Clone(s.files)
-	for _, f := range fixture() {
+	placed := fixture()
+	if slices.ContainsFunc(s.doors, func(d door) bool { return d.protocol == protocolHTTP }) {
+		placed = append(placed, webPage())
+	}
+	for _, f := range placed {
 		within := func(a, b string) bool { return a == b || strings.HasPrefix(a, b+"/") }
 		if !slices.ContainsFunc(s.files, func(o fuzz.File) bool { return within(f.Name, o.Name) || within(o.Name, f.Name) }) {
 			files = append(files, f)
