@@ -10,6 +10,7 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/coverage"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch/forkserver"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
@@ -62,7 +63,11 @@ func (v *servers) cover(c *class) {
 	if v.e.opts.Coverage == nil || v.watch == nil || c.bare != nil || c.rung == AtAFL {
 		return
 	}
-	watch, err := v.e.opts.Coverage.Watch(c.server.Pid())
+	var replace coverage.Replace
+	if f, ok := c.server.maker.(*forkserver.Server); ok {
+		replace = f.Replace
+	}
+	watch, err := v.e.opts.Coverage.Watch(c.server.Pid(), replace)
 	if err != nil {
 		c.bare = err
 		return

@@ -171,10 +171,18 @@ func TestCopiesGoWithoutPagesThatMayNotBeLocked(t *testing.T) {
 // What the dynamic linker has found for copies that were looked at, it has found for all later ones.
 func TestCopiesHaveTheFunctionsThatTheyUse(t *testing.T) {
 	testenv.Require(t, testenv.Cage, testenv.BPF)
-	for name, flags := range map[string][]string{"plain": {"-fcf-protection=none"}, "guarded": {"-fcf-protection=full", "-Wl,-z,ibtplt"}} {
-		t.Run(name, func(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		flags []string
+		m     *coverage.Map
+	}{
+		{"plain", []string{"-fcf-protection=none"}, nil},
+		{"with breakpoints", []string{"-fcf-protection=none"}, new(coverage.Map)},
+		{"guarded", []string{"-fcf-protection=full", "-Wl,-z,ibtplt"}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			program := filepath.Join(t.TempDir(), "pages")
-			compile(t, "testdata/pages.c", program, append(flags, "-Wl,-z,lazy")...)
+			compile(t, "testdata/pages.c", program, append(tt.flags, "-Wl,-z,lazy")...)
 			imports, err := image.Imports(program)
 			if err != nil {
 				t.Fatal(err)
@@ -184,7 +192,7 @@ func TestCopiesHaveTheFunctionsThatTheyUse(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer r.Close()
-			e := withBlocks(t, r, 0, program, nil, &cage.Options{Expose: []string{program}})
+			e := withBlocks(t, r, 0, program, tt.m, &cage.Options{Expose: []string{program}})
 			s := &fuzz.Scenario{Argv: []string{program}, Stdin: fuzz.StdinFile, Input: []byte("x")}
 			first := run(t, e, s)
 			for range 4 {
@@ -287,7 +295,7 @@ func TestCopiesHaveNoHooksOfTheirOwn(t *testing.T) {
 	if len(argv) != 2 {
 		t.Fatalf("got %v, want one slot of getppid", argv)
 	}
-	sameAsExecve(t, argv, 3)
+	sameAsExecve(t, argv, 3, nil)
 }
 
 // What a program only reserves is not looked at, page by page.
@@ -297,31 +305,45 @@ func TestReservedMemoryCostsNothing(t *testing.T) {
 	compile(t, "testdata/reserved.c", program)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	sameAsExecve(t, []string{program}, 3)
+	sameAsExecve(t, []string{program}, 3, nil)
 	runtime.ReadMemStats(&after)
 	if got := (after.TotalAlloc - before.TotalAlloc) >> 20; got > 64 {
 		t.Errorf("%d MiB were allocated, want a few; of the reserved pages the kernel tells 128 MiB", got)
 	}
 }
 
-// A program that has forbidden itself to make an io_uring, at the price of its life, has servers nevertheless.
+// A program that has forbidden itself, at the price of its life, what servers do beside making copies has servers nevertheless,
+// and breakpoints.
 func TestServersOutliveWhatTheirProgramForbids(t *testing.T) {
 	testenv.Require(t, testenv.Cage, testenv.BPF)
 	program := filepath.Join(t.TempDir(), "reserved")
 	compile(t, "testdata/reserved.c", program, "-DFORBIDDEN")
-	sameAsExecve(t, []string{program}, 3)
+	sameAsExecve(t, []string{program}, 3, nil)
+	m := new(coverage.Map)
+	sameAsExecve(t, []string{program}, 3, m)
+	id, err := coverage.FileID(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks, err := image.Blocks(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(blocks, func(b image.Block) bool { return m.Reached(id, b.Offset) }) {
+		t.Error("no copy came to a breakpoint")
+	}
 }
 
 // sameAsExecve runs a program often enough for copies to have been looked at, and wants the same exit status each time, and
 // one server that makes them.
-func sameAsExecve(t *testing.T, argv []string, status int) {
+func sameAsExecve(t *testing.T, argv []string, status int, m *coverage.Map) {
 	t.Helper()
 	r, err := rawtp.Open(rawtp.Options{Slots: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	e := withBlocks(t, r, 0, argv[0], nil, &cage.Options{Expose: argv[:1]})
+	e := withBlocks(t, r, 0, argv[0], m, &cage.Options{Expose: argv[:1]})
 	e.opts.Highest = AtMain
 	s := &fuzz.Scenario{Argv: argv, Stdin: fuzz.StdinFile, Input: []byte("x")}
 	var served *server

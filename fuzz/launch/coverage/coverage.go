@@ -6,8 +6,7 @@
 // knows no scenarios. Its main hazard is a program that is not what it would be without
 // breakpoints; what could be is told by Found, or is a reason to have none.
 //
-// Of libraries only those count that the program itself says to need: each page of code
-// with a breakpoint costs every copy some time. Those of the languages and libcrypto are
+// Of libraries only those count that the program itself says to need. Those of the languages and libcrypto are
 // left alone: they are the same in every program, and much of them is written by hand,
 // with data amid the code.
 //
@@ -55,6 +54,7 @@ type module struct {
 	offsets []uint64 // of its blocks, in the file; ascending
 	first   []byte   // the first byte of each
 	reached []bool   // guarded by Map.mu
+	armed   *armed   // nil before the first process that is to have it, or where there can be none; guarded by Map.mu
 
 	shift   uint64            // from an offset to where the file wants the code
 	imports map[uint64]string // see image.Imports
@@ -167,19 +167,26 @@ func read(path, id string) (*module, error) {
 
 // reach notes that points were reached, and returns the keys of those that had not been,
 // sorted.
-func (m *Map) reach(points []point) []uint64 {
+func (m *Map) reach(points []point) ([]uint64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var fresh []uint64
 	for _, p := range points {
-		if !p.module.reached[p.block] {
-			p.module.reached[p.block] = true
-			m.log = append(m.log, p)
-			fresh = append(fresh, p.key())
+		mod := p.module
+		if mod.reached[p.block] {
+			continue
+		}
+		mod.reached[p.block] = true
+		m.log = append(m.log, p)
+		fresh = append(fresh, p.key())
+		if mod.armed != nil && mod.offsets[p.block] < mod.armed.size {
+			if err := mod.armed.put(mod.offsets[p.block], mod.first[p.block]); err != nil {
+				return nil, fmt.Errorf("take a breakpoint away: %w", err)
+			}
 		}
 	}
 	slices.Sort(fresh)
-	return fresh
+	return fresh, nil
 }
 
 // others are the libraries of everybody, by the part of their name before a version.

@@ -119,12 +119,21 @@ func code(t *testing.T, w *Watch) []byte {
 
 func mustWatch(t *testing.T, m *Map, pid int) *Watch {
 	t.Helper()
-	w, err := m.Watch(pid)
+	w, err := m.Watch(pid, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.Close() })
 	return w
+}
+
+func mustReach(t *testing.T, m *Map, points ...point) []uint64 {
+	t.Helper()
+	fresh, err := m.reach(points)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fresh
 }
 
 func differences(a, b []byte) int {
@@ -166,17 +175,17 @@ func TestBreakpointsAreOnWhatWasNotReachedAndGoWithoutATrace(t *testing.T) {
 	}
 
 	points := []point{{p.module, p.from}, {p.module, p.from + 7}, {p.module, p.to - 1}}
-	if fresh := m.reach(points); len(fresh) != len(points) || !slices.IsSorted(fresh) {
+	if fresh := mustReach(t, &m, points...); len(fresh) != len(points) || !slices.IsSorted(fresh) {
 		t.Errorf("%d of %d points are new: %x", len(fresh), len(points), fresh)
 	}
-	if fresh := m.reach(points); len(fresh) != 0 {
+	if fresh := mustReach(t, &m, points...); len(fresh) != 0 {
 		t.Errorf("%d are new again", len(fresh))
 	}
 	again := mustWatch(t, &m, pid)
 	if n := differences(code(t, again), clean); n != blocks-len(points) {
 		t.Errorf("%d breakpoints, want %d: none on what was reached", n, blocks-len(points))
 	}
-	m.reach([]point{{p.module, p.from + 1}})
+	mustReach(t, &m, point{p.module, p.from + 1})
 	if err := again.Refresh(); err != nil {
 		t.Fatal(err)
 	}
@@ -225,12 +234,135 @@ func TestCodeThatIsNotThatOfItsFileIsLeftAlone(t *testing.T) {
 	}
 }
 
+// replacing notes what a process is to map, and answers with an error.
+func replacing(to *[]mapping, answer error) Replace {
+	return func(start, end uint64, file *os.File, offset uint64) error {
+		*to = append(*to, mapping{start, end, offset, true, "/" + file.Name()})
+		return answer
+	}
+}
+
+// A process of which the code is that of its file gets the copy; one with other code does not, nor one that cannot map it.
+func TestCodeThatIsThatOfItsFileIsReplaced(t *testing.T) {
+	pid := stopped(t, testenv.Program(t, "grep"))
+	var m Map
+	first := mustWatch(t, &m, pid)
+	if err := first.Clear(); err != nil {
+		t.Fatal(err)
+	}
+	clean := code(t, first)
+	p := first.parts[0]
+	last := int64(p.end) - pageSize + 8 // which is in no block
+	for _, tt := range []struct {
+		name     string
+		at       int64
+		byte     byte
+		answer   error
+		replaced bool
+		armed    int // breakpoints that are in the memory then
+	}{
+		{"the file's", 0, 0, nil, true, 0},
+		{"the kernel refuses", 0, 0, errors.ErrUnsupported, true, p.to - p.from},
+		{"somebody's breakpoint", int64(p.address(p.from + 3)), breakpoint, nil, false, p.to - p.from},
+		{"another byte of no block", last, 0x55, nil, false, p.to - p.from},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.at != 0 {
+				if _, err := first.mem.WriteAt([]byte{tt.byte}, tt.at); err != nil {
+					t.Fatal(err)
+				}
+				defer first.mem.WriteAt(clean[tt.at-int64(p.start):][:1], tt.at)
+			}
+			var got, want []mapping
+			if tt.replaced {
+				want = []mapping{p.mapping}
+			}
+			w, err := m.Watch(pid, replacing(&got, tt.answer))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer w.Close()
+			if diff := cmp.Diff(want, got, cmp.AllowUnexported(mapping{})); diff != "" {
+				t.Errorf("is to be mapped (-want +got):\n%s", diff)
+			}
+			n := differences(code(t, w), clean)
+			if tt.at == last {
+				n--
+			}
+			if n != tt.armed {
+				t.Errorf("%d breakpoints, want %d", n, tt.armed)
+			}
+			if err := w.Clear(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	broken := errors.New("broken")
+	if w, err := m.Watch(pid, replacing(new([]mapping), broken)); !errors.Is(err, broken) {
+		t.Errorf("got %v, %v, want what fails otherwise", w, err)
+	}
+}
+
+// The copy of a file is that file, but for the breakpoints on what was not reached, and whoever maps it sees the name of
+// the file.
+func TestCopyOfTheCodeHasTheBreakpoints(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	path, err := filepath.EvalSymlinks(testenv.Program(t, "grep"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var m Map
+	m.mu.Lock()
+	mod, err := m.file(path)
+	m.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustReach(t, &m, point{mod, 3})
+	if mod.armed, err = mod.arm(path, "/usr/bin/a/../other name"); err != nil {
+		t.Fatal(err)
+	}
+	mustReach(t, &m, point{mod, 5})
+	size := mod.armed.size
+	is, want := make([]byte, size), make([]byte, size)
+	for f, b := range map[*os.File][]byte{file: want, mod.armed.file: is} {
+		if _, err := f.ReadAt(b, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n, offset := range mod.offsets {
+		if n != 3 && n != 5 {
+			want[offset] = breakpoint
+		}
+	}
+	if n := differences(is, want); n != 0 {
+		t.Errorf("%d bytes are not what they are to be", n)
+	}
+	mapped, err := syscall.Mmap(int(mod.armed.file.Fd()), 0, pageSize, syscall.PROT_READ|syscall.PROT_EXEC, syscall.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Munmap(mapped)
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(maps, []byte(" /usr/bin/other name\n")) {
+		t.Errorf("the mapping has no such name:\n%s", maps)
+	}
+}
+
 func TestGoProgramHasNoBreakpoints(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "program")
 	if out, err := exec.Command("go", "build", "-o", program, "../testdata/threads.go").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	if w, err := new(Map).Watch(stopped(t, program)); !errors.Is(err, ErrTraps) {
+	if w, err := new(Map).Watch(stopped(t, program), nil); !errors.Is(err, ErrTraps) {
 		t.Errorf("got %v, %v, want ErrTraps", w, err)
 	}
 }
@@ -250,7 +382,7 @@ func TestBlocksThatWereReachedAreFoundByFileAndOffset(t *testing.T) {
 		t.Fatal(err)
 	}
 	const first, second = 3, 4
-	if keys := m.reach([]point{{mod, first}}); len(keys) != 1 || keys[0] != BlockKey(id, mod.offsets[first]) {
+	if keys := mustReach(t, &m, point{mod, first}); len(keys) != 1 || keys[0] != BlockKey(id, mod.offsets[first]) {
 		t.Errorf("the trace calls the block %x, its file and offset make %x", keys, BlockKey(id, mod.offsets[first]))
 	}
 	for offset, want := range map[uint64]bool{mod.offsets[first]: true, mod.offsets[second]: false, mod.offsets[first] + 1: false} {

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tjfuzz/tjfuzz/internal/image"
 )
 
@@ -100,18 +102,18 @@ func number(v uint64, size int) [][]byte {
 
 // target finds the comparison that a call of a module leads to, which lies at a distance
 // from where its file wants it.
-func (w *Watch) target(m *module, distance uint64) func(image.Instruction) (comparison, uint64, bool) {
+func target(mem io.ReaderAt, m *module, distance uint64) func(image.Instruction) (comparison, uint64, bool) {
 	return func(in image.Instruction) (comparison, uint64, bool) {
 		to, slot := in.To, in.To
 		if in.Slot {
 			var b [8]byte
-			if _, err := w.mem.ReadAt(b[:], int64(slot)); err != nil {
+			if _, err := mem.ReadAt(b[:], int64(slot)); err != nil {
 				return comparison{}, 0, false
 			}
 			to = binary.LittleEndian.Uint64(b[:])
 		} else {
 			var b [24]byte
-			if _, err := w.mem.ReadAt(b[:], int64(to)); err != nil {
+			if _, err := mem.ReadAt(b[:], int64(to)); err != nil {
 				return comparison{}, 0, false
 			}
 			ok := false
@@ -124,8 +126,8 @@ func (w *Watch) target(m *module, distance uint64) func(image.Instruction) (comp
 	}
 }
 
-// look studies a block that a trace has come to.
-func (w *Watch) look(p point) (words [][]byte, calls []call) {
+// look studies a block that a trace has come to, in the memory of what is traced.
+func (w *Watch) look(mem io.ReaderAt, p point) (words [][]byte, calls []call) {
 	m := p.module
 	for _, part := range w.parts {
 		if part.module != m || p.block < part.from || p.block >= part.to {
@@ -137,25 +139,25 @@ func (w *Watch) look(p point) (words [][]byte, calls []call) {
 		}
 		at := part.address(p.block)
 		code := make([]byte, size)
-		n, err := w.mem.ReadAt(code, int64(at))
+		n, err := mem.ReadAt(code, int64(at))
 		if n == 0 || err != nil && err != io.EOF {
 			return nil, nil
 		}
 		code[0] = m.first[p.block] // a breakpoint may still be there
 		distance := at - m.offsets[p.block] - m.shift
-		return operands(code[:n], at, w.target(m, distance))
+		return operands(code[:n], at, target(mem, m, distance))
 	}
 	return nil, nil
 }
 
 // operand returns a constant that a function is given, nil for what is none.
-func (w *Watch) operand(address, size uint64, text bool) []byte {
+func (w *Watch) operand(mem io.ReaderAt, address, size uint64, text bool) []byte {
 	for _, c := range w.constants {
 		if address < c.start || address >= c.end {
 			continue
 		}
 		b := make([]byte, min(size, longestWord+1, c.end-address))
-		if _, err := w.mem.ReadAt(b, int64(address)); err != nil {
+		if _, err := mem.ReadAt(b, int64(address)); err != nil {
 			return nil
 		}
 		if end := bytes.IndexByte(b, 0); text && end >= 0 {
@@ -167,6 +169,21 @@ func (w *Watch) operand(address, size uint64, text bool) []byte {
 		return b
 	}
 	return nil
+}
+
+// memory is that of a process, by one of its threads. What the server's would be read for would be its own from then on, and each later
+// copy's: the kernel maps the pages around, too.
+type memory int
+
+// ReadAt implements [io.ReaderAt].
+func (m memory) ReadAt(b []byte, at int64) (int, error) {
+	local := []unix.Iovec{{Base: &b[0]}}
+	local[0].SetLen(len(b))
+	n, err := unix.ProcessVMReadv(int(m), local, []unix.RemoteIovec{{Base: uintptr(at), Len: len(b)}}, 0)
+	if err == nil && n < len(b) {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // words collects what a trace has found.

@@ -2,6 +2,7 @@ package coverage
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -58,9 +59,10 @@ func (t *Trace) Wait() (Found, error) {
 	for p := range t.hit {
 		points = append(points, p)
 	}
-	t.found.Blocks = t.w.m.reach(points)
+	var failed error
+	t.found.Blocks, failed = t.w.m.reach(points)
 	t.found.Words = t.words.sorted()
-	return t.found, err
+	return t.found, errors.Join(err, failed)
 }
 
 // codeKernel is the si_code SI_KERNEL of a signal: that of int3.
@@ -160,7 +162,7 @@ func (t *Trace) pass(tid int) (ours bool, err error) {
 
 // study looks at a block that was just reached, and puts breakpoints on its comparisons.
 func (t *Trace) study(tid int, p point) error {
-	found, calls := t.w.look(p)
+	found, calls := t.w.look(memory(tid), p)
 	for _, b := range found {
 		t.words.add(b)
 	}
@@ -189,7 +191,7 @@ func (t *Trace) passCall(tid int, c call, regs *unix.PtraceRegs) error {
 		size = min(size, arguments[c.size])
 	}
 	for _, n := range c.operands {
-		t.words.add(t.w.operand(arguments[n], size, c.text))
+		t.words.add(t.w.operand(memory(tid), arguments[n], size, c.text))
 	}
 	regs.Rsp -= 8
 	if _, err := unix.PtracePokeData(tid, uintptr(regs.Rsp), binary.LittleEndian.AppendUint64(nil, c.next)); err != nil {

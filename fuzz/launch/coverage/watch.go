@@ -1,6 +1,7 @@
 package coverage
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -16,10 +17,12 @@ import (
 // Watch is one process of which copies are made, with breakpoints in its memory. It is
 // used by one goroutine at a time, and while no copy is being made.
 type Watch struct {
-	m     *Map
-	mem   *os.File
-	parts []part
-	done  int // of m.log: what was reached before has no breakpoint here
+	m       *Map
+	replace Replace
+	mem     *os.File
+	pages   *os.File // the pagemap
+	parts   []part
+	done    int // of m.log: what was reached before has no breakpoint here
 
 	constants []mapping // of the program and of its own libraries
 }
@@ -30,13 +33,19 @@ type part struct {
 	module   *module
 	from, to int          // its blocks
 	foreign  map[int]bool // those that have a breakpoint of somebody else: a debugger's, or one of the kernel's for a uprobe
+	shared   bool         // the mapping is of the armed copy of the file
 }
+
+// Replace makes a process map a file, from an offset on, where it has code of another one. An error that is
+// [errors.ErrUnsupported] says that the process is as it was.
+type Replace func(start, end uint64, file *os.File, offset uint64) error
 
 // Watch puts breakpoints into a process, on all blocks that were not reached. The error
 // is ErrTraps where the program is the reason that there can be none. The process must
-// run no code that is in a file until a copy of it does.
-func (m *Map) Watch(pid int) (*Watch, error) {
-	w := &Watch{m: m}
+// run no code that is in a file until a copy of it does. Where replace is nil, or a part cannot be replaced, the pages with
+// breakpoints become the process's own.
+func (m *Map) Watch(pid int, replace Replace) (*Watch, error) {
+	w := &Watch{m: m, replace: replace}
 	// The calling thread may be where there is no /proc.
 	failed := make(chan error)
 	go func() { failed <- w.open(pid) }()
@@ -85,7 +94,8 @@ func (w *Watch) open(pid int) error {
 			w.constants = append(w.constants, a)
 			continue
 		}
-		mod, err := w.m.file(fmt.Sprintf("%smap_files/%x-%x", dir, a.start, a.end)) // whatever the path means here
+		file := fmt.Sprintf("%smap_files/%x-%x", dir, a.start, a.end) // whatever the path means here
+		mod, err := w.m.file(file)
 		if errors.Is(err, ErrTraps) {
 			return err
 		}
@@ -96,12 +106,19 @@ func (w *Watch) open(pid int) error {
 		p := part{mapping: a, module: mod, foreign: map[int]bool{}}
 		p.from, _ = slices.BinarySearch(mod.offsets, a.offset)
 		p.to, _ = slices.BinarySearch(mod.offsets, a.offset+(a.end-a.start))
-		if p.from < p.to {
-			w.parts = append(w.parts, p)
+		if p.from == p.to {
+			continue
 		}
+		if w.replace != nil && mod.armed == nil {
+			mod.armed, _ = mod.arm(file, a.path) // or it goes without
+		}
+		w.parts = append(w.parts, p)
 	}
 	if len(w.parts) == 0 {
 		return errors.Join(append(failed, errors.New("no code of the program is known"))...)
+	}
+	if w.pages, err = os.Open(dir + "pagemap"); err != nil {
+		return fmt.Errorf("look at the program's pages: %w", err)
 	}
 	if w.mem, err = os.OpenFile(dir+"mem", os.O_RDWR, 0); err != nil {
 		return fmt.Errorf("open the program's memory: %w", err)
@@ -132,41 +149,62 @@ func handles(pid int, sets ...string) (bool, error) {
 	return false, nil
 }
 
-// arm writes the breakpoints. A part whose memory is not what its file has gets none.
+// arm puts the breakpoints there. A part whose memory is not what its file has gets none.
 func (w *Watch) arm() error {
 	w.m.mu.Lock()
 	defer w.m.mu.Unlock()
 	w.done = len(w.m.log)
-	parts := w.parts
-	w.parts = nil
-	for _, p := range parts {
-		same := true
-		code, err := w.change(p, func(block int, is byte) byte {
-			switch {
-			case is == breakpoint:
-				p.foreign[block] = true
-			case is != p.module.first[block]:
-				same = false
-			case !p.module.reached[block]:
-				return breakpoint
-			}
-			return is
-		})
+	var armed []part
+	for i := range w.parts {
+		p := &w.parts[i]
+		ok, err := true, w.substitute(p)
+		if errors.Is(err, errors.ErrUnsupported) {
+			ok, err = w.fill(*p)
+		}
 		if err != nil {
 			return err
 		}
-		if !same {
-			continue
-		}
-		w.parts = append(w.parts, p)
-		if err := w.write(p, code); err != nil {
-			return err
+		if ok {
+			armed = append(armed, *p)
 		}
 	}
+	w.parts = armed
 	return nil
 }
 
-// Clear takes all breakpoints away.
+// substitute gives the process the armed copy of a part's file. The error is errors.ErrUnsupported where that cannot be,
+// and the process is as it was. The caller holds the lock of the map.
+func (w *Watch) substitute(p *part) error {
+	copied := p.module.armed
+	if w.replace == nil || copied == nil || !copied.isOf(w.mem, *p) {
+		return errors.ErrUnsupported
+	}
+	err := w.replace(p.start, p.end, copied.file, p.offset)
+	p.shared = err == nil
+	return err
+}
+
+// fill writes the breakpoints of a part, and reports whether it could: the memory must be what the file has.
+func (w *Watch) fill(p part) (bool, error) {
+	same := true
+	code, err := w.change(p, func(block int, is byte) byte {
+		switch {
+		case is == breakpoint:
+			p.foreign[block] = true
+		case is != p.module.first[block]:
+			same = false
+		case !p.module.reached[block]:
+			return breakpoint
+		}
+		return is
+	})
+	if err != nil || !same {
+		return false, err
+	}
+	return true, w.write(p, code)
+}
+
+// Clear takes all breakpoints away. The pages that had some are the process's own then.
 func (w *Watch) Clear() error {
 	for _, p := range w.parts {
 		code, err := w.change(p, func(block int, is byte) byte {
@@ -228,12 +266,32 @@ func (w *Watch) Refresh() error {
 			if p.module != r.module || r.block < p.from || r.block >= p.to || p.foreign[r.block] {
 				continue
 			}
+			if p.shared { // whoever was first to reach it has taken it away, but for a page that is the process's own
+				own, err := w.owns(p.address(r.block))
+				if err != nil {
+					return err
+				}
+				if !own {
+					continue
+				}
+			}
 			if _, err := w.mem.WriteAt(p.module.first[r.block:r.block+1], int64(p.address(r.block))); err != nil {
 				return fmt.Errorf("write to the program's code: %w", err)
 			}
 		}
 	}
 	return nil
+}
+
+// owns reports whether the page at an address is the process's own, and no file's.
+func (w *Watch) owns(address uint64) (bool, error) {
+	const present, swapped, ofFile = 1 << 63, 1 << 62, 1 << 61 // pagemap.rst
+	var b [8]byte
+	if _, err := w.pages.ReadAt(b[:], int64(address/pageSize*8)); err != nil {
+		return false, fmt.Errorf("look at the program's pages: %w", err)
+	}
+	entry := binary.NativeEndian.Uint64(b[:])
+	return entry&(present|swapped) != 0 && entry&ofFile == 0, nil
 }
 
 // address is where a block lies in the process.
@@ -253,10 +311,13 @@ func (w *Watch) find(address uint64) (point, bool) {
 
 // Close forgets the process, and leaves it as it is.
 func (w *Watch) Close() error {
-	if w.mem == nil {
-		return nil
+	var errs []error
+	for _, f := range []*os.File{w.mem, w.pages} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
 	}
-	if err := w.mem.Close(); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close the program's memory: %w", err)
 	}
 	return nil

@@ -15,7 +15,7 @@ type area struct {
 	start, end uint64
 	offset     int64 // of the start in the file
 	mode       string
-	of         string // a file, by its device, inode and path; empty where it is of none
+	of         string // a file, by its path; empty where it is of none
 }
 
 const pageBytes = 4096
@@ -32,9 +32,7 @@ func mappingsOf(pid int) (all []area, err error) {
 		if _, err := fmt.Sscanf(lines.Text(), "%x-%x %4s %x", &a.start, &a.end, &a.mode, &a.offset); err != nil {
 			return nil, fmt.Errorf("a mapping %q: %w", lines.Text(), err)
 		}
-		if strings.Contains(lines.Text(), " /") {
-			a.of = strings.SplitN(lines.Text(), " ", 4)[3]
-		}
+		_, a.of, _ = strings.Cut(lines.Text(), " /")
 		all = append(all, a)
 	}
 	return all, nil
@@ -156,7 +154,7 @@ func (a area) file(pid int) string {
 }
 
 // isOfFile reports whether the process has nothing else in an area than the file has
-// there. Where the linker has relocated something, or there are breakpoints, it has.
+// there. Where the linker has relocated something, or there are breakpoints that no copy of the file has (see [Server.Replace]), it has.
 func (a area) isOfFile(pid int, pages, mem *os.File) (bool, error) {
 	own, err := a.pages(pages, func(entry uint64) bool { return entry&(isPresent|isSwapped) != 0 && entry&isFile == 0 })
 	if err != nil || len(own) == 0 {

@@ -87,12 +87,7 @@ func (s *Server) offer(pages []uint64, register func([]uint64) (unix.Errno, erro
 // tries first; what a filter that the program has loaded itself does to the server nobody knows.
 func (s *Server) mayHaveRings() bool {
 	may, err := elsewhere(func() (bool, error) {
-		here, err := filters("/proc/self/status")
-		if err != nil {
-			return false, err
-		}
-		there, err := filters(fmt.Sprintf("/proc/%d/status", s.Pid()))
-		if err != nil || here != there {
+		if may, err := s.unfiltered(); err != nil || !may {
 			return false, err
 		}
 		runtime.LockOSThread()
@@ -100,6 +95,16 @@ func (s *Server) mayHaveRings() bool {
 		return makesRing()
 	})
 	return may && err == nil
+}
+
+// unfiltered reports whether the program has loaded no seccomp filter itself. The calling thread must have a /proc.
+func (s *Server) unfiltered() (bool, error) {
+	here, err := filters("/proc/self/status")
+	if err != nil {
+		return false, err
+	}
+	there, err := filters(fmt.Sprintf("/proc/%d/status", s.Pid()))
+	return here == there, err
 }
 
 // makesRing reports whether a child of the calling thread, which must be locked, can make an io_uring.

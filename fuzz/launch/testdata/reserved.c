@@ -1,4 +1,5 @@
-/* Has reserved 64 GiB when main() begins, of which it uses a page. FORBIDDEN has it killed for an io_uring from then on. */
+/* Has reserved 64 GiB when main() begins, of which it uses a page. FORBIDDEN has it killed for an io_uring or for
+ * memory that is moved from then on. */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
@@ -17,7 +18,8 @@ __attribute__((constructor)) static void before(void)
 #ifdef FORBIDDEN
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mremap, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
