@@ -22,7 +22,10 @@ const breakpoints = "breakpoints"
 const barBreakpoints = 0.05
 
 // cost is the processor time of a run of a copy at the input, in the cage: that of tjfuzz, the server and the copy.
-type cost struct{ with, without time.Duration }
+type cost struct {
+	with, without time.Duration
+	runs, fresh   int // with breakpoints, and those of them that were the first to reach something: each is made three times, and traced
+}
 
 // measureBreakpoints notes what they cost once. Where that fails it is not asked again.
 func (b *bench) measureBreakpoints(ctx context.Context, t *target) error {
@@ -66,9 +69,11 @@ func (b *bench) breakpointsOf(ctx context.Context, t *target) (c cost, err error
 		both[n], before[n] = x, x.Copies()[o.Highest]
 	}
 	var spent [2]time.Duration
-	runs := 0
+	runs, fresh := 0, both[0].fresh
 	for began := time.Now(); time.Since(began) < 2*b.window; runs += batch {
-		for n, x := range both {
+		for turn := range both {
+			n := (turn + runs/batch) % len(both) // what else the machine does hits both alike
+			x := both[n]
 			from, err := used()
 			if err != nil {
 				return cost{}, err
@@ -92,10 +97,11 @@ func (b *bench) breakpointsOf(ctx context.Context, t *target) (c cost, err error
 	if why := both[0].Bare(); why != nil {
 		return cost{}, fmt.Errorf("copies have no breakpoints: %w", why)
 	}
-	if both[0].blocks == 0 {
+	if both[0].fresh == 0 {
 		return cost{}, errors.New("no run came to a breakpoint")
 	}
-	return cost{with: spent[0] / time.Duration(runs), without: spent[1] / time.Duration(runs)}, nil
+	per := time.Duration(runs)
+	return cost{with: spent[0] / per, without: spent[1] / per, runs: runs, fresh: both[0].fresh - fresh}, nil
 }
 
 // used is the processor time of this process and its children, and of what they have waited for.
@@ -127,7 +133,9 @@ func used() (sum time.Duration, err error) {
 // breakpointsLine says what they cost, by the medians over the rounds.
 func (t *target) breakpointsLine() string {
 	var with, without, more []float64
+	runs, fresh := 0, 0
 	for _, c := range t.costs {
+		runs, fresh = runs+c.runs, fresh+c.fresh
 		with = append(with, c.with.Seconds()*1e6)
 		without = append(without, c.without.Seconds()*1e6)
 		more = append(more, float64(c.with)/float64(c.without)-1)
@@ -136,6 +144,6 @@ func (t *target) breakpointsLine() string {
 	if x > barBreakpoints {
 		verdict = "missed"
 	}
-	return fmt.Sprintf("%s in the cage, copies at the input: %.0f us of processor time a run with breakpoints, %.0f without, %+.1f%%, bar %g%%: %s\n",
-		t.name, harness.SpreadOf(with).Median, harness.SpreadOf(without).Median, 100*x, 100*barBreakpoints, verdict)
+	return fmt.Sprintf("%s in the cage, copies at the input: %.0f us of processor time a run with breakpoints, %.0f without, %+.1f%%, bar %g%%: %s; %d of %d runs were the first to reach something\n",
+		t.name, harness.SpreadOf(with).Median, harness.SpreadOf(without).Median, 100*x, 100*barBreakpoints, verdict, fresh, runs)
 }

@@ -36,14 +36,14 @@ func TestTableHasEveryRunnerOnEveryTarget(t *testing.T) {
 func TestBreakpointsCostTheMedianOfTheRounds(t *testing.T) {
 	tt := &target{name: "x", costs: []cost{
 		{with: 103 * time.Microsecond, without: 100 * time.Microsecond},
-		{with: 300 * time.Microsecond, without: 100 * time.Microsecond},
-		{with: 100 * time.Microsecond, without: 102 * time.Microsecond},
+		{with: 300 * time.Microsecond, without: 100 * time.Microsecond, runs: 128, fresh: 3},
+		{with: 100 * time.Microsecond, without: 102 * time.Microsecond, runs: 256, fresh: 1},
 	}}
-	if got, want := tt.breakpointsLine(), "103 us of processor time a run with breakpoints, 100 without, +3.0%, bar 5%: met\n"; !strings.HasSuffix(got, want) {
+	if got, want := tt.breakpointsLine(), "103 us of processor time a run with breakpoints, 100 without, +3.0%, bar 5%: met; 4 of 384 runs were the first to reach something\n"; !strings.HasSuffix(got, want) {
 		t.Errorf("got %q, want a line that ends in %q", got, want)
 	}
 	tt.costs = tt.costs[1:2]
-	if got := tt.breakpointsLine(); !strings.HasSuffix(got, "missed\n") {
+	if got := tt.breakpointsLine(); !strings.Contains(got, "bar 5%: missed;") {
 		t.Errorf("got %q, want a bar that is missed", got)
 	}
 }

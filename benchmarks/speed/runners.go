@@ -256,7 +256,7 @@ type executor struct {
 	target   *target
 	program  string
 	random   *rand.Rand
-	blocks   int // that runs were the first to reach
+	fresh    int // runs that were the first to reach some block
 }
 
 func start(t *target, o launch.Options, caged bool) (*executor, error) {
@@ -294,10 +294,8 @@ func (x *executor) run(ctx context.Context, runs int) error {
 		if len(res.Seen) == 0 {
 			return errors.New("nothing was recorded")
 		}
-		for _, signal := range res.Signals {
-			if signal.Kind == fuzz.SignalBlock {
-				x.blocks++
-			}
+		if slices.ContainsFunc(res.Signals, func(s fuzz.Signal) bool { return s.Kind == fuzz.SignalBlock }) {
+			x.fresh++
 		}
 	}
 	return nil
