@@ -19,7 +19,7 @@ import (
 // it has there, which costs less for each, but more if most are never used.
 //
 // So two rehearsals find out which pages a copy uses, and these become the server's own, with
-// the content that they have: as breakpoints in them would make them. The first tells where to look closer. The kernel
+// the content that they have. The first tells where to look closer. The kernel
 // does not map what is beyond the mapping, so for the second each page there is one: every other gets an
 // advice that its neighbours have not. What a copy writes to, and which functions it has found, both tell: see
 // [Server.pin] and [binding].
