@@ -136,7 +136,7 @@ func TestTheKernelDoesWhatEachActionSays(t *testing.T) {
 func outcome(t *testing.T, path, mode string, program filter.Program) string {
 	t.Helper()
 	said := filepath.Join(t.TempDir(), "said")
-	st, err := enforce.Run(enforce.Command{Path: path, Argv: []string{path, mode, said}, Filter: program.Bytes()})
+	st, err := enforce.Run(t.Context(), enforce.Command{Path: path, Argv: []string{path, mode, said}, Filter: program.Bytes()})
 	if err != nil {
 		t.Fatal(err)
 	}

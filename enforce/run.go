@@ -5,6 +5,7 @@
 package enforce
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -95,7 +96,9 @@ const firstRealTime, lastRealTime unix.Signal = 35, 64
 // system call is made between the load of the filter and execve. SIGTERM, SIGINT
 // and the like are passed on, unless the terminal has sent them to the program too.
 // Unless the caller has CAP_SYS_ADMIN, a filtered program runs with no_new_privs.
-func Run(c Command) (Status, error) {
+// Where ctx ends before the program begins, it does not begin, and the error is the cause;
+// from then on only signals and the program itself decide.
+func Run(ctx context.Context, c Command) (Status, error) {
 	type end struct {
 		status Status
 		err    error
@@ -104,7 +107,7 @@ func Run(c Command) (Status, error) {
 	go func() {
 		// The recorder marks the thread, so it is given up afterwards.
 		runtime.LockOSThread()
-		status, err := run(c)
+		status, err := run(ctx, c)
 		done <- end{status, err}
 	}()
 	e := <-done
@@ -114,16 +117,19 @@ func Run(c Command) (Status, error) {
 // Become makes this process the program of the command, under its filter, where nobody
 // is to watch it: there is no Watch, Notified or Adopt. No system call is made between the
 // load of the filter and execve. It returns only where that failed; then all that is left
-// to do is to say so and to exit.
-func Become(c Command) error {
+// to do is to say so and to exit; where ctx has ended, with its cause.
+func Become(ctx context.Context, c Command) error {
 	spec, err := c.spec(false)
 	if err != nil {
 		return err
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	return spawn.Become(&spec.Target)
 }
 
-func run(c Command) (_ Status, err error) {
+func run(ctx context.Context, c Command) (_ Status, err error) {
 	var watch Watcher
 	if c.Watch != nil {
 		if watch, err = c.Watch(); err != nil {
@@ -178,6 +184,10 @@ func run(c Command) (_ Status, err error) {
 			return Status{}, err
 		}
 		defer handedOver()
+	}
+	// What came before there was somebody to pass it on to. Until here is long on a busy machine.
+	if ctx.Err() != nil {
+		return Status{}, context.Cause(ctx)
 	}
 	p, err := spawn.Start(spec)
 	if err != nil {

@@ -1,6 +1,7 @@
 package enforce
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -20,7 +21,7 @@ func TestTheProgramHasTheGivenLimitAndIgnoresTheGivenSignals(t *testing.T) {
 		Path: testenv.Program(t, "cp"), Argv: []string{"cp", "/proc/self/limits", "/proc/self/status", dir},
 		Files: 100, Ignored: []unix.Signal{unix.SIGPIPE, unix.SIGCHLD, 64},
 	}
-	if st, err := Run(c); err != nil || st.WaitStatus != 0 {
+	if st, err := Run(t.Context(), c); err != nil || st.WaitStatus != 0 {
 		t.Fatalf("%+v, %v", st, err)
 	}
 	for name, want := range map[string]string{"limits": `Max open files +100 `, "status": `SigIgn:\t8000000000011000\n`} {
@@ -41,7 +42,7 @@ func TestLeftIsToldOnlyWhereOrphansAreAdopted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, adopt := range []bool{true, false} {
-		st, err := Run(Command{
+		st, err := Run(t.Context(), Command{
 			Path: "/bin/sh", Argv: []string{"sh", "-c", "cat <fifo & exit 3"}, Env: os.Environ(),
 			Dir: dir, Adopt: adopt,
 		})
@@ -107,4 +108,21 @@ func forfeitsAs(t *testing.T, uid uintptr, path string) string {
 		t.Fatal(a.errno)
 	}
 	return a.rights
+}
+
+func TestNoProgramBeginsAfterASignal(t *testing.T) {
+	cause := errors.New("a signal")
+	ctx, end := context.WithCancelCause(t.Context())
+	end(cause)
+	made := filepath.Join(t.TempDir(), "made")
+	c := Command{Path: testenv.Program(t, "touch"), Argv: []string{"touch", made}}
+	if _, err := Run(ctx, c); err != cause {
+		t.Errorf("Run: got %v, want %v", err, cause)
+	}
+	if err := Become(ctx, c); err != cause {
+		t.Errorf("Become: got %v, want %v", err, cause)
+	}
+	if _, err := os.Lstat(made); err == nil {
+		t.Error("the program has run")
+	}
 }

@@ -264,7 +264,7 @@ func (b *bench) cost(f measuredFilter) (float64, error) {
 	if f.program != nil {
 		c.Filter = f.program.Bytes()
 	}
-	st, err := enforce.Run(c)
+	st, err := enforce.Run(context.Background(), c)
 	if err != nil {
 		return 0, err
 	}

@@ -151,9 +151,9 @@ func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 		return errors.Join(err, acct.abandon())
 	}
 	if acct.idle() {
-		return rather(prog, runError(enforce.Become(cmd), args[0]))
+		return rather(prog, runError(enforce.Become(c.Context(), cmd), args[0]))
 	}
-	status, err := enforce.Run(cmd)
+	status, err := enforce.Run(c.Context(), cmd)
 	if err != nil {
 		return errors.Join(rather(prog, runError(err, args[0])), acct.abandon())
 	}

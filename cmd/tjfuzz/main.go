@@ -109,7 +109,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return f.code
 }
 
-// interruptible lets the signals that end a program end the context of the command.
+// interruptible lets the signals that end a program end the context of the command; the cause is endedBy.
 func interruptible(c *cobra.Command) {
 	// To ask for a signal that was ignored at the start would end that: a job in the
 	// background of a script is not to be interrupted from the terminal.
@@ -119,11 +119,20 @@ func interruptible(c *cobra.Command) {
 			ends = append(ends, s)
 		}
 	}
-	if len(ends) == 0 { // NotifyContext without signals means all of them
+	if len(ends) == 0 { // Notify without signals means all of them
 		return
 	}
-	ctx, stop := signal.NotifyContext(c.Context(), ends...)
-	context.AfterFunc(c.Context(), stop)
+	ctx, end := context.WithCancelCause(c.Context())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, ends...)
+	context.AfterFunc(c.Context(), func() { signal.Stop(signals) })
+	go func() {
+		select {
+		case s := <-signals:
+			end(endedBy(s.(unix.Signal)))
+		case <-ctx.Done():
+		}
+	}()
 	c.SetContext(ctx)
 }
 

@@ -136,6 +136,44 @@ func TestIgnoredSignalsEndNeitherTjfuzzNorTheProgram(t *testing.T) {
 	}
 }
 
+// The policy comes from a pipe, so that the signals come while nobody is there yet to whom
+// they could be passed on.
+func TestASignalBeforeTheProgramBeginsEndsTjfuzzByIt(t *testing.T) {
+	for _, flag := range []string{"--log-source=none", "--quiet"} {
+		for _, s := range []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGTERM} {
+			t.Run(flag+" "+unix.SignalName(s), func(t *testing.T) {
+				t.Parallel()
+				policy, err := os.ReadFile(permissive(t))
+				if err != nil {
+					t.Fatal(err)
+				}
+				dir := t.TempDir()
+				pipe := filepath.Join(dir, "policy")
+				if err := unix.Mkfifo(pipe, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				p := start(t, dir, "enforce", flag, "--policy", pipe, "--", "touch", "made")
+				w, err := os.OpenFile(pipe, os.O_WRONLY, 0) // waits for who reads it
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := p.Process.Signal(s); err != nil {
+					t.Fatal(err)
+				}
+				_, _ = w.Write(policy) // who has died already does not read it
+				_ = w.Close()
+				p.wait(t, 128+int(s))
+				if status := p.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() {
+					t.Errorf("it has exited: %v", p.ProcessState)
+				}
+				if _, err := os.Lstat(filepath.Join(dir, "made")); err == nil {
+					t.Error("the program has run")
+				}
+			})
+		}
+	}
+}
+
 // The shell runs a trap between two commands; it may sleep through one in read.
 func TestSignalsSentToTjfuzzAloneReachTheProgram(t *testing.T) {
 	testenv.Require(t, testenv.BPF)

@@ -107,7 +107,7 @@ func runTrace(c *cobra.Command, o traceOptions, args []string) error {
 			v.say("the program left processes behind; recording until they end or an interrupt comes")
 		}
 	}
-	status, err := enforce.Run(cmd)
+	status, err := enforce.Run(c.Context(), cmd)
 	if err != nil {
 		return runError(err, args[0])
 	}

@@ -36,7 +36,7 @@ func (s *session) workload(ctx context.Context, v voice, target trace.Target, co
 	cmd := commandAsIs([]string{shell, "-c", "exec >&2\n" + command}, shell)
 	cmd.Adopt = true
 	cmd.Watch = func() (enforce.Watcher, error) { return rec.launcher(0) }
-	status, err := enforce.Run(cmd)
+	status, err := enforce.Run(ctx, cmd)
 	switch {
 	case ctx.Err() != nil:
 		return nil, hinted(errors.New("interrupted; no profile was written"), "the same command runs the workload again")
