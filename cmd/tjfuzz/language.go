@@ -17,8 +17,8 @@ import (
 )
 
 // language are scripts in the language that the target interprets, none if it does not seem to. It
-// gets them in a file that an operand names, or else on standard input. How many runs that takes is counted, not
-// timed, for another session with this seed is to have the same. What hangs costs a time limit, so there is an end to that, too. Without a cage nothing is asked, for what is called there may do anything.
+// gets them in a file that an operand names, or else on standard input, unless it has hung there before. How many runs that takes is counted,
+// for another session with this seed is to have the same; only where the session is limited in time, that is, too. What hangs costs a time limit, so there is an end to that, too. Without a cage nothing is asked, for what is called there may do anything.
 func (s *session) language(ctx context.Context) ([]string, error) {
 	if s.cage == nil {
 		return nil, nil
@@ -38,10 +38,14 @@ func (s *session) language(ctx context.Context) ([]string, error) {
 	if !slices.Contains(named.Argv, mutate.Input) {
 		named.Argv = append(slices.Clone(named.Argv), mutate.Input)
 	}
+	ways := []fuzz.Scenario{named, piped}
+	if s.waits {
+		ways = ways[:1]
+	}
 	hung := 0
-	for _, sc := range []fuzz.Scenario{named, piped} {
+	for _, sc := range ways {
 		scripts, err := mine.Language(func(script string) ([]byte, error) {
-			if hung == patience {
+			if hung == patience || s.late() {
 				return nil, mine.ErrNoMore
 			}
 			sc.Input = []byte(script)

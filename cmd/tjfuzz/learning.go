@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -48,6 +49,7 @@ type learning struct {
 	others  []fuzz.Scenario // of other sessions
 	guide   *guide          // nil where runs are not aimed
 	events  *events         // nil without --json
+	left    time.Duration   // for runs, of --duration
 }
 
 // check refuses flags that do not go together, and fills in what they leave open.
@@ -159,6 +161,10 @@ func (l *learning) begin(ctx context.Context) (done bool, err error) {
 // ask finds out what the target understands, and says what it is learned with.
 func (l *learning) ask(ctx context.Context, pack []corpora.Seed, imported []fuzz.Scenario) error {
 	l.v.say("asking %s what it understands", l.args[0])
+	begun := time.Now()
+	if l.duration > 0 {
+		l.s.until = begun.Add(max(l.duration/2, leastAsking))
+	}
 	found, ranked, err := l.s.study(ctx, pack)
 	if err != nil {
 		return err
@@ -167,6 +173,7 @@ func (l *learning) ask(ctx context.Context, pack []corpora.Seed, imported []fuzz
 	if err != nil {
 		return err
 	}
+	l.left = remaining(l.duration, time.Since(begun))
 	ranked = append(ranked, calls...)
 	found.Dictionary = append(found.Dictionary, l.inputs.dictionary...)
 	if l.seeds == "" {
@@ -191,6 +198,14 @@ func (l *learning) ask(ctx context.Context, pack []corpora.Seed, imported []fuzz
 	return nil
 }
 
+// leastAsking is for asking, however short a session is: without options there is little to vary.
+const leastAsking = 5 * time.Second
+
+// remaining is the time for runs when asking has taken some of it: at least half, and 0, which is no limit, only of 0.
+func remaining(duration, asking time.Duration) time.Duration {
+	return max(duration-asking, (duration+1)/2)
+}
+
 // fuzz makes the runs.
 func (l *learning) fuzz(ctx context.Context) (*fuzz.Outcome, error) {
 	watching, v := l.watched()
@@ -202,7 +217,7 @@ func (l *learning) fuzz(ctx context.Context) (*fuzz.Outcome, error) {
 		Bases: l.s.bases(), Imported: l.others, Seeds: l.initial,
 		Table: l.found.Table, Dictionary: l.found.Dictionary, Aims: l.guide.aims(), EnvNames: l.found.EnvNames, Can: l.s.can, Talks: l.s.talks,
 		Configs: l.s.confs,
-		Workers: l.jobs, Shard: l.part, Seed: l.seed, Execs: l.execs, Duration: l.duration, Confidence: l.confidence,
+		Workers: l.jobs, Shard: l.part, Seed: l.seed, Execs: l.execs, Duration: l.left, Confidence: l.confidence,
 		Only: l.only, Fixed: l.s.fixed, Progress: watching.show, Settled: l.rec.settle,
 		State: l.state, Share: l.shared, Evidence: evidenceOf(l.target, l.s.runs.backend), Subject: l.subject(),
 		Aside:      func() ([]sysno.ID, trace.Lost) { return l.rec.Seen(), l.rec.Lost() },

@@ -57,7 +57,12 @@ type session struct {
 	talks [][]fuzz.Act   // what to say there
 	code  *coverage.Map  // of which runs tell whether they reached more; nil: they do not tell
 	calls forced.Search  // for what it can be made to call
+	until time.Time      // when asking the target ends; zero: when all is asked
+	waits bool           // whether it hung whenever it had a standard input, when it was studied
 }
+
+// late reports whether no more is to be asked.
+func (s *session) late() bool { return !s.until.IsZero() && time.Now().After(s.until) }
 
 // interpreters are programs whose first operand is the program that a person
 // means. A version may follow, as in python3.11.

@@ -47,9 +47,9 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	if err := s.survey(ctx, e); err != nil {
 		return mine.Found{}, nil, err
 	}
-	hung, slowest := 0, time.Duration(0)
+	hung, piped, slowest := 0, 0, time.Duration(0)
 	try := func(sc *fuzz.Scenario) (*fuzz.Result, error) {
-		if hung == patience {
+		if hung == patience || s.late() {
 			return &fuzz.Result{TimedOut: true}, nil
 		}
 		r, err := e.Run(ctx, sc)
@@ -58,6 +58,9 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 		}
 		if r.TimedOut {
 			hung++
+			if sc.Stdin == fuzz.StdinPipe {
+				piped++
+			}
 		} else {
 			slowest = max(slowest, r.Duration)
 		}
@@ -109,6 +112,7 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	if len(s.doors) == 0 { // a service accepts nothing, and ends only when it is told to
 		seeds, formats, err = s.accepted(try, seeds)
 	}
+	s.waits = piped == patience
 	if s.runs.timeout == 0 {
 		s.runs.timeout = limit(slowest)
 	}

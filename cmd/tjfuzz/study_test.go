@@ -4,9 +4,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tjfuzz/tjfuzz/corpora"
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
 )
@@ -63,6 +65,83 @@ func TestAnInterpreterIsAskedForItsLanguage(t *testing.T) {
 		}
 		if all := strings.Join(scripts, ""); !strings.Contains(all, want) || want == "" && all != "" {
 			t.Errorf("%s: the scripts are %q, want %q in them", program, all, want)
+		}
+	}
+}
+
+// Whether it is an interpreter on its standard input alone, this one cannot tell otherwise.
+func TestWhatHangsOnItsInputIsNotAskedThereAgain(t *testing.T) {
+	testenv.Require(t, testenv.Cage)
+	testenv.Program(t, "perl")
+	for _, waits := range []bool{false, true} {
+		s, err := newSession([]string{script(t, t.TempDir(), "target", "# chdir\nexec perl")}, runFlags{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.waits = waits
+		scripts, err := s.language(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(scripts) > 0; got == waits {
+			t.Errorf("waits %v: the scripts are %q", waits, scripts)
+		}
+	}
+}
+
+func TestHangingWithAnInputIsNoticed(t *testing.T) {
+	testenv.Require(t, testenv.Cage)
+	for body, want := range map[string]bool{"[ $# -gt 0 ] || exec sleep 86394": true, "[ $# = 0 ] || exec sleep 86394": false} {
+		runs := runFlags{backend: backendEBPF, timeout: 200 * time.Millisecond}
+		s, err := newSession([]string{script(t, t.TempDir(), "target", body)}, runs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := s.study(t.Context(), make([]corpora.Seed, patience)); err != nil {
+			t.Fatal(err)
+		}
+		if s.waits != want {
+			t.Errorf("%s: got %v, want %v", body, s.waits, want)
+		}
+	}
+}
+
+func TestNothingIsAskedWhenItIsLate(t *testing.T) {
+	testenv.Require(t, testenv.Cage)
+	testenv.Program(t, "perl")
+	for _, late := range []bool{false, true} {
+		target := script(t, t.TempDir(), "target", "# chdir\n[ \"$1\" != --help ] || { echo \"  -\"-gone  go away; exit; }\nexec perl")
+		s, err := newSession([]string{target}, runFlags{backend: backendEBPF})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if late {
+			s.until = time.Unix(1, 0)
+		}
+		found, _, err := s.study(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scripts, err := s.language(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		helped := slices.ContainsFunc(found.Table.Options, func(o mutate.Option) bool { return o.Name == "--gone" })
+		if helped == late || len(scripts) > 0 == late {
+			t.Errorf("late %v: helped %v, the scripts are %q", late, helped, scripts)
+		}
+	}
+}
+
+func TestRunsHaveTheTimeThatAskingLeaves(t *testing.T) {
+	for _, c := range []struct{ duration, asking, want time.Duration }{
+		{time.Minute, time.Second, 59 * time.Second},
+		{time.Minute, 40 * time.Second, 30 * time.Second},
+		{1, time.Second, 1}, // 0 would be no limit
+		{0, time.Hour, 0},
+	} {
+		if got := remaining(c.duration, c.asking); got != c.want {
+			t.Errorf("remaining(%v, %v) = %v, want %v", c.duration, c.asking, got, c.want)
 		}
 	}
 }
