@@ -129,14 +129,15 @@ func (c *coordinator) claim(ctx context.Context, p Phase) bool {
 	return true
 }
 
-// limit is the limit from outside that is reached, if any.
+// limit is the limit from outside that is reached, if any. However late it is, there is one run: of none
+// nothing can be said.
 func (c *coordinator) limit(ctx context.Context) Stop {
 	switch {
 	case ctx.Err() != nil:
 		return StopInterrupted
 	case c.o.Execs > 0 && c.started >= c.o.Execs:
 		return StopExecs
-	case c.o.Duration > 0 && c.o.Now().Sub(c.start) >= c.o.Duration:
+	case c.o.Duration > 0 && c.started > 0 && c.o.Now().Sub(c.start) >= c.o.Duration:
 		return StopDuration
 	}
 	return StopNone

@@ -385,6 +385,23 @@ func TestRunStopsWhenMoreRunsAreUnlikelyToShowMore(t *testing.T) {
 	}
 }
 
+// A busy machine may take the whole time for what comes before the first run.
+func TestThereIsARunHoweverLateItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := options(t, synthetic{pause: 10 * time.Millisecond})
+		o.Duration, o.Workers = time.Second, 1
+		executor := o.NewExecutor
+		o.NewExecutor = func(worker int) (Executor, error) {
+			time.Sleep(time.Minute)
+			return executor(worker)
+		}
+		out := run(t, o)
+		if out.Stop != StopDuration || out.Stats.Runs == 0 || len(out.Observations) == 0 {
+			t.Errorf("%s after %d runs with %d syscalls", out.Stop, out.Stats.Runs, len(out.Observations))
+		}
+	})
+}
+
 func TestRunStopsWhenTheTimeIsUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := options(t, synthetic{pause: 10 * time.Millisecond})
