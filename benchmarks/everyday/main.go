@@ -61,6 +61,12 @@ var subjects = []subject{
 	{"tclsh8.6", "tcl8.6", false}, {"slsh", "slsh", false}, {"newlisp", "newlisp", false}, {"mujs", "mujs", false},
 	{"gdbmtool", "gdbmtool", true}, {"recsel", "recutils", false},
 	{"ctags", "universal-ctags", true}, {"logrotate", "logrotate", true},
+	{"entr", "entr", true}, {"nickle", "nickle", true}, {"sash", "sash", true}, {"doas", "opendoas", true},
+	{"pygmentize", "python3-pygments", true}, {"cdb", "tinycdb", true}, {"gron", "gron", true}, {"ack", "ack", true},
+	{"mpg123", "mpg123", true}, {"inotifywait", "inotify-tools", true},
+	{"jdupes", "jdupes", false}, {"msmtp", "msmtp", false}, {"atftpd", "atftpd", false}, {"fossil", "fossil", false},
+	{"pixz", "pixz", false}, {"fzf", "fzf", false}, {"calcurse", "calcurse", false}, {"hexyl", "hexyl", false},
+	{"tinyproxy", "tinyproxy-bin", false}, {"rhash", "rhash", false},
 }
 
 // row is what was measured of a program.
