@@ -57,10 +57,6 @@ var catalogue = sync.OnceValue(func() []GroupDef {
 	return groups
 })
 
-// partition are the functional groups, which nobody changes, with members in no order. It does
-// without the catalogue, which takes longer to build than all else that reading a profile does.
-var partition = sync.OnceValue(functionalGroups)
-
 // Groups lists all groups of all kinds, sorted by name. The caller may change
 // what it gets.
 func Groups() []GroupDef {
@@ -105,28 +101,14 @@ func Expand(name string) []string {
 // false for a number that the tables do not name.
 func FunctionalGroup(id sysno.ID) (GroupDef, bool) {
 	name, _ := id.Name()
-	of := map[string]*GroupDef{name: nil}
+	of := map[string]int{name: noOwner}
 	findOwners(of)
-	g := of[name]
-	if g == nil {
+	if of[name] == noOwner {
 		return GroupDef{}, false
 	}
-	own := *g
-	own.Nested, own.Members = slices.Clone(g.Nested), slices.Sorted(slices.Values(g.Members))
-	return own, true
-}
-
-// findOwners finds the functional groups of the syscalls that have an entry. It is asked for
-// all of a policy at once: to know those of all syscalls would take longer.
-func findOwners(of map[string]*GroupDef) {
-	groups := partition()
-	for i := range groups {
-		for _, name := range groups[i].Members {
-			if _, asked := of[name]; asked {
-				of[name] = &groups[i]
-			}
-		}
-	}
+	g := functionalGroup(of[name])
+	slices.Sort(g.Members)
+	return g, true
 }
 
 func words(s string) []string { return strings.Fields(s) }

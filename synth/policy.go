@@ -346,28 +346,27 @@ func Arrange(rules []Rule) []Group {
 	})
 	sorted = slices.CompactFunc(sorted, func(a, b Rule) bool { return a.Compare(&b) == 0 })
 
-	owners := make(map[string]*GroupDef, len(sorted))
+	owners := make(map[string]int, len(sorted))
 	for _, r := range sorted {
 		name, _ := r.ID.Name()
-		owners[name] = nil
+		owners[name] = noOwner
 	}
 	findOwners(owners)
-	byName := map[string]*Group{}
+	byOwner := map[int]*Group{}
 	for _, r := range sorted {
 		name, _ := r.ID.Name()
-		def := owners[name]
-		if def == nil {
-			def = &GroupDef{Name: "@unnamed", Description: "numbers that no table names"}
-		}
-		g := byName[def.Name]
+		g := byOwner[owners[name]]
 		if g == nil {
-			g = &Group{Name: def.Name, Description: def.Description}
-			byName[def.Name] = g
+			g = &Group{Name: "@unnamed", Description: "numbers that no table names"}
+			if i := owners[name]; i != noOwner {
+				g.Name, g.Description = functionalTable[i].name, functionalTable[i].description
+			}
+			byOwner[owners[name]] = g
 		}
 		g.Rules = append(g.Rules, r)
 	}
-	groups := make([]Group, 0, len(byName))
-	for _, g := range byName {
+	groups := make([]Group, 0, len(byOwner))
+	for _, g := range byOwner {
 		groups = append(groups, *g)
 	}
 	slices.SortFunc(groups, func(a, b Group) int { return strings.Compare(a.Name, b.Name) })
