@@ -299,6 +299,7 @@ func (p *prober) words() {
 	for _, w := range []string{"--version", "--help", "-h", unknownWord} {
 		p.try(rankOperands, p.alone, w)
 	}
+	p.try(rankOperands, p.alone, mutate.Roundabout)
 	for i, pair := range p.both {
 		p.bareOf(stage{rankPairs, i}, rankOperands, p.alone, pair...)
 	}
@@ -374,6 +375,9 @@ func (p *prober) option(i int) {
 		if len(p.both) > 0 {
 			p.try(rankValues, p.alone, slices.Concat(opt.Words(v), p.both[0])...)
 		}
+	}
+	if opt.Takes("file") {
+		p.try(rankValues, p.ways[last], opt.Words(mutate.Roundabout)...)
 	}
 	if opt.Arity == mutate.MayHaveValue {
 		p.try(rankValues, p.ways[last], opt.Name)

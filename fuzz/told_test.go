@@ -67,6 +67,25 @@ func TestWhatIsToldIsPlannedWhateverElseIsVaried(t *testing.T) {
 	}
 }
 
+func TestFilesAreNamedByRoundaboutPaths(t *testing.T) {
+	o := about(t, "")
+	named := func(words ...string) bool {
+		return slices.ContainsFunc(deliberate(&o), func(p planned) bool { return slices.Equal(p.s.Argv, target(words...)) })
+	}
+	if !named(mutate.Roundabout) {
+		t.Error("not as an operand")
+	}
+	z := &o.Table.Options[len(o.Table.Options)-1]
+	z.Arity, z.Kind = mutate.NeedsValue, "FILE"
+	if !named("-z", mutate.Roundabout, mutate.Input) {
+		t.Error("not as the value of an option that takes a file")
+	}
+	z.Kind = "NUM"
+	if named("-z", mutate.Roundabout, mutate.Input) {
+		t.Error("as the value of an option that takes a number")
+	}
+}
+
 func TestAnotherSpellingWaits(t *testing.T) {
 	o := about(t, "operate recursively on directories")
 	o.Table.Options[len(o.Table.Options)-1].Same = "--listen"

@@ -190,11 +190,15 @@ var values = [...]string{
 // sizes of values that are too long for one buffer or another.
 var hugeSizes = [...]int{256, 1024, 4097, maxHuge}
 
-// inputForms are ways to name the input: through other links, as something that it
+// Roundabout is a path to the input that does not go straight to it: what resolves paths has to look at each directory
+// that ".." leaves.
+const Roundabout = "/proc/.." + Input
+
+// inputForms are ways to name the input: roundabout and through other links, as something that it
 // is not, as a URL, as a file of further arguments, and so that opening it fails. Its
 // path is absolute.
 var inputForms = [...]string{
-	Input, "/" + Input, "/proc/self/root" + Input, Input + "/", Input + "/.", Input + "/..", Input + ".missing", "file://" + Input, "file:" + Input, "@" + Input, "-" + Input, Input + ":" + Input, "/dev/stdin",
+	Input, "/" + Input, Roundabout, "/proc/self/root" + Input, Input + "/", Input + "/.", Input + "/..", Input + ".missing", "file://" + Input, "file:" + Input, "@" + Input, "-" + Input, Input + ":" + Input, "/dev/stdin",
 }
 
 // Value draws an option value or operand: one of those known, mostly, or the name

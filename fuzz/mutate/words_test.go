@@ -60,6 +60,7 @@ func TestEachWordOperatorKeepsItsPromises(t *testing.T) {
 		{"end of options", "before an operand", "-v f", words("-v -- f")},
 		{"response file", "the input", "f", words("f @" + Input)},
 		{"name input otherwise", "through another link", Input, words("/proc/self/root" + Input)},
+		{"name input otherwise", "by a roundabout path", Input, words("/proc/.." + Input)},
 		{"name input otherwise", "as a directory", Input, words(Input + "/")},
 		{"name input otherwise", "in an option", "--in=" + Input, words("--in=file://" + Input)},
 		{"name input again", "as an operand", Input, words(Input + " " + Input)},
