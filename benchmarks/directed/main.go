@@ -141,7 +141,7 @@ func (s *subject) measure(ctx context.Context, stderr io.Writer, tjfuzz, dir str
 		if err := os.Mkdir(at, 0o755); err != nil {
 			return err
 		}
-		out, err := learning.Learn(ctx, tjfuzz, at, path, append([]string{how}, flags...)...)
+		out, err := learning.Learn(ctx, tjfuzz, at, []string{path}, append([]string{how}, flags...)...)
 		if err != nil {
 			return err
 		}

@@ -164,7 +164,7 @@ func learn(ctx context.Context, tjfuzz, dir, program string, flags []string) (*l
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}
-	out, err := learning.Learn(ctx, tjfuzz, dir, program, flags...)
+	out, err := learning.Learn(ctx, tjfuzz, dir, []string{program}, flags...)
 	if err != nil {
 		return nil, err
 	}

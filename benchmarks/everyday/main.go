@@ -151,7 +151,7 @@ func (b *bench) measure(ctx context.Context, r *row) error {
 	}
 	if _, err := os.Stat(profile); err != nil {
 		fmt.Fprintf(b.progress, "everyday: learning %s\n", r.name)
-		if _, err := learning.Learn(ctx, b.tjfuzz, dir, r.name, b.flags...); err != nil {
+		if _, err := learning.Learn(ctx, b.tjfuzz, dir, []string{r.name}, b.flags...); err != nil {
 			return err
 		}
 	}

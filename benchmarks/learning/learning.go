@@ -46,18 +46,18 @@ type Found struct {
 	Varied  []string `json:"varied"`
 }
 
-// Learn learns a program, with nothing but the flags that are given, and returns the
+// Learn learns a program by its command line, with nothing but the flags that are given, and returns the
 // result that learn printed. The profile, profile.json, and the state directory are in dir.
-func Learn(ctx context.Context, tjfuzz, dir, program string, flags ...string) ([]byte, error) {
+func Learn(ctx context.Context, tjfuzz, dir string, target []string, flags ...string) ([]byte, error) {
 	argv := slices.Concat([]string{"learn", "--quiet", "--json", "--state", filepath.Join(dir, "state"),
-		"-o", filepath.Join(dir, "profile.json")}, flags, []string{"--", program})
+		"-o", filepath.Join(dir, "profile.json")}, flags, []string{"--"}, target)
 	cmd := exec.CommandContext(ctx, tjfuzz, argv...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("learn %s: %w\n%s", program, err, stderr.String())
+		return nil, fmt.Errorf("learn %s: %w\n%s", target[0], err, stderr.String())
 	}
 	out = bytes.TrimSpace(out)
 	return out[bytes.LastIndexByte(out, '\n')+1:], nil // after the other events

@@ -156,7 +156,7 @@ func (b *bench) fill(ctx context.Context, a *archive, r *recipe, out *tableRow) 
 	if out.version, err = b.prepare(ctx, a, s); err != nil {
 		return err
 	}
-	if out.learned, err = b.learn(ctx, dir, s.real); err != nil {
+	if out.learned, err = b.learn(ctx, dir, append([]string{s.real}, r.args...)); err != nil {
 		return err
 	}
 	policy, err := readPolicy(filepath.Join(dir, "profile.json"))
@@ -231,7 +231,7 @@ type session struct {
 
 // learn learns the program as a person would who does not think about it, unless there
 // is a profile in the directory already.
-func (b *bench) learn(ctx context.Context, dir, program string, more ...string) (*session, error) {
+func (b *bench) learn(ctx context.Context, dir string, target []string, more ...string) (*session, error) {
 	path := filepath.Join(dir, "learned.json")
 	var kept struct {
 		Result json.RawMessage
@@ -242,9 +242,9 @@ func (b *bench) learn(ctx context.Context, dir, program string, more ...string) 
 	if err == nil {
 		err = json.Unmarshal(text, &kept)
 	} else if errors.Is(err, os.ErrNotExist) {
-		b.say("learning %s", strings.Join(append([]string{program}, more...), " "))
+		b.say("learning %s", strings.Join(slices.Concat(target, more), " "))
 		begin := time.Now()
-		kept.Result, err = learning.Learn(ctx, b.tjfuzz, dir, program, append([]string{"--seed", fmt.Sprint(b.seed), "--duration", b.duration.String(),
+		kept.Result, err = learning.Learn(ctx, b.tjfuzz, dir, target, append([]string{"--seed", fmt.Sprint(b.seed), "--duration", b.duration.String(),
 			"--execs", fmt.Sprint(b.execs), "--jobs", fmt.Sprint(b.jobs)}, more...)...)
 		if err == nil {
 			kept.At = time.Now()

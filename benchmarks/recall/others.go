@@ -83,7 +83,7 @@ func (b *bench) others(ctx context.Context, r *recipe, dir, real string) []other
 		if err := os.MkdirAll(bytes, 0o755); err != nil {
 			return nil, 0, err
 		}
-		l, err := b.learn(ctx, bytes, real, "--only", "bytes")
+		l, err := b.learn(ctx, bytes, append([]string{real}, r.args...), "--only", "bytes")
 		if err != nil {
 			return nil, 0, err
 		}

@@ -84,7 +84,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 				return nil
 			}
 			flags := append([]string{"--seed", fmt.Sprint(*seed), "--jobs", "1", "--duration", "0", "--confidence", "0", "--execs", fmt.Sprint(*execs)}, more...)
-			out, err := learning.Learn(ctx, tjfuzz, at, name, flags...)
+			out, err := learning.Learn(ctx, tjfuzz, at, []string{name}, flags...)
 			if err != nil {
 				s.failed = err
 				return nil
