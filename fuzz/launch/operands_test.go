@@ -55,6 +55,7 @@ func TestWhatAProgramComparesItsInputWithIsTold(t *testing.T) {
 				{"exxxxxxxx", []string{"\x11\x22\x33\x44\x55\x66\x77\x88", "\x88\x77\x66\x55\x44\x33\x22\x11"}},
 				{"fxxxx", nil},
 				{"gxxxx", []string{"needle"}},
+				{"hxxxx", nil},
 			} {
 				if got := words(tt.input); !slices.Equal(got, tt.want) {
 					t.Errorf("%q: got %q, want %q", tt.input, got, tt.want)

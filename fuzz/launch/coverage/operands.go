@@ -177,6 +177,9 @@ type memory int
 
 // ReadAt implements [io.ReaderAt].
 func (m memory) ReadAt(b []byte, at int64) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
 	local := []unix.Iovec{{Base: &b[0]}}
 	local[0].SetLen(len(b))
 	n, err := unix.ProcessVMReadv(int(m), local, []unix.RemoteIovec{{Base: uintptr(at), Len: len(b)}}, 0)

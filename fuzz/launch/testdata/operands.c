@@ -32,7 +32,7 @@ int main(void)
 	long n = read(0, b, sizeof b - 1);
 	const char *after = b + 1;
 	const char *volatile keywords[] = {"first", "second", "third"};
-	volatile size_t size = 5;
+	volatile size_t size = 5, none = 0;
 	char own[8] = {0};
 
 	if (n < 1)
@@ -64,6 +64,10 @@ int main(void)
 		break;
 	case 'g':
 		return library(after);
+	case 'h':
+		if (memcmp(after, "EMPTY", none) == 0)
+			found();
+		break;
 	}
 	return 0;
 }
