@@ -12,6 +12,9 @@ import (
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
 )
 
+// The main thread, of which /proc/self tells, is no test's: one leaves a filter on its own.
+func init() { runtime.LockOSThread() }
+
 // What a kernel takes of pages that are offered: some of a mapped file, and others.
 func TestAsManyPagesAreRegisteredAsTheKernelTakes(t *testing.T) {
 	s := &Server{mappings: []area{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,7 +28,7 @@ func (s *Server) Replace(start, end uint64, file *os.File, offset uint64) error 
 		return slices.ContainsFunc(all, func(a area) bool { return a.start == start && a.end == end && a.mode == "r-xp" }), err
 	})
 	if err != nil {
-		return err
+		return unsupported(err)
 	}
 	if !may {
 		return unsupported(errors.New("the program has a filter, or no such mapping"))
@@ -37,12 +38,17 @@ func (s *Server) Replace(start, end uint64, file *os.File, offset uint64) error 
 		fd++
 	}
 	if err := unix.Sendmsg(s.pass, []byte{0}, unix.UnixRights(int(file.Fd())), nil, unix.MSG_NOSIGNAL); err != nil {
-		return fmt.Errorf("pass a file to the fork server: %w", err)
+		return unsupported(err)
 	}
+	// What the server receives it notes in the message, which must not be that of the copies.
+	const vector, rights = 56, 80 // behind a struct msghdr
+	at := uint64(s.mapped) + sharedData
+	message := unsafe.Slice((*uint64)(unsafe.Pointer(&s.memory[sharedData])), 13)
+	copy(message, []uint64{0, 0, at + vector, 1, at + rights, uint64(unix.CmsgSpace(4)), 0, at + vector + 16, 1, 0})
 	const received, mapped = 0, 1
 	length := end - start
 	calls := []call{
-		received: {nr: unix.SYS_RECVMSG, args: [6]uint64{uint64(s.pass), uint64(s.private + privateMessage)}},
+		received: {nr: unix.SYS_RECVMSG, args: [6]uint64{uint64(s.pass), at}},
 		mapped:   {nr: unix.SYS_MMAP, args: [6]uint64{0, length, unix.PROT_READ | unix.PROT_EXEC, unix.MAP_PRIVATE, uint64(fd), offset}},
 		{nr: unix.SYS_CLOSE, args: [6]uint64{uint64(fd)}},
 	}
@@ -55,7 +61,7 @@ func (s *Server) Replace(start, end uint64, file *os.File, offset uint64) error 
 		}
 	}
 	const how = unix.MREMAP_MAYMOVE | unix.MREMAP_FIXED
-	at := uint64(calls[mapped].result)
+	at = uint64(calls[mapped].result)
 	calls = []call{{nr: unix.SYS_MREMAP, args: [6]uint64{at, length, length, how, start}}}
 	if err := s.makeCalls(calls); err != nil {
 		return err
