@@ -24,6 +24,16 @@ type armed struct {
 
 const chunk = 64 << 10 // bytes of code that are looked at, at a time
 
+// copied returns the armed copy of a module's file, nil where there can be none. That is tried once: for lack of room it fails
+// after most of the work. The caller holds the lock of the map.
+func (m *module) copied(name, path string) *armed {
+	if !m.tried {
+		m.tried = true
+		m.armed, _ = m.arm(name, path) // or it goes without
+	}
+	return m.armed
+}
+
 // arm copies the file of a module, which processes know by a path, and puts breakpoints into the copy. The caller holds the
 // lock of the map. Needs Linux 5.2 and CAP_SYS_ADMIN.
 func (m *module) arm(name, path string) (*armed, error) {

@@ -33,6 +33,9 @@ import (
 // ErrTraps says that a program has a use of its own for breakpoints.
 var ErrTraps = errors.New("the program handles SIGTRAP itself")
 
+// ErrHalf says that a process may have some breakpoints, or lack code: it is of no use.
+var ErrHalf = errors.New("only some breakpoints could be put there")
+
 // Map is the code of programs and what of it was reached. It may be shared by all that
 // run the same program; the zero value is a map of nothing.
 type Map struct {
@@ -54,7 +57,8 @@ type module struct {
 	offsets []uint64 // of its blocks, in the file; ascending
 	first   []byte   // the first byte of each
 	reached []bool   // guarded by Map.mu
-	armed   *armed   // nil before the first process that is to have it, or where there can be none; guarded by Map.mu
+	armed   *armed   // see copied; guarded by Map.mu
+	tried   bool     // to make it; guarded by Map.mu
 
 	shift   uint64            // from an offset to where the file wants the code
 	imports map[uint64]string // see image.Imports
@@ -166,11 +170,12 @@ func read(path, id string) (*module, error) {
 }
 
 // reach notes that points were reached, and returns the keys of those that had not been,
-// sorted.
+// sorted. With an error, too: then some processes may still have breakpoints there.
 func (m *Map) reach(points []point) ([]uint64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var fresh []uint64
+	var failed []error
 	for _, p := range points {
 		mod := p.module
 		if mod.reached[p.block] {
@@ -181,12 +186,12 @@ func (m *Map) reach(points []point) ([]uint64, error) {
 		fresh = append(fresh, p.key())
 		if mod.armed != nil && mod.offsets[p.block] < mod.armed.size {
 			if err := mod.armed.put(mod.offsets[p.block], mod.first[p.block]); err != nil {
-				return nil, fmt.Errorf("take a breakpoint away: %w", err)
+				failed = append(failed, fmt.Errorf("take a breakpoint away: %w", err))
 			}
 		}
 	}
 	slices.Sort(fresh)
-	return fresh, nil
+	return fresh, errors.Join(failed...)
 }
 
 // others are the libraries of everybody, by the part of their name before a version.

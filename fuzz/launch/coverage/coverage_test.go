@@ -3,6 +3,8 @@ package coverage
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/internal/testenv"
 )
@@ -298,36 +301,105 @@ func TestCodeThatIsThatOfItsFileIsReplaced(t *testing.T) {
 		})
 	}
 	broken := errors.New("broken")
-	if w, err := m.Watch(pid, replacing(new([]mapping), broken)); !errors.Is(err, broken) {
-		t.Errorf("got %v, %v, want what fails otherwise", w, err)
+	if w, err := m.Watch(pid, replacing(new([]mapping), broken)); !errors.Is(err, broken) || !errors.Is(err, ErrHalf) {
+		t.Errorf("got %v, %v, want what fails otherwise, and that the process is of no use", w, err)
 	}
+}
+
+// A kernel may have been built without the pagemap.
+func TestWithoutAPagemapNoCodeIsReplaced(t *testing.T) {
+	pid := stopped(t, testenv.Program(t, "grep"))
+	var m Map
+	w := mustWatch(t, &m, pid)
+	if err := w.Clear(); err != nil {
+		t.Fatal(err)
+	}
+	clean, blocks := code(t, w), w.parts[0].to-w.parts[0].from
+	// A socket cannot be opened.
+	socket, err := net.Listen("unix", filepath.Join(t.TempDir(), "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	pagemap := fmt.Sprintf("/proc/%d/pagemap", pid)
+	if err := unix.Mount(socket.Addr().String(), pagemap, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(pagemap, unix.MNT_DETACH)
+	var replaced []mapping
+	if w, err = m.Watch(pid, replacing(&replaced, nil)); err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if n := differences(code(t, w), clean); len(replaced) != 0 || n != blocks {
+		t.Errorf("%d parts are replaced, and %d breakpoints are there; want none, and %d", len(replaced), n, blocks)
+	}
+	mustReach(t, &m, point{w.parts[0].module, w.parts[0].from})
+	if err := w.Refresh(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A breakpoint that cannot be taken away makes nothing unknown of what was reached.
+func TestWhatWasReachedIsToldWhereBreakpointsStay(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	m, mod, path := known(t, "grep")
+	armed := mod.copied(path, path)
+	if armed == nil {
+		t.Fatal("there is no copy of the code")
+	}
+	if err := armed.file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	points := []point{{mod, 3}, {mod, 4}, {mod, 5}}
+	fresh, err := m.reach(points)
+	if len(fresh) != len(points) || !errors.Is(err, os.ErrClosed) {
+		t.Errorf("got %d of %d points, %v, want all and what failed", len(fresh), len(points), err)
+	}
+}
+
+func TestCopyOfTheCodeThatFailedIsNotTriedAgain(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	_, mod, path := known(t, "grep")
+	for _, name := range []string{"/no such file", path} {
+		if got := mod.copied(name, path); got != nil {
+			t.Errorf("%s: got a copy, want none", name)
+		}
+	}
+}
+
+// known is a map with the module of a program, and the path of its file.
+func known(t *testing.T, name string) (*Map, *module, string) {
+	t.Helper()
+	path, err := filepath.EvalSymlinks(testenv.Program(t, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := new(Map)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	mod, err := m.file(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, mod, path
 }
 
 // The copy of a file is that file, but for the breakpoints on what was not reached, and whoever maps it sees the name of
 // the file.
 func TestCopyOfTheCodeHasTheBreakpoints(t *testing.T) {
 	testenv.Require(t, testenv.Root)
-	path, err := filepath.EvalSymlinks(testenv.Program(t, "grep"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	m, mod, path := known(t, "grep")
 	file, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	var m Map
-	m.mu.Lock()
-	mod, err := m.file(path)
-	m.mu.Unlock()
-	if err != nil {
-		t.Fatal(err)
-	}
-	mustReach(t, &m, point{mod, 3})
+	mustReach(t, m, point{mod, 3})
 	if mod.armed, err = mod.arm(path, "/usr/bin/a/../other name"); err != nil {
 		t.Fatal(err)
 	}
-	mustReach(t, &m, point{mod, 5})
+	mustReach(t, m, point{mod, 5})
 	size := mod.armed.size
 	is, want := make([]byte, size), make([]byte, size)
 	for f, b := range map[*os.File][]byte{file: want, mod.armed.file: is} {

@@ -20,7 +20,7 @@ type Watch struct {
 	m       *Map
 	replace Replace
 	mem     *os.File
-	pages   *os.File // the pagemap
+	pages   *os.File // the pagemap, nil where the kernel has none: then no part is shared
 	parts   []part
 	done    int // of m.log: what was reached before has no breakpoint here
 
@@ -40,10 +40,10 @@ type part struct {
 // [errors.ErrUnsupported] says that the process is as it was.
 type Replace func(start, end uint64, file *os.File, offset uint64) error
 
-// Watch puts breakpoints into a process, on all blocks that were not reached. The error
-// is ErrTraps where the program is the reason that there can be none. The process must
-// run no code that is in a file until a copy of it does. Where replace is nil, or a part cannot be replaced, the pages with
-// breakpoints become the process's own.
+// Watch puts breakpoints into a process, on all blocks that were not reached. The error is ErrTraps where the program is the
+// reason that there can be none, and ErrHalf where the process is of no use any more. The process must run no code that is in
+// a file until a copy of it does. Where replace is nil, or a part cannot be replaced, the pages with breakpoints become the
+// process's own.
 func (m *Map) Watch(pid int, replace Replace) (*Watch, error) {
 	w := &Watch{m: m, replace: replace}
 	// The calling thread may be where there is no /proc.
@@ -53,7 +53,7 @@ func (m *Map) Watch(pid int, replace Replace) (*Watch, error) {
 		return nil, errors.Join(err, w.Close())
 	}
 	if err := w.arm(); err != nil {
-		return nil, errors.Join(err, w.Close())
+		return nil, errors.Join(ErrHalf, err, w.Close())
 	}
 	return w, nil
 }
@@ -83,6 +83,9 @@ func (w *Watch) open(pid int) error {
 	if err != nil {
 		return err
 	}
+	if w.pages, err = os.Open(dir + "pagemap"); err != nil {
+		w.replace = nil // of a shared part it must be known which pages are the process's own
+	}
 	w.m.mu.Lock()
 	defer w.m.mu.Unlock()
 	var failed []error
@@ -109,16 +112,13 @@ func (w *Watch) open(pid int) error {
 		if p.from == p.to {
 			continue
 		}
-		if w.replace != nil && mod.armed == nil {
-			mod.armed, _ = mod.arm(file, a.path) // or it goes without
+		if w.replace != nil {
+			mod.copied(file, a.path)
 		}
 		w.parts = append(w.parts, p)
 	}
 	if len(w.parts) == 0 {
 		return errors.Join(append(failed, errors.New("no code of the program is known"))...)
-	}
-	if w.pages, err = os.Open(dir + "pagemap"); err != nil {
-		return fmt.Errorf("look at the program's pages: %w", err)
 	}
 	if w.mem, err = os.OpenFile(dir+"mem", os.O_RDWR, 0); err != nil {
 		return fmt.Errorf("open the program's memory: %w", err)
