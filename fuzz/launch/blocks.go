@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/coverage"
-	"github.com/tjfuzz/tjfuzz/fuzz/launch/forkserver"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
@@ -57,19 +57,27 @@ func (d doubtful) Begin(spec *spawn.Spec) error {
 	return err
 }
 
-// cover puts breakpoints into the server of a class.
+// replacer is a maker that can have other code.
+type replacer interface {
+	Replace(start, end uint64, file *os.File, offset uint64) error
+}
+
+// cover puts breakpoints into the server of a class. One that gets only some of them goes, and the next has none.
 func (v *servers) cover(c *class) {
 	// What a run does beside its end is told by a recorder alone.
 	if v.e.opts.Coverage == nil || v.watch == nil || c.bare != nil || c.rung == AtAFL {
 		return
 	}
 	var replace coverage.Replace
-	if f, ok := c.server.maker.(*forkserver.Server); ok {
+	if f, ok := c.server.maker.(replacer); ok {
 		replace = f.Replace
 	}
 	watch, err := v.e.opts.Coverage.Watch(c.server.Pid(), replace)
 	if err != nil {
 		c.bare = err
+		if errors.Is(err, coverage.ErrHalf) {
+			v.drop(c)
+		}
 		return
 	}
 	c.server.covered = &covered{watch: watch}

@@ -210,7 +210,8 @@ func (v *servers) differs(c *class) {
 		v.refuse(c, why)
 		return
 	}
-	v.uncover(c, why)
+	c.bare = why
+	v.drop(c) // its code is mapped from elsewhere, which a program can see
 	c.copies, c.starts = 0, 0
 }
 
@@ -294,10 +295,9 @@ func (v *servers) start(c *class, s *fuzz.Scenario) {
 		}
 		if err != nil {
 			v.refuse(c, err)
+		} else {
+			v.cover(c)
 		}
-	}
-	if c.server != nil {
-		v.cover(c)
 	}
 }
 
