@@ -210,7 +210,7 @@ func redisDialogues() []Dialogue {
 		session("subscribe", "SUBSCRIBE ch", "PSUBSCRIBE p*", "PING", "UNSUBSCRIBE", "PUBLISH ch x", "RESET"),
 		session("server", "INFO", "COMMAND", "CONFIG GET *", "CONFIG REWRITE", "CONFIG RESETSTAT", "CLIENT LIST", "CLIENT SETNAME x", "CLIENT PAUSE 1", "SLOWLOG GET", "LATENCY DOCTOR", "MEMORY DOCTOR", "MEMORY PURGE", "DBSIZE", "TIME", "ROLE", "ACL WHOAMI", "ACL SAVE", "LOLWUT"),
 		session("flush", "SET a 1", "FLUSHALL ASYNC", "FLUSHDB", "SWAPDB 0 1", "SELECT 3", "MOVE a 0", "DEBUG JMAP", "DEBUG RELOAD"),
-		session("replica", "REPLICAOF 127.0.0.1 6379", "ROLE", "REPLICAOF NO ONE", "REPLCONF listening-port 1", "PSYNC ? -1", "WAIT 0 1"),
+		session("replica", "REPLICAOF 127.0.0.1 6379", "ROLE", "REPLICAOF primary.example.org 6379", "ROLE", "REPLICAOF NO ONE", "REPLCONF listening-port 1", "PSYNC ? -1", "WAIT 0 1"),
 		session("cluster", "CLUSTER INFO", "CLUSTER MEET 127.0.0.1 7000", "FAILOVER", "MODULE LIST", "MODULE LOAD /x.so", "AUTH a", "HELLO 3"),
 		session("files", "CONFIG SET dir /tmp", "CONFIG SET dbfilename x.rdb", "CONFIG SET logfile x", "CONFIG SET maxclients 64", "CONFIG SET maxmemory 1mb", "CONFIG SET maxmemory-policy allkeys-lru", "CONFIG SET activedefrag yes", "CONFIG SET hz 100", "SAVE"),
 		session("monitor", "MONITOR"),

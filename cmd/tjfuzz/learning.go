@@ -189,6 +189,10 @@ func (l *learning) ask(ctx context.Context, pack []corpora.Seed, imported []fuzz
 	if len(l.s.doors) > 0 {
 		l.v.say("%s is a service, at %s: talking to it", l.args[0], told(l.s.doors))
 	}
+	if l.s.complained != "" {
+		l.v.say("%s, as it was called, ends with %s", l.args[0], l.s.complained)
+		l.v.hint("if it lacks something, give it: tjfuzz learn -- %s ...", fuzz.Quote(l.args[0]))
+	}
 	if l.asJSON {
 		l.events = newEvents(l.c.OutOrStdout())
 		l.events.begin(l)

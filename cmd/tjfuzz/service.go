@@ -43,9 +43,12 @@ func (s *session) survey(ctx context.Context, e *launch.Exec) error {
 	}
 	base := s.base()
 	base.Stdin = fuzz.StdinNull
-	found, _, err := e.Survey(ctx, &base)
+	found, r, err := e.Survey(ctx, &base)
 	if err != nil {
 		return runError(err, s.args[0])
+	}
+	if len(found) == 0 {
+		s.complained = complained(r, e.Output())
 	}
 	s.doors = withSaid(doors(found), s.said)
 	s.talks = talks(s.doors, pagesOf(s.args[1:]))

@@ -38,27 +38,28 @@ func (r *runFlags) add(c *cobra.Command) {
 
 // session is a target with what is needed to run it again and again.
 type session struct {
-	path  string      // of the program, absolute
-	exec  string      // the same as a shell would execute it
-	args  []string    // as given
-	more  [][]string  // further command lines, as args
-	fixed int         // leading words of args that are the target itself
-	files []fuzz.File // beside the fixture, or in its place
-	env   []string    // changes of the environment
-	confs []string    // names of those of files that are configurations
-	moved string      // the directory that targets start in for the sake of those; empty: they are below the usual one
-	text  string      // the file that knows the target's options: path, or an interpreter's script
-	cage  *cage.Options
-	runs  runFlags
-	can   fuzz.Abilities // once it was studied
-	users []fuzz.User    // whose process targets are; none: the usual
-	said  []door         // what a scenario file says of sockets
-	doors []door         // where it can be talked to, if it is a service, once it was studied
-	talks [][]fuzz.Act   // what to say there
-	code  *coverage.Map  // of which runs tell whether they reached more; nil: they do not tell
-	calls forced.Search  // for what it can be made to call
-	until time.Time      // when asking the target ends; zero: when all is asked
-	waits bool           // whether it hung whenever it had a standard input, when it was studied
+	path       string      // of the program, absolute
+	exec       string      // the same as a shell would execute it
+	args       []string    // as given
+	more       [][]string  // further command lines, as args
+	fixed      int         // leading words of args that are the target itself
+	files      []fuzz.File // beside the fixture, or in its place
+	env        []string    // changes of the environment
+	confs      []string    // names of those of files that are configurations
+	moved      string      // the directory that targets start in for the sake of those; empty: they are below the usual one
+	text       string      // the file that knows the target's options: path, or an interpreter's script
+	cage       *cage.Options
+	runs       runFlags
+	can        fuzz.Abilities // once it was studied
+	users      []fuzz.User    // whose process targets are; none: the usual
+	said       []door         // what a scenario file says of sockets
+	doors      []door         // where it can be talked to, if it is a service, once it was studied
+	talks      [][]fuzz.Act   // what to say there
+	complained string         // how the program fails as it was called, if it does
+	code       *coverage.Map  // of which runs tell whether they reached more; nil: they do not tell
+	calls      forced.Search  // for what it can be made to call
+	until      time.Time      // when asking the target ends; zero: when all is asked
+	waits      bool           // whether it hung whenever it had a standard input, when it was studied
 }
 
 // late reports whether no more is to be asked.
