@@ -129,6 +129,13 @@ func Become(ctx context.Context, c Command) error {
 	return spawn.Become(&spec.Target)
 }
 
+// Interrupted is the signal that ended a start: it came before there was a program to pass it on to.
+type Interrupted unix.Signal
+
+func (i Interrupted) Error() string {
+	return unix.SignalName(unix.Signal(i)) + " came before the program began"
+}
+
 func run(ctx context.Context, c Command) (_ Status, err error) {
 	var watch Watcher
 	if c.Watch != nil {
@@ -189,6 +196,9 @@ func run(ctx context.Context, c Command) (_ Status, err error) {
 	if ctx.Err() != nil {
 		return Status{}, context.Cause(ctx)
 	}
+	if s, ok := fatal(signals); ok {
+		return Status{}, Interrupted(s)
+	}
 	p, err := spawn.Start(spec)
 	if err != nil {
 		return Status{}, err
@@ -244,6 +254,21 @@ func run(ctx context.Context, c Command) (_ Status, err error) {
 		status.Seen = watch.Seen()
 	}
 	return status, errors.Join(unwatched, err)
+}
+
+// fatal is the first of the signals that have come that ends who does not handle it. The others are of no use to a program
+// that has not begun.
+func fatal(signals <-chan os.Signal) (unix.Signal, bool) {
+	for {
+		select {
+		case s := <-signals:
+			if slices.Contains([]os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM}, s) {
+				return s.(unix.Signal), true
+			}
+		default:
+			return 0, false
+		}
+	}
 }
 
 // spec is what starts the command, as a child that ends with this process or as the process

@@ -112,8 +112,8 @@ var materials = map[string]string{
 	"text": "one fish\ntwo fish\n", "more": "one fish\nred fish\n", "data.json": `{"a": [1, 2]}` + "\n", "page.xml": "<a><b>c</b></a>\n",
 }
 
-// patience is how long a run that is recorded once goes on before it is told to end, as a service has to be.
-const patience = 3 * time.Second
+// patience is how long a run that is recorded once goes on before it is told to end, as a service has to be. Others end long before.
+const patience = 10 * time.Second
 
 // once is what strace sees of one run. How the run ends is of no interest: diff ends with 1.
 func once(ctx context.Context, r *recipe, real, dir string) (map[sysno.ID]bool, error) {

@@ -23,6 +23,9 @@ type enforceOptions struct {
 	quiet    bool
 }
 
+// brief reports whether there is nothing to end until the program begins but a start, which a signal does by itself.
+func (o *enforceOptions) brief() bool { return o.quiet && o.logs.update == "" }
+
 func newEnforce() *cobra.Command {
 	var o enforceOptions
 	c := &cobra.Command{
@@ -77,7 +80,7 @@ they say of a call, the strictest counts.`,
 			return targetArgs(c, args)
 		},
 		PersistentPreRun: func(c *cobra.Command, _ []string) {
-			if !o.quiet || o.logs.update != "" { // else there is nothing to end but a start, which a signal does by itself
+			if !o.brief() {
 				interruptible(c)
 			}
 		},
@@ -152,6 +155,9 @@ func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 	}
 	if acct.idle() {
 		return rather(prog, runError(enforce.Become(c.Context(), cmd), args[0]))
+	}
+	if o.brief() { // what is told at the end is to come whole
+		interruptible(c)
 	}
 	status, err := enforce.Run(c.Context(), cmd)
 	if err != nil {

@@ -163,7 +163,7 @@ func (l *learning) ask(ctx context.Context, pack []corpora.Seed, imported []fuzz
 	l.v.say("asking %s what it understands", l.args[0])
 	begun := time.Now()
 	if l.duration > 0 {
-		l.s.until = begun.Add(max(l.duration/2, leastAsking))
+		l.s.asking = max(l.duration/2, leastAsking)
 	}
 	found, ranked, err := l.s.study(ctx, pack)
 	if err != nil {

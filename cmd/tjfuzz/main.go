@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/tjfuzz/tjfuzz/enforce"
 	"github.com/tjfuzz/tjfuzz/enforce/filter"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
 )
@@ -94,6 +95,10 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var sig endedBy
 	if errors.As(err, &sig) {
 		return bySignal + int(sig)
+	}
+	var early enforce.Interrupted
+	if errors.As(err, &early) {
+		return bySignal + int(early)
 	}
 	if c.Context().Err() != nil && errors.Is(err, context.Canceled) {
 		err = hinted(errors.New("interrupted"), "run the same command again; learn goes on where it stopped")

@@ -160,7 +160,8 @@ func TestASignalBeforeTheProgramBeginsEndsTjfuzzByIt(t *testing.T) {
 				if err := p.Process.Signal(s); err != nil {
 					t.Fatal(err)
 				}
-				_, _ = w.Write(policy) // who has died already does not read it
+				time.Sleep(time.Second) // for tjfuzz to look at it, or there is nothing to lose
+				_, _ = w.Write(policy)  // who has died already does not read it
 				_ = w.Close()
 				p.wait(t, 128+int(s))
 				if status := p.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() {

@@ -93,6 +93,7 @@ func linkedFrom(answer []byte) (all []string) {
 		if err != nil || to.Hostname() != root.Host || to.Scheme != root.Scheme {
 			continue
 		}
+		to.RawQuery = strings.ReplaceAll(to.RawQuery, " ", "%20")
 		if path := to.RequestURI(); path != "/" && !slices.Contains(all, path) && len(all) < most {
 			all = append(all, path)
 		}

@@ -50,9 +50,9 @@ func TestWebServersAreAskedForWhatTheyServe(t *testing.T) {
 }
 
 func TestWebServersAreAskedForWhatTheirPageRefersTo(t *testing.T) {
-	answer := []byte("HTTP/1.0 200 OK\r\n\r\n<a href=\"dir/\">dir/</a><A HREF='/a%20b?c=1&amp;d=2#e'>x</A><img src=i.png>" +
+	answer := []byte("HTTP/1.0 200 OK\r\n\r\n<a href=\"dir/\">dir/</a><A HREF='/a b?c=1&amp;d=2 3#e'>x</A><img src=i.png>" +
 		`<a href="https://example.org/x"><a href="http://localhost/own"><a href="mailto:a@example.org"><a href="/"><a href="dir/"><a href=":"><a href="`)
-	want := []string{"/dir/", "/a%20b?c=1&d=2", "/i.png", "/own"}
+	want := []string{"/dir/", "/a%20b?c=1&d=2%203", "/i.png", "/own"}
 	if got := linkedFrom(answer); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

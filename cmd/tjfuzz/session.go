@@ -58,7 +58,8 @@ type session struct {
 	complained string         // how the program fails as it was called, if it does
 	code       *coverage.Map  // of which runs tell whether they reached more; nil: they do not tell
 	calls      forced.Search  // for what it can be made to call
-	until      time.Time      // when asking the target ends; zero: when all is asked
+	asking     time.Duration  // for how long the target is asked, once it is known whether it is a service; 0: until all is asked
+	until      time.Time      // when that ends
 	waits      bool           // whether it hung whenever it had a standard input, when it was studied
 }
 

@@ -47,7 +47,11 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	if err := s.survey(ctx, e); err != nil {
 		return mine.Found{}, nil, err
 	}
-	hung, piped, slowest := 0, 0, time.Duration(0)
+	if s.asking > 0 {
+		s.until = time.Now().Add(s.asking)
+	}
+	hung, slowest := 0, time.Duration(0)
+	var piped struct{ hung, ended int }
 	try := func(sc *fuzz.Scenario) (*fuzz.Result, error) {
 		if hung == patience || s.late() {
 			return &fuzz.Result{TimedOut: true}, nil
@@ -59,9 +63,12 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 		if r.TimedOut {
 			hung++
 			if sc.Stdin == fuzz.StdinPipe {
-				piped++
+				piped.hung++
 			}
 		} else {
+			if sc.Stdin == fuzz.StdinPipe {
+				piped.ended++
+			}
 			slowest = max(slowest, r.Duration)
 		}
 		return r, nil
@@ -112,8 +119,11 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	if len(s.doors) == 0 { // a service accepts nothing, and ends only when it is told to
 		seeds, formats, err = s.accepted(try, seeds)
 	}
-	s.waits = piped == patience
+	s.waits = piped.hung == patience && piped.ended == 0
 	if s.runs.timeout == 0 {
+		if slowest == 0 && s.late() { // nothing is known of it
+			slowest = time.Hour
+		}
 		s.runs.timeout = limit(slowest)
 	}
 	for _, f := range formats {

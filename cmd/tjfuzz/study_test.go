@@ -91,8 +91,9 @@ func TestWhatHangsOnItsInputIsNotAskedThereAgain(t *testing.T) {
 
 func TestHangingWithAnInputIsNoticed(t *testing.T) {
 	testenv.Require(t, testenv.Cage)
-	for body, want := range map[string]bool{"[ $# -gt 0 ] || exec sleep 86394": true, "[ $# = 0 ] || exec sleep 86394": false} {
-		runs := runFlags{backend: backendEBPF, timeout: 200 * time.Millisecond}
+	for body, want := range map[string]bool{"[ $# -gt 0 ] || exec sleep 86394": true, "[ $# = 0 ] || exec sleep 86394": false,
+		"[ $# -gt 0 ] || [ -z \"$(cat)\" ] || exec sleep 86394": false} {
+		runs := runFlags{backend: backendEBPF, timeout: time.Second}
 		s, err := newSession([]string{script(t, t.TempDir(), "target", body)}, runs)
 		if err != nil {
 			t.Fatal(err)

@@ -3,6 +3,7 @@
 package filter
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -200,9 +201,13 @@ func action(v synth.Verdict) (seccomp.ScmpAction, error) {
 }
 
 // export reads the compiled program from a file in memory, because seccomp_export_bpf_mem
-// came with libseccomp 2.6. A pipe would take a reader beside the writer: nothing promises
-// its size.
+// came with libseccomp 2.6. A pipe takes a reader beside the writer, for nothing promises
+// its size: it is for where files may not grow.
 func export(f *seccomp.ScmpFilter) (Program, error) {
+	var most unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &most); err != nil || most.Cur != unix.RLIM_INFINITY {
+		return exportThrough(f)
+	}
 	fd, err := unix.MemfdCreate("filter", unix.MFD_CLOEXEC|unix.MFD_NOEXEC_SEAL)
 	if err == unix.EINVAL { // before Linux 6.3
 		fd, err = unix.MemfdCreate("filter", unix.MFD_CLOEXEC)
@@ -221,6 +226,24 @@ func export(f *seccomp.ScmpFilter) (Program, error) {
 	}
 	b := make([]byte, size)
 	if _, err := file.ReadAt(b, 0); err != nil {
+		return nil, fmt.Errorf("export filter: %w", err)
+	}
+	return Parse(b)
+}
+
+func exportThrough(f *seccomp.ScmpFilter) (Program, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("export filter: %w", err)
+	}
+	defer r.Close()
+	written := make(chan error, 1)
+	go func() {
+		err := f.ExportBPF(w)
+		written <- errors.Join(err, w.Close())
+	}()
+	b, err := io.ReadAll(r)
+	if err := errors.Join(<-written, err); err != nil {
 		return nil, fmt.Errorf("export filter: %w", err)
 	}
 	return Parse(b)
