@@ -56,6 +56,19 @@ func (o *Options) namesFile(w string) bool {
 		filepath.IsLocal(w) && path.Clean(w) == w && !slices.Contains(o.Table.Commands, w)
 }
 
+// listed are the names of files, as find(1) lists them for a command line with these words.
+func listed(files []File, words []string) []byte {
+	var out []byte
+	end := byte('\n')
+	if slices.Contains(words, "-0") || slices.Contains(words, "--null") {
+		end = 0
+	}
+	for _, f := range files {
+		out = append(append(out, f.Name...), end)
+	}
+	return out
+}
+
 // roomFor reports whether a file of the name can be made beside others.
 func roomFor(files []File, name string) bool {
 	return !slices.ContainsFunc(files, func(f File) bool {

@@ -318,7 +318,7 @@ func (p *prober) words() {
 			r = rankMoreExamples
 		}
 		for j, s := range p.staged(words) {
-			if s.usesInput() {
+			if s.usesInput() && s.Input == nil {
 				s.Input = p.seed()
 			}
 			if i < shownExamples {
@@ -330,12 +330,18 @@ func (p *prober) words() {
 	}
 }
 
-// staged are the ways to carry out an example. One that names no file may have to be fed.
+// staged are the ways to carry out an example. One that names no file may have to be fed, and some programs are fed with names.
 func (p *prober) staged(words []string) []Scenario {
 	out := p.o.staged(p.alone, words)
-	if fed := out[0]; len(out) < ways && p.ways[0].Stdin.carries() {
+	if fed := out[0]; p.ways[0].Stdin.carries() {
 		fed.Stdin = p.ways[0].Stdin
-		out = append(out, fed)
+		if len(out) == 1 {
+			out = append(out, fed)
+		}
+		if p.o.Table.Listed {
+			fed.Input = listed(fed.Files, words)
+			out = append(out, fed)
+		}
 	}
 	return out
 }
@@ -433,7 +439,7 @@ func (p *prober) shown(i int, words []string) {
 			with = slices.Concat(example, words) // find(1) has its words behind the operands
 		}
 		for j, s := range p.staged(with) {
-			if s.usesInput() {
+			if s.usesInput() && s.Input == nil {
 				s.Input = p.seed()
 			}
 			if j > 0 {

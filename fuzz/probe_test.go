@@ -107,6 +107,30 @@ func TestExamplesAreCarriedOutWithTheFilesThatTheyName(t *testing.T) {
 	}
 }
 
+// Options are added where it is fed so, too, if that shows most.
+func TestWhatReadsNamesIsFedWithThem(t *testing.T) {
+	o := options(t, synthetic{})
+	o.Fixed = 1
+	o.Bases[0].Files = []File{{Name: "dir/a"}, {Name: "c"}}
+	o.Table.Examples = [][]string{{"cat"}, {"-0", "cat"}}
+	for _, listed := range []bool{false, true} {
+		o.Table.Listed = listed
+		bare := map[string]stage{}
+		stages := map[stage]bool{}
+		for _, p := range deliberate(&o) {
+			if p.rank == rankExamples {
+				bare[string(p.s.Input)] = p.bare
+			}
+			stages[p.stage] = true
+		}
+		for _, names := range []string{"dir/a\nc\ncat\n", "dir/a\x00c\x00cat\x00"} {
+			if st, ok := bare[names]; ok != listed || ok && !stages[st] {
+				t.Errorf("listed %v: fed with %q: %v, on a stage %v", listed, names, ok, stages[st])
+			}
+		}
+	}
+}
+
 func TestEveryOptionIsTriedWhereMuchFlows(t *testing.T) {
 	o := options(t, synthetic{})
 	o.Fixed = 1

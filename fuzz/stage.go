@@ -20,7 +20,7 @@ type stage struct {
 // The examples that are stages, and the ways there are to carry out each.
 const (
 	shownExamples = 6
-	ways          = 2
+	ways          = 3
 )
 
 // stages are what the program did on each of them without any option.

@@ -106,6 +106,7 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	}
 	found.Table.Names = fixtureNames()
 	found.Table.Examples = mine.Examples(filepath.Base(s.text), help, page)
+	found.Table.Listed = mine.Listed(filepath.Base(s.text), help, page)
 	if err := s.commands(&found.Table, ask); err != nil {
 		return mine.Found{}, nil, err
 	}

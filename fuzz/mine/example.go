@@ -1,6 +1,7 @@
 package mine
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -34,13 +35,19 @@ func Examples(program string, help, page []byte) [][]string {
 	return out
 }
 
+// Listed reports whether the texts show the program behind one that lists files: it reads their names.
+func Listed(program string, help, page []byte) bool {
+	lists := lazyregexp.New(`(?:^|[\s;(])(?:find|fd|ls|locate|git ls-files)(?:\s[^|]*)?\|\s*(?:sudo\s+)?(?:\S*/)?` + regexp.QuoteMeta(program) + `(?:\s|$)`)
+	return slices.ContainsFunc(slices.Concat(shownInHelp(string(help[:min(len(help), maxHelp)])), shownInPage(program, string(page[:min(len(page), maxPage)]))), lists.MatchString)
+}
+
 // shownInHelp are the indented lines and those that say how the program is used.
 func shownInHelp(text string) []string {
 	var out []string
 	for line := range strings.SplitSeq(strings.ReplaceAll(text, "\\\n", " "), "\n") {
 		trimmed := strings.TrimSpace(line)
 		if m := useOf.FindString(trimmed); m != "" {
-			out = append(out, trimmed[len(m):])
+			out = append(out, lowerName.ReplaceAllString(trimmed[len(m):], "$1<$2>"))
 		} else if trimmed != line || prompt.MatchString(line) {
 			out = append(out, trimmed)
 		}
@@ -105,6 +112,7 @@ var (
 	prompt    = lazyregexp.New("^(?:[$%#>]|`|'|\")\\s*")
 	optional  = lazyregexp.New(`\[[^\[\]]*\]`)
 	valueName = lazyregexp.New(`^<[^>]*>$|^[A-Z][A-Z0-9_-]+$`)
+	lowerName = lazyregexp.New(`(\s)(utility|command|cmd|program|file|filename|files|path|pathname|directory|dir|host|hostname|user|port|pattern)\b`)
 	choice    = lazyregexp.New(`^[{(]?[\w-]+(?:\|[\w-]+)+[})]?$`)
 	wordy     = lazyregexp.New(`[.,;:!?]$`)
 )

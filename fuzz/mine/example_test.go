@@ -49,3 +49,28 @@ func FuzzExamples(f *testing.F) {
 		}
 	})
 }
+
+func TestProgramsThatReadNamesAreKnownByWhatListsThem(t *testing.T) {
+	for text, want := range map[string]bool{
+		"  find . -name '*.c' | pack -T -":   true,
+		"  $ ls *.js | sudo /bin/pack -r":    true,
+		"  git ls-files | pack":              true,
+		"  cat list | pack -T -":             false,
+		"  find . | sort | pack":             false,
+		"  find . | packer":                  false,
+		"  ./find.sh-ls 1 | pack":            false,
+		"pack finds what ls | pack would do": false,
+	} {
+		if got := Listed("pack", []byte(text), nil); got != want {
+			t.Errorf("%q: got %v, want %v", text, got, want)
+		}
+	}
+	page := ".Sh EXAMPLES\n.Dl $ find src/ | pack make\n"
+	if !Listed("pack", nil, []byte(page)) {
+		t.Error("a manual page's example is not seen")
+	}
+	got := Examples("pack", []byte("usage: pack [-acd] utility [argument [/_] ...] < filenames\nusage: file file\n"), nil)
+	if diff := cmp.Diff([][]string{{"cat"}}, got); diff != "" {
+		t.Error(diff)
+	}
+}

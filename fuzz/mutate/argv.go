@@ -45,6 +45,7 @@ type Table struct {
 	Names    []string            // files and directories that exist where the target starts
 	Texts    []string            // small programs, queries and the like that are given as one word
 	Examples [][]string          // command lines that the target's own texts show, without the program
+	Listed   bool                // the texts show that names of files are read on standard input
 }
 
 // For returns the options that are understood where words, without the program,
@@ -105,7 +106,7 @@ func (t Table) Merge(o Table) Table {
 	examples := slices.Concat(t.Examples, o.Examples)
 	return Table{
 		Options: all, Commands: slices.Compact(cmds), Sub: sub, Names: slices.Compact(names), Texts: slices.Compact(texts),
-		Examples: distinct(examples),
+		Examples: distinct(examples), Listed: t.Listed || o.Listed,
 	}
 }
 

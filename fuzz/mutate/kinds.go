@@ -15,7 +15,7 @@ var kinds = []struct {
 	{"url uri", []string{"http://localhost:1/", "file:///dev/null"}},
 	{"dir directory folder root", []string{".", "/tmp"}},
 	{"file filename pathname path infile outfile files archive output input script config", []string{Input, "out"}},
-	{"command cmd program prog executable shell editor pager helper", []string{"cat", "true", "false"}},
+	{"command cmd utility program prog executable shell editor pager helper", []string{"cat", "true", "false"}},
 	{"port", []string{"0", "65535"}},
 	{"host hostname address addr ip server proxy interface", []string{"localhost", "127.0.0.1"}},
 	{"user owner login uid", []string{"root", "0"}},
