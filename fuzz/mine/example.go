@@ -55,7 +55,7 @@ func shownInHelp(text string) []string {
 	return out
 }
 
-// shownInPage are the lines of a manual page that are not filled, those in bold, and all in
+// shownInPage are the lines of a manual page that are not filled, those in bold or of constant width, and all in
 // sections of examples. What follows the name of the program in a synopsis is one line.
 func shownInPage(program, page string) []string {
 	var out []string
@@ -71,7 +71,7 @@ func shownInPage(program, page string) []string {
 	for line := range strings.SplitSeq(page, "\n") {
 		m := request.FindStringSubmatch(line)
 		if m == nil {
-			if literal || shown || synopsis || strings.HasPrefix(line, " ") || strings.HasPrefix(line, `\fB`) {
+			if literal || shown || synopsis || strings.HasPrefix(line, " ") || setApart.MatchString(line) {
 				put(bare(line))
 			}
 			continue
@@ -112,6 +112,7 @@ var (
 	prompt    = lazyregexp.New("^(?:[$%#>]|`|'|\")\\s*")
 	optional  = lazyregexp.New(`\[[^\[\]]*\]`)
 	valueName = lazyregexp.New(`^<[^>]*>$|^[A-Z][A-Z0-9_-]+$`)
+	setApart  = lazyregexp.New(`^\\f(?:B|C|\(C|\[C)`) // in bold, or as a typewriter does
 	lowerName = lazyregexp.New(`(\s)(utility|command|cmd|program|file|filename|files|path|pathname|directory|dir|host|hostname|user|port|pattern)\b`)
 	choice    = lazyregexp.New(`^[{(]?[\w-]+(?:\|[\w-]+)+[})]?$`)
 	wordy     = lazyregexp.New(`[.,;:!?]$`)

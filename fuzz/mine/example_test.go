@@ -23,11 +23,12 @@ Examples:
 	page := strings.Join([]string{
 		`.TH PACK 1`, `.SH NAME`, `pack \- an archiver`, `.SH SYNOPSIS`, `.B pack`, `{\-A|\-\-append} \fIarchive\fR [\fIfile\fR...]`,
 		`.SH DESCRIPTION`, `pack is a program that puts files into archives.`, `.B pack \-\-list a.pk.`,
+		`\fCpack -q 10m *.txt\fP`, `\f(CWpack -Z bzip2 a.pk\fR`,
 		`.SH EXAMPLES`, `To see it all:`, `.nf`, `pack \-tv \-\-sort=name a.pk; pack \-d a.pk`, `.fi`, `.SH AUTHOR`, `pack was written by somebody.`,
 	}, "\n")
 	want := []string{
 		"@@", "-l @@", "-cf archive.pk foo bar", "-xf archive.pk", "-T - -cf my archive.pk",
-		"-A @@", "--list a.pk", "-tv --sort=name a.pk", "-d a.pk",
+		"-A @@", "--list a.pk", "-q 10m *.txt", "-Z bzip2 a.pk", "-tv --sort=name a.pk", "-d a.pk",
 	}
 	var got []string
 	for _, words := range Examples("pack", []byte(help), []byte(page)) {
