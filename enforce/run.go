@@ -256,13 +256,12 @@ func run(ctx context.Context, c Command) (_ Status, err error) {
 	return status, errors.Join(unwatched, err)
 }
 
-// fatal is the first of the signals that have come that ends who does not handle it. The others are of no use to a program
-// that has not begun.
+// fatal is the first of the signals that have come that ends who does not handle it, as all that are passed on do but one.
 func fatal(signals <-chan os.Signal) (unix.Signal, bool) {
 	for {
 		select {
 		case s := <-signals:
-			if slices.Contains([]os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM}, s) {
+			if s != unix.SIGWINCH {
 				return s.(unix.Signal), true
 			}
 		default:

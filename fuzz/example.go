@@ -13,6 +13,9 @@ import (
 // fileWord is what can be the name of a file in an example.
 var fileWord = lazyregexp.New(`^[A-Za-z0-9_.][\w.+-]{0,63}(/[\w.+-]{1,64}){0,3}$`)
 
+// zeroLetter are option letters of which one is 0.
+var zeroLetter = lazyregexp.New(`^-[a-zA-Z]*0[a-zA-Z]*$`)
+
 // staged are the ways to carry out an example: as it stands, with files of the names that
 // it seems to mean, and on the files that are there anyway.
 func (o *Options) staged(s Scenario, words []string) []Scenario {
@@ -60,7 +63,7 @@ func (o *Options) namesFile(w string) bool {
 func listed(files []File, words []string) []byte {
 	var out []byte
 	end := byte('\n')
-	if slices.Contains(words, "-0") || slices.Contains(words, "--null") {
+	if slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, "--null") || zeroLetter.MatchString(w) }) {
 		end = 0
 	}
 	for _, f := range files {

@@ -8,7 +8,7 @@ import (
 	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
-var usageWord = lazyregexp.New(`(?i)\busage\b|help\b|\boperand\b|\bargument\b`)
+var usageWord = lazyregexp.New(`(?i)\busage\b|help\b|\boperand\b|\b(?:missing|few|many|requires|expects?|an) arguments?\b`)
 
 // complained is how a program ends that fails as it was called, with the last line that it writes; empty where it ends well, or
 // says how it is used, for learn tries what it lacks then. Of what else a program asks for learn knows nothing, as of the name of
@@ -22,7 +22,7 @@ func complained(r *fuzz.Result, output []byte) string {
 	if usageWord.MatchString(text) || !printable(text) {
 		return ""
 	}
-	line := strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:])
+	line := strings.TrimSpace(text[strings.LastIndexAny(text, "\r\n")+1:])
 	if runes := []rune(line); len(runes) > most {
 		line = string(runes[:most]) + "..."
 	}

@@ -16,6 +16,8 @@ func TestHowAProgramFailsAsItWasCalledIsTold(t *testing.T) {
 		{fuzz.Result{ExitCode: 71}, "can't run as root without the -u switch\n", "exit status 71: can't run as root without the -u switch"},
 		{fuzz.Result{ExitCode: 1}, "started\n\nTraceback:\n  no module\n\n", "exit status 1: no module"},
 		{fuzz.Result{ExitCode: 1}, strings.Repeat("ä", 200), "exit status 1: " + strings.Repeat("ä", 120) + "..."},
+		{fuzz.Result{ExitCode: 1}, "half\rx: Invalid argument\n", "exit status 1: x: Invalid argument"},
+		{fuzz.Result{ExitCode: 1}, "x: missing arguments\n", ""},
 		{fuzz.Result{ExitCode: 2}, "Usage: grep [OPTION]...\nmore\n", ""},
 		{fuzz.Result{ExitCode: 1}, "cp: missing file operand\nTry 'cp --help'\n", ""},
 		{fuzz.Result{ExitCode: 1}, "\x1b[31mno\x1b[m", ""},

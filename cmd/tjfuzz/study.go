@@ -122,7 +122,7 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	}
 	s.waits = piped.hung == patience && piped.ended == 0
 	if s.runs.timeout == 0 {
-		if slowest == 0 && s.late() { // nothing is known of it
+		if slowest == 0 && hung == 0 && s.late() { // nothing is known of it
 			slowest = time.Hour
 		}
 		s.runs.timeout = limit(slowest)

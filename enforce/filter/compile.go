@@ -236,13 +236,13 @@ func exportThrough(f *seccomp.ScmpFilter) (Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("export filter: %w", err)
 	}
-	defer r.Close()
 	written := make(chan error, 1)
 	go func() {
 		err := f.ExportBPF(w)
 		written <- errors.Join(err, w.Close())
 	}()
 	b, err := io.ReadAll(r)
+	r.Close() // or what is not read would be waited for
 	if err := errors.Join(<-written, err); err != nil {
 		return nil, fmt.Errorf("export filter: %w", err)
 	}

@@ -17,6 +17,9 @@ func TestAFilterIsCompiledWhereFilesMayNotGrow(t *testing.T) {
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
 		t.Fatal(err)
 	}
+	if was.Max != unix.RLIM_INFINITY {
+		t.Skip("files may not grow here at all, so there is nothing to compare with")
+	}
 	defer func() {
 		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
 			t.Error(err)

@@ -206,7 +206,7 @@ func (v *servers) compare(ctx context.Context, c *class, s *fuzz.Scenario, copie
 // differs puts an end to what made a copy do something else than the program.
 func (v *servers) differs(c *class) {
 	why := errors.New("a copy does something else than the program")
-	if c.bare != nil || v.e.opts.Coverage == nil || v.watch == nil {
+	if c.bare != nil || v.e.opts.Coverage == nil || v.watch == nil || c.rung == AtAFL { // as in cover
 		v.refuse(c, why)
 		return
 	}

@@ -47,12 +47,27 @@ func shownInHelp(text string) []string {
 	for line := range strings.SplitSeq(strings.ReplaceAll(text, "\\\n", " "), "\n") {
 		trimmed := strings.TrimSpace(line)
 		if m := useOf.FindString(trimmed); m != "" {
-			out = append(out, lowerName.ReplaceAllString(trimmed[len(m):], "$1<$2>"))
+			line := trimmed[len(m):]
+			if synopsisOf.MatchString(m) {
+				line = placeholders(line)
+			}
+			out = append(out, line)
 		} else if trimmed != line || prompt.MatchString(line) {
 			out = append(out, trimmed)
 		}
 	}
 	return out
+}
+
+// placeholders is a synopsis in which what stands for a command or a file, in small letters, has brackets as others have.
+func placeholders(line string) string {
+	words := strings.Split(line, " ")
+	for i, w := range words[min(1, len(words)):] {
+		if name := strings.TrimSuffix(w, "..."); slices.Contains([]string{"utility", "command", "cmd", "program", "filename", "pathname", "directory"}, name) {
+			words[1+i] = "<" + name + ">"
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // shownInPage are the lines of a manual page that are not filled, those in bold or of constant width, and all in
@@ -108,14 +123,14 @@ func bare(s string) string {
 }
 
 var (
-	useOf     = lazyregexp.New(`^(?i:usage|use|or|e\.g\.|example|examples|try):\s*`)
-	prompt    = lazyregexp.New("^(?:[$%#>]|`|'|\")\\s*")
-	optional  = lazyregexp.New(`\[[^\[\]]*\]`)
-	valueName = lazyregexp.New(`^<[^>]*>$|^[A-Z][A-Z0-9_-]+$`)
-	setApart  = lazyregexp.New(`^\\f(?:B|C|\(C|\[C)`) // in bold, or as a typewriter does
-	lowerName = lazyregexp.New(`(\s)(utility|command|cmd|program|file|filename|files|path|pathname|directory|dir|host|hostname|user|port|pattern)\b`)
-	choice    = lazyregexp.New(`^[{(]?[\w-]+(?:\|[\w-]+)+[})]?$`)
-	wordy     = lazyregexp.New(`[.,;:!?]$`)
+	useOf      = lazyregexp.New(`^(?i:usage|use|or|e\.g\.|example|examples|try):\s*`)
+	prompt     = lazyregexp.New("^(?:[$%#>]|`|'|\")\\s*")
+	optional   = lazyregexp.New(`\[[^\[\]]*\]`)
+	valueName  = lazyregexp.New(`^<[^>]*>$|^[A-Z][A-Z0-9_-]+$`)
+	setApart   = lazyregexp.New(`^\\f(?:B|C|\(C|\[C)`) // in bold, or as a typewriter does
+	synopsisOf = lazyregexp.New(`^(?i:usage|or)`)
+	choice     = lazyregexp.New(`^[{(]?[\w-]+(?:\|[\w-]+)+[})]?$`)
+	wordy      = lazyregexp.New(`[.,;:!?]$`)
 )
 
 // invocations are the command lines of a program in a line of text: that with which it begins,

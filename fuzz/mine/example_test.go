@@ -70,8 +70,20 @@ func TestProgramsThatReadNamesAreKnownByWhatListsThem(t *testing.T) {
 	if !Listed("pack", nil, []byte(page)) {
 		t.Error("a manual page's example is not seen")
 	}
-	got := Examples("pack", []byte("usage: pack [-acd] utility [argument [/_] ...] < filenames\nusage: file file\n"), nil)
-	if diff := cmp.Diff([][]string{{"cat"}}, got); diff != "" {
-		t.Error(diff)
+}
+
+func TestWhatASynopsisCallsACommandIsOne(t *testing.T) {
+	for text, want := range map[string][]string{
+		"usage: pack [-acd] utility [argument [/_] ...] < filenames": {"cat"},
+		"Usage: pack -n 1 command...":                                {"-n", "1", "cat"},
+		"usage: pack <input command> <count>":                        {"@@", "1"},
+		"usage: pack program/x user:program":                         {"program/x", "user:program"},
+		"usage: pack command|file":                                   {"command"},
+		"example: pack command":                                      {"command"},
+	} {
+		got := Examples("pack", []byte(text), nil)
+		if diff := cmp.Diff([][]string{want}, got); diff != "" {
+			t.Errorf("%s: %s", text, diff)
+		}
 	}
 }

@@ -70,7 +70,7 @@ func (p *Process) Wait(l Limits) (Status, error) {
 // the run had to be killed, or has killed it.
 func (p *Process) waitForCopy(l Limits) (Status, error) {
 	st := p.watch(l)
-	if !p.complete {
+	if !p.complete || p.doomed { // what was killed with the run may have been the Forker's
 		if err := p.spec.Forker.End(); err != nil {
 			return st, fmt.Errorf("end the fork server: %w", err)
 		}
