@@ -48,7 +48,7 @@ func (b *bench) measureBreakpoints(ctx context.Context, t *target) error {
 // breakpoints that these inputs come to are gone.
 func (b *bench) breakpointsOf(ctx context.Context, t *target) (c cost, err error) {
 	const (
-		first = 1024
+		first = 8192 // runs, or a few windows of them, before what is measured: a steady state is asked for
 		batch = 128
 	)
 	var (
@@ -63,8 +63,10 @@ func (b *bench) breakpointsOf(ctx context.Context, t *target) (c cost, err error
 			return cost{}, err
 		}
 		defer func() { err = errors.Join(err, x.close()) }()
-		if err := x.run(ctx, first); err != nil {
-			return cost{}, err
+		for n, began := 0, time.Now(); n < first && time.Since(began) < 3*b.window; n += batch {
+			if err := x.run(ctx, batch); err != nil {
+				return cost{}, err
+			}
 		}
 		both[n], before[n] = x, x.Copies()[o.Highest]
 	}
