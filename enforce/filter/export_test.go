@@ -3,7 +3,6 @@
 package filter
 
 import (
-	"math"
 	"slices"
 	"testing"
 
@@ -17,17 +16,14 @@ func TestAFilterIsCompiledWhereFilesMayNotGrow(t *testing.T) {
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
 		t.Fatal(err)
 	}
-	if was.Max != unix.RLIM_INFINITY {
-		t.Skip("files may not grow here at all, so there is nothing to compare with")
-	}
 	defer func() {
 		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
 			t.Error(err)
 		}
 	}()
 	for _, c := range policies(t) {
-		var got [3]Program
-		for i, most := range []uint64{math.MaxUint64, 0, 1024} {
+		var got [3]Program // the first with the limit of this machine, which is mostly none
+		for i, most := range []uint64{was.Cur, 0, 1024} {
 			if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: most, Max: was.Max}); err != nil {
 				t.Fatal(err)
 			}
