@@ -21,24 +21,25 @@ const (
 // has become one. Prose that begins with the name of the program may be among them.
 func Examples(program string, help, page []byte) [][]string {
 	var out [][]string
-	add := func(lines []string) {
-		for _, line := range lines {
-			for _, words := range invocations(program, line) {
-				if len(out) < maxExamples && !slices.ContainsFunc(out, func(o []string) bool { return slices.Equal(o, words) }) {
-					out = append(out, words)
-				}
+	for _, line := range shown(program, help, page) {
+		for _, words := range invocations(program, line) {
+			if len(out) < maxExamples && !slices.ContainsFunc(out, func(o []string) bool { return slices.Equal(o, words) }) {
+				out = append(out, words)
 			}
 		}
 	}
-	add(shownInHelp(string(help[:min(len(help), maxHelp)])))
-	add(shownInPage(program, string(page[:min(len(page), maxPage)])))
 	return out
 }
 
 // Listed reports whether the texts show the program behind one that lists files: it reads their names.
 func Listed(program string, help, page []byte) bool {
-	lists := lazyregexp.New(`(?:^|[\s;(])(?:find|fd|ls|locate|git ls-files)(?:\s[^|]*)?\|\s*(?:sudo\s+)?(?:\S*/)?` + regexp.QuoteMeta(program) + `(?:\s|$)`)
-	return slices.ContainsFunc(slices.Concat(shownInHelp(string(help[:min(len(help), maxHelp)])), shownInPage(program, string(page[:min(len(page), maxPage)]))), lists.MatchString)
+	lists := regexp.MustCompile(`(?:^|[\s;(])(?:find|fd|ls|locate|git ls-files)(?:\s[^|]*)?\|\s*(?:sudo\s+)?(?:\S*/)?` + regexp.QuoteMeta(program) + `(?:\s|$)`)
+	return slices.ContainsFunc(shown(program, help, page), lists.MatchString)
+}
+
+// shown are the lines of both texts that may show how the program is called.
+func shown(program string, help, page []byte) []string {
+	return slices.Concat(shownInHelp(string(help[:min(len(help), maxHelp)])), shownInPage(program, string(page[:min(len(page), maxPage)])))
 }
 
 // shownInHelp are the indented lines and those that say how the program is used.
