@@ -56,147 +56,73 @@ func parse(r io.Reader) (node, error) {
 	case len(bytes.TrimSpace(data)) == 0:
 		return node{}, whole.errorf("", "empty")
 	}
-	rest := &reader{data}
-	n, err := rest.value(whole.where, 0)
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	n, err := parseValue(d, whole.where, 0)
 	if err != nil {
 		return node{}, err
 	}
-	if rest.skip(); len(rest.data) > 0 {
+	if _, err := d.Token(); err != io.EOF {
 		return node{}, whole.errorf("remove what follows it", "data behind the JSON value")
 	}
 	return n, nil
 }
 
-// reader reads JSON (RFC 8259) off data, which is UTF-8. The tokens of encoding/json take more than
-// twice as long, for which each start of a program under a profile waits.
-type reader struct{ data []byte }
-
-// skip takes away the white space that comes next.
-func (r *reader) skip() {
-	for len(r.data) > 0 && (r.data[0] == ' ' || r.data[0] == '\n' || r.data[0] == '\t' || r.data[0] == '\r') {
-		r.data = r.data[1:]
-	}
-}
-
-// take takes a byte away if it comes next.
-func (r *reader) take(c byte) bool {
-	r.skip()
-	if len(r.data) == 0 || r.data[0] != c {
-		return false
-	}
-	r.data = r.data[1:]
-	return true
-}
-
-// value reads what stands at a place.
-func (r *reader) value(where string, depth int) (node, error) {
+func parseValue(d *json.Decoder, where string, depth int) (node, error) {
 	n := node{where: where}
 	if depth > maxDepth {
 		return n, n.errorf("", "nested deeper than %d", maxDepth)
 	}
-	switch {
-	case r.take('{'):
+	token, err := d.Token()
+	if err != nil {
+		return n, n.syntax(err)
+	}
+	switch token {
+	case json.Delim('{'):
 		members := map[string]node{}
-		for !r.take('}') {
-			if len(members) > 0 && !r.take(',') {
-				return n, r.wrong(n, "a comma")
-			}
-			name, err := r.text(n, "the name of a member")
+		for d.More() {
+			key, err := d.Token()
 			if err != nil {
-				return n, err
+				return n, n.syntax(err)
 			}
+			name := key.(string) // the decoder accepts nothing else as a key
 			if _, twice := members[name]; twice {
 				return n, n.errorf("keep one", "member %q is repeated", name)
 			}
-			if !r.take(':') {
-				return n, r.wrong(n, "a colon")
-			}
-			if members[name], err = r.value(n.member(name), depth+1); err != nil {
+			if members[name], err = parseValue(d, n.member(name), depth+1); err != nil {
 				return n, err
 			}
 		}
 		n.value = members
-	case r.take('['):
+	case json.Delim('['):
 		items := []node{}
-		for !r.take(']') {
-			if len(items) > 0 && !r.take(',') {
-				return n, r.wrong(n, "a comma")
-			}
-			item, err := r.value(where+"["+strconv.Itoa(len(items))+"]", depth+1)
+		for d.More() {
+			item, err := parseValue(d, fmt.Sprintf("%s[%d]", where, len(items)), depth+1)
 			if err != nil {
 				return n, err
 			}
 			items = append(items, item)
 		}
 		n.value = items
-	case len(r.data) > 0 && r.data[0] == '"':
-		text, err := r.text(n, "a value")
-		if err != nil {
-			return n, err
-		}
-		n.value = text
 	default:
-		end := bytes.IndexAny(r.data, ",:]}\" \t\n\r")
-		if end < 0 {
-			end = len(r.data)
-		}
-		switch word := string(r.data[:end]); word {
-		case "true", "false":
-			n.value = word == "true"
-		case "null":
-		default:
-			if !json.Valid(r.data[:end]) {
-				return n, r.wrong(n, "a value")
-			}
-			n.value = json.Number(word)
-		}
-		r.data = r.data[end:]
+		n.value = token
+		return n, nil
+	}
+	if _, err := d.Token(); err != nil { // the closing bracket
+		return n, n.syntax(err)
 	}
 	return n, nil
 }
 
-// text reads a string of n, as which part of it is said.
-func (r *reader) text(n node, part string) (string, error) {
-	r.skip()
-	if len(r.data) == 0 || r.data[0] != '"' {
-		return "", r.wrong(n, part)
-	}
-	plain := true
-	for i := 1; i < len(r.data); i++ {
-		switch c := r.data[i]; {
-		case c == '\\':
-			i++
-			plain = false
-		case c < ' ':
-			plain = false // and no JSON
-		case c == '"':
-			quoted := r.data[:i+1]
-			r.data = r.data[i+1:]
-			if plain {
-				return string(quoted[1:i]), nil
-			}
-			var s string
-			if err := json.Unmarshal(quoted, &s); err != nil {
-				return "", n.errorf("", "%v", err)
-			}
-			return s, nil
-		}
-	}
-	r.data = nil
-	return "", r.wrong(n, part)
-}
-
-// wrong says what n has instead of what belongs there.
-func (r *reader) wrong(n node, what string) *ProfileError {
-	if len(r.data) == 0 {
-		return n.errorf("", "the JSON ends too early")
-	}
-	c, _ := utf8.DecodeRune(r.data)
-	return n.errorf("", "%q where %s belongs", c, what)
-}
-
 func (n node) errorf(mend, format string, args ...any) *ProfileError {
 	return &ProfileError{Where: n.where, Detail: fmt.Sprintf(format, args...), Mend: mend}
+}
+
+func (n node) syntax(err error) *ProfileError {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return n.errorf("", "the JSON ends too early")
+	}
+	return n.errorf("", "%v", err)
 }
 
 // member is the place of a member of n.

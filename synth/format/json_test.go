@@ -58,18 +58,3 @@ func bare(n node) any {
 	}
 	return n.value
 }
-
-func TestSyntaxErrorsNameTheirPlace(t *testing.T) {
-	for text, want := range map[string]string{
-		`{"a": [1, {"b": }]}`: `a[1].b: '}' where a value belongs`,
-		`{"a": [1 2]}`:        `a: '2' where a comma belongs`,
-		`{"a" 1}`:             `profile: '1' where a colon belongs`,
-		`{"a": 1,}`:           `profile: '}' where the name of a member belongs`,
-		`{"a": "x`:            `a: the JSON ends too early`,
-		`{"a": "\x"}`:         `a: invalid character 'x' in string escape code`,
-	} {
-		if _, err := parse(strings.NewReader(text)); err == nil || err.Error() != want {
-			t.Errorf("%s: %v, want %s", text, err, want)
-		}
-	}
-}
