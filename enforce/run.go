@@ -97,7 +97,9 @@ const firstRealTime, lastRealTime unix.Signal = 35, 64
 // and the like are passed on, unless the terminal has sent them to the program too.
 // Unless the caller has CAP_SYS_ADMIN, a filtered program runs with no_new_privs.
 // Where ctx ends before the program begins, it does not begin, and the error is the cause;
-// from then on only signals and the program itself decide.
+// from then on only signals and the program itself decide. The caller may turn signals into
+// the end of ctx, with EndedBy as its cause: one that came too early for Run to see, and ends
+// ctx when the program has begun, is passed on, too.
 func Run(ctx context.Context, c Command) (Status, error) {
 	type end struct {
 		status Status
@@ -129,12 +131,10 @@ func Become(ctx context.Context, c Command) error {
 	return spawn.Become(&spec.Target)
 }
 
-// Interrupted is the signal that ended a start: it came before there was a program to pass it on to.
-type Interrupted unix.Signal
+// EndedBy is the signal that ended a program, or that came before there was a program to pass it on to.
+type EndedBy unix.Signal
 
-func (i Interrupted) Error() string {
-	return unix.SignalName(unix.Signal(i)) + " came before the program began"
-}
+func (e EndedBy) Error() string { return "ended by " + unix.SignalName(unix.Signal(e)) }
 
 func run(ctx context.Context, c Command) (_ Status, err error) {
 	var watch Watcher
@@ -197,7 +197,7 @@ func run(ctx context.Context, c Command) (_ Status, err error) {
 		return Status{}, context.Cause(ctx)
 	}
 	if s, ok := fatal(signals); ok {
-		return Status{}, Interrupted(s)
+		return Status{}, EndedBy(s)
 	}
 	p, err := spawn.Start(spec)
 	if err != nil {
@@ -219,11 +219,30 @@ func run(ctx context.Context, c Command) (_ Status, err error) {
 	go func() {
 		defer close(stopped)
 		stoppedToo := false // with the program
+		came := map[os.Signal]bool{}
+		passOn := func(s os.Signal) {
+			came[s] = true
+			if !terminalSent(s, p.Pid) {
+				_ = unix.Kill(p.Pid, s.(unix.Signal))
+			}
+		}
+		ended := ctx.Done()
 		for {
 			select {
 			case s := <-signals:
-				if !terminalSent(s, p.Pid) {
-					_ = unix.Kill(p.Pid, s.(unix.Signal))
+				passOn(s)
+			case <-ended:
+				ended = nil
+				var early EndedBy
+				if !errors.As(context.Cause(ctx), &early) {
+					continue
+				}
+				delivered()
+				for range len(signals) {
+					passOn(<-signals)
+				}
+				if !came[unix.Signal(early)] { // no terminal can have sent it to the program
+					_ = unix.Kill(p.Pid, unix.Signal(early))
 				}
 			case <-children:
 				if c.Adopt {
@@ -254,6 +273,13 @@ func run(ctx context.Context, c Command) (_ Status, err error) {
 		status.Seen = watch.Seen()
 	}
 	return status, errors.Join(unwatched, err)
+}
+
+// delivered returns when all who have asked for the signals that have come have them.
+func delivered() {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, unix.SIGCONT) // which run asks for all the while
+	signal.Stop(c)                 // which waits for that
 }
 
 // fatal is the first of the signals that have come that ends who does not handle it, as all that are passed on do but one.

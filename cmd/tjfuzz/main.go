@@ -55,11 +55,6 @@ type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
-// endedBy ends the program by the signal that ended the target.
-type endedBy unix.Signal
-
-func (e endedBy) Error() string { return "ended by " + unix.SignalName(unix.Signal(e)) }
-
 // bySignal is added to a signal in the result of run.
 const bySignal = 256
 
@@ -92,13 +87,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if errors.As(err, &status) {
 		return int(status)
 	}
-	var sig endedBy
+	var sig enforce.EndedBy
 	if errors.As(err, &sig) {
 		return bySignal + int(sig)
-	}
-	var early enforce.Interrupted
-	if errors.As(err, &early) {
-		return bySignal + int(early)
 	}
 	if c.Context().Err() != nil && errors.Is(err, context.Canceled) {
 		err = hinted(errors.New("interrupted"), "run the same command again; learn goes on where it stopped")
@@ -114,7 +105,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return f.code
 }
 
-// interruptible lets the signals that end a program end the context of the command; the cause is endedBy.
+// interruptible lets the signals that end a program end the context of the command; the cause is enforce.EndedBy.
 func interruptible(c *cobra.Command) {
 	// To ask for a signal that was ignored at the start would end that: a job in the
 	// background of a script is not to be interrupted from the terminal.
@@ -134,7 +125,7 @@ func interruptible(c *cobra.Command) {
 	go func() {
 		select {
 		case s := <-signals:
-			end(endedBy(s.(unix.Signal)))
+			end(enforce.EndedBy(s.(unix.Signal)))
 		case <-ctx.Done():
 		}
 	}()
@@ -208,7 +199,7 @@ applies it. The program needs no source, no recompilation and no configuration.`
 func ended(ws unix.WaitStatus) error {
 	switch {
 	case ws.Signaled():
-		return endedBy(ws.Signal())
+		return enforce.EndedBy(ws.Signal())
 	case ws.ExitStatus() != 0:
 		return exitStatus(ws.ExitStatus())
 	}
