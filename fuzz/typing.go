@@ -149,7 +149,8 @@ func (o *Options) scripts() (out [][]Act) {
 		add("\x1b", line, "\x1b", ":q!\r")
 		add(line, "q")
 	}
-	for _, line := range []string{"sleep 1000\r", "cat\r"} { // interrupted, and stopped
+	// Interrupted, and stopped: a shell that waits for what it runs ends itself by the signal that has ended that.
+	for _, line := range []string{"sleep 1000\r", "cat\r", "sh -c 'sleep 1000; :'\r"} {
 		add(line, "\x03", "exit\r")
 		add(line, "\x1a", "jobs\r", "bg\r", "fg\r", "\x03", "exit\r")
 		add(line, "\x1c", "exit\r")
