@@ -329,6 +329,9 @@ func TestCrashesAndHangsAreKeptApartOnceAKind(t *testing.T) {
 	kinds := make(map[string]bool)
 	for _, f := range slices.Concat(out.Crashes, out.Hangs) {
 		key := fmt.Sprint(f.Signal, f.Words)
+		if len(f.Scenario.World.Faults) > 0 {
+			key += " with faults"
+		}
 		if kinds[key] {
 			t.Errorf("twice: %s", key)
 		}

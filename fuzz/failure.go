@@ -28,7 +28,10 @@ func (c *coordinator) fail(kinds map[string]*Failure, f Folder, j *job, r *Resul
 	}
 	key := fmt.Sprintf("%d %q", kind.Signal, words)
 	if kind.Place != (Place{}) {
-		key = kind.How()
+		key = kind.what()
+	}
+	if len(j.s.World.Faults) > 0 {
+		key += " with faults"
 	}
 	if k := kinds[key]; k != nil {
 		k.Count++
@@ -46,8 +49,21 @@ func (c *coordinator) fail(kinds map[string]*Failure, f Folder, j *job, r *Resul
 	return append(keep, f)
 }
 
-// How tells of a failure what makes it a kind of its own.
+// How tells of a failure what makes it a kind of its own. What only happened where calls were made to fail is another kind
+// than the same without, which is the worse bug; it is told with the calls that failed when it was first seen.
 func (f *Failure) How() string {
+	how := f.what()
+	if faults := f.Scenario.World.Faults; len(faults) > 0 {
+		var failing []string
+		for _, fault := range faults {
+			failing = append(failing, fault.note())
+		}
+		how += ", with " + strings.Join(failing, ", ")
+	}
+	return how
+}
+
+func (f *Failure) what() string {
 	how := "no end in time"
 	if f.Place != (Place{}) {
 		how = "waits for ever"

@@ -32,6 +32,8 @@ func (x *buggy) Run(ctx context.Context, s *Scenario) (*Result, error) {
 		r.Signal, r.Place = 6, Place{Module: "libc.so.6", Offset: 0x8000, Caller: 0x340}
 	case slices.Contains(s.Argv, "stop"):
 		r.Signal = 9
+	case slices.Contains(s.Argv, "-f"): // as cat ends whose reader has gone
+		r.Signal = 13
 	}
 	return r, nil
 }
@@ -46,7 +48,12 @@ func TestCrashesInOnePlaceAreOneKind(t *testing.T) {
 	}
 	out := run(t, o)
 	var hows []string
+	failing := 0
 	for _, f := range out.Crashes {
+		if len(f.Scenario.World.Faults) > 0 {
+			failing++
+			continue
+		}
 		if f.Place != (Place{}) {
 			hows = append(hows, f.How())
 		} else if f.Signal != 9 {
@@ -55,6 +62,9 @@ func TestCrashesInOnePlaceAreOneKind(t *testing.T) {
 		if f.Count == 0 || f.Scenario.ID() != f.ID {
 			t.Errorf("%+v", f)
 		}
+	}
+	if failing == 0 {
+		t.Error("no crash is told apart by the calls that failed")
 	}
 	slices.Sort(hows)
 	want := []string{
@@ -108,7 +118,10 @@ func TestAFailureOfUnknownPlaceIsToldByItsWords(t *testing.T) {
 		"killed with -m":                 {Signal: 9, Words: []string{"-m"}},
 		"segmentation fault at ?+0x7f":   {Signal: 11, Place: Place{Offset: 0x7f}, Words: []string{"-a"}},
 		"waits for ever at libc.so.6+0x10, in a call from 0x20 of the program's code": {Place: Place{Module: "libc.so.6", Offset: 0x10, Caller: 0x20}},
-		"bus error at libz.so.1.2.13+0x0":                                             {Signal: 7, Place: Place{Module: "libz.so.1.2.13"}},
+		"aborted at libc.so.6+0x10, with futex failing with EILSEQ, mmap failing with ENOMEM": {
+			Signal: 6, Place: Place{Module: "libc.so.6", Offset: 0x10}, Scenario: Scenario{World: World{Faults: []Fault{fault("futex:EILSEQ"), fault("mmap:ENOMEM")}}},
+		},
+		"bus error at libz.so.1.2.13+0x0": {Signal: 7, Place: Place{Module: "libz.so.1.2.13"}},
 	} {
 		if got := f.How(); got != want {
 			t.Errorf("got %q, want %q", got, want)

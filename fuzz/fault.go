@@ -23,6 +23,9 @@ type Fault struct {
 // String is the fault in files and for people, as in "openat:EMFILE".
 func (f Fault) String() string { return f.ID.String() + ":" + unix.ErrnoName(f.Errno) }
 
+// note is the fault in a sentence.
+func (f Fault) note() string { return f.ID.String() + " failing with " + unix.ErrnoName(f.Errno) }
+
 // ParseFault is the inverse of String.
 func ParseFault(s string) (Fault, error) {
 	name, word, _ := strings.Cut(s, ":")

@@ -210,10 +210,8 @@ func (s *Scenario) provokes(signal int) bool {
 	if w.Call != (Call{}) {
 		return true
 	}
-	if sig == unix.SIGPIPE && w.Peers != (Peers{}) { // who hangs up
-		return true
-	}
-	if sig == w.Interruption.Signal && sig != 0 || sig == unix.SIGPIPE && (w.Stdout == OutputBroken || w.Stderr == OutputBroken) {
+	// Who reads has gone: a standard stream of the scenario, a peer, or a child of the program's.
+	if sig == unix.SIGPIPE || sig == w.Interruption.Signal && sig != 0 {
 		return true
 	}
 	return slices.ContainsFunc(w.Limits, func(l Limit) bool {

@@ -169,7 +169,7 @@ func (s *Scenario) notes() []string {
 		}
 	}
 	for _, f := range w.Faults {
-		add("%v failing with %s", f.ID, unix.ErrnoName(f.Errno))
+		add("%s", f.note())
 	}
 	switch w.Interruption.Moment {
 	case MomentRead:

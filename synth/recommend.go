@@ -58,14 +58,22 @@ func Recommend(t *trace.Trace, r *trace.Reach, chance float64) Recommendation {
 		rec.Unobserved, rec.Why = "deny", "the runs showed all that its code can reach"
 	case chance <= settled:
 		rec.Unobserved = "deny"
-		rec.Why = fmt.Sprintf("the runs have settled, with a chance below %.2g %% that one more shows another call; %s", 100*chance, left)
+		rec.Why = fmt.Sprintf("the runs have settled, with a chance below %s that one more shows another call; %s", Percent(chance), left)
 	case chance < 1:
 		rec.Unobserved = "log"
-		rec.Why = fmt.Sprintf("the runs have not settled: one more shows another call with a chance of up to %.2g %%; %s", 100*chance, left)
+		rec.Why = fmt.Sprintf("the runs have not settled: one more shows another call with a chance of up to %s; %s", Percent(chance), left)
 	default:
 		rec.Unobserved, rec.Why = "log", "how likely new calls are is not known yet; "+left
 	}
 	return rec
+}
+
+// Percent is a chance in words: "12 %", "0.05 %".
+func Percent(chance float64) string {
+	if chance >= 0.1 {
+		return fmt.Sprintf("%.0f %%", 100*chance)
+	}
+	return fmt.Sprintf("%.2g %%", 100*chance)
 }
 
 // String is the recommendation as it is told to people.

@@ -12,7 +12,6 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
-	"github.com/tjfuzz/tjfuzz/synth/report"
 	"github.com/tjfuzz/tjfuzz/trace"
 )
 
@@ -66,8 +65,8 @@ func (r *learned) text(v voice, program string) {
 	switch {
 	case st.Draws == 0:
 		v.say("confidence: none, there was no time for random runs; give it more with --duration")
-	case st.Chance < 1:
-		v.say("confidence: chance that one more run needs a syscall that is not in the policy: < %s (95 %%)", report.Percent(st.Chance))
+	case st.Chance < 0.5:
+		v.say("confidence: chance that one more run needs a syscall that is not in the policy: < %s (95 %%)", synth.Percent(st.Chance))
 	default:
 		v.say("confidence: none yet, the last new syscall was found only %d random runs ago; give it more time with --duration", st.Quiet)
 	}
@@ -210,7 +209,7 @@ func (r *learned) varied() string {
 	for _, d := range r.outcome.Varied {
 		part := fmt.Sprintf("%d %s", d.Found, d.Dimension)
 		if d.Chance < 1 {
-			part += " (< " + report.Percent(d.Chance) + ")"
+			part += " (< " + synth.Percent(d.Chance) + ")"
 		}
 		parts = append(parts, part)
 	}

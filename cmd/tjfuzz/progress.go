@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
-	"github.com/tjfuzz/tjfuzz/synth/report"
+	"github.com/tjfuzz/tjfuzz/synth"
 )
 
 // watching is somebody who is told how far learn is. show is never called concurrently.
@@ -75,7 +75,7 @@ func (l *lines) show(p fuzz.Progress) {
 	line := fmt.Sprintf("%s  %s  %d runs (%.0f/s)  %d syscalls  last new %s ago",
 		p.Elapsed.Round(time.Second), p.Phase, p.Runs, rate(p.Stats), p.Syscalls, (p.Elapsed - p.LastNew).Round(time.Second))
 	if p.Chance < 1 {
-		line += "  chance that one more needs another < " + report.Percent(p.Chance)
+		line += "  chance that one more needs another < " + synth.Percent(p.Chance)
 	}
 	l.v.say("%s", line)
 }

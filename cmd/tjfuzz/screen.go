@@ -13,7 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
-	"github.com/tjfuzz/tjfuzz/synth/report"
+	"github.com/tjfuzz/tjfuzz/synth"
 )
 
 // screen shows progress in the last rows of a terminal, and writes over them. What is written
@@ -210,7 +210,7 @@ func bound(p fuzz.Stats) string {
 	if p.Chance >= 1 {
 		return "not known yet"
 	}
-	return fmt.Sprintf("that one more run needs another: < %s (95 %%)", report.Percent(p.Chance))
+	return fmt.Sprintf("that one more run needs another: < %s (95 %%)", synth.Percent(p.Chance))
 }
 
 func failing(p fuzz.Stats) string {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/tjfuzz/tjfuzz/synth"
 )
 
 //go:embed page.html
@@ -17,7 +19,7 @@ var htmlPage = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("page").Funcs(template.FuncMap{
 		"join":    func(words []string) string { return strings.Join(words, " ") },
 		"seconds": seconds,
-		"percent": Percent,
+		"percent": synth.Percent,
 		"curve":   newCurve,
 	}).Parse(page))
 })

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"unicode"
+
+	"github.com/tjfuzz/tjfuzz/synth"
 )
 
 // Markdown writes the report for places that show Markdown, such as a pull request.
@@ -111,7 +113,7 @@ func (m *markdown) session(s *Session) {
 		v := drawn[i]
 		chance := "not known"
 		if v.Chance < 1 {
-			chance = "< " + Percent(v.Chance)
+			chance = "< " + synth.Percent(v.Chance)
 		}
 		return []string{escape(v.Dimension), fmt.Sprint(v.Draws), fmt.Sprint(v.Found), chance}
 	})

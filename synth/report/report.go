@@ -216,7 +216,7 @@ func (r *Report) words(in Input, allowed map[string]bool) {
 	case s.Chance >= 1:
 		r.Cautions = append(r.Cautions, "The last new syscall was found only a moment before the end: there is no confidence yet. Learn for longer.")
 	default:
-		r.Facts = append(r.Facts, Fact{"chance that one more run needs another (95 %)", "< " + Percent(s.Chance)})
+		r.Facts = append(r.Facts, Fact{"chance that one more run needs another (95 %)", "< " + synth.Percent(s.Chance)})
 	}
 	if !t.Lost.Complete() {
 		r.Cautions = append(r.Cautions, fmt.Sprintf("The recorder lost %d processes and %d numbers: syscalls may be missing.", t.Lost.Tasks, t.Lost.Beyond))
@@ -264,14 +264,6 @@ func lost(l trace.Lost) string {
 		return "nothing"
 	}
 	return fmt.Sprintf("%d processes, %d numbers, %d calls after the end of their run, %d details", l.Tasks, l.Beyond, l.Late, l.Details)
-}
-
-// Percent is a chance in words: "12 %", "0.05 %".
-func Percent(chance float64) string {
-	if chance >= 0.1 {
-		return fmt.Sprintf("%.0f %%", 100*chance)
-	}
-	return fmt.Sprintf("%.2g %%", 100*chance)
 }
 
 // groups puts the rules where people look for them. Calls without a functional group,
