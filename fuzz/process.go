@@ -98,7 +98,7 @@ type Moment uint8
 const (
 	MomentNever Moment = iota
 	MomentRead         // with each read from standard input, a pipe, but perhaps the last; never for an input of less than two bytes
-	MomentLimit        // when the run has had its time; it is given as much again
+	MomentLimit        // when the run has had its time, as if typed where standard output is a terminal; it is given as much again
 	MomentWrite        // with each write to standard output, a pipe, or as if typed when the first came to a terminal
 	moments
 )
@@ -183,11 +183,13 @@ func (s *Scenario) interrupt(sig syscall.Signal, m Moment) {
 	}
 }
 
-// bringsSignals reports whether the signal can come with a write to standard output. At a terminal
-// only two can be typed that stop no process.
-func (w *World) bringsSignals() bool {
-	typed := w.Interruption.Signal == unix.SIGINT || w.Interruption.Signal == unix.SIGQUIT
-	return w.Stdout == OutputPipe || w.Stdout == OutputTerminal && typed
+// bringsSignals reports whether the signal can come with a write to standard output.
+func (w *World) bringsSignals() bool { return w.Stdout == OutputPipe || w.TypesSignal() }
+
+// TypesSignal reports whether the signal is typed at a terminal, unless it comes with a read. Then all that the
+// program has started and waits for gets it, too. Only two can be typed that stop no process.
+func (w *World) TypesSignal() bool {
+	return w.Stdout == OutputTerminal && (w.Interruption.Signal == unix.SIGINT || w.Interruption.Signal == unix.SIGQUIT)
 }
 
 // interruptible reports whether a read can bring a signal: of two parts of the input the

@@ -77,6 +77,12 @@ func surroundings(o *Options, base *Scenario, ways []Scenario, seed func() []byt
 				})
 			}
 		}
+		if o.Can.Terminal {
+			try(way, func(s *Scenario) {
+				s.World.Stdout, s.World.Stderr = OutputTerminal, OutputTerminal
+				s.interrupt(unix.SIGINT, MomentLimit)
+			})
+		}
 	}
 	if o.Can.Faults && o.varies(dimFaults) {
 		for k := KernelHost + 1; k < kernels; k++ {

@@ -422,8 +422,11 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 	if counted {
 		limits.Used, limits.FromStart = e.cage.CPUTime(), false
 	}
-	if st.bell != nil {
+	switch i := s.World.Interruption; {
+	case st.bell != nil:
 		limits.Nudge = st.bell.ring
+	case i.Moment == fuzz.MomentLimit:
+		limits.Nudge = func() { typeSignal(st.streams.master, i.Signal) }
 	}
 	if st.sought != nil {
 		limits.Enough = func() bool { return within(st.sought, e.watch.(Teller).SoFar()) }

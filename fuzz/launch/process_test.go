@@ -196,6 +196,27 @@ func TestASignalIsTypedWhenMuchIsWrittenToATerminal(t *testing.T) {
 	}
 }
 
+// What is typed when the time is up reaches those, too, that the program waits for.
+func TestAKeyComesWhenTheTimeIsUp(t *testing.T) {
+	for _, c := range []*cage.Options{{}, nil} {
+		e := shell(t, Options{Cage: c, Timeout: 300 * time.Millisecond})
+		for sig, said := range map[unix.Signal]string{unix.SIGINT: "", unix.SIGQUIT: "Quit\n"} { // by the shell, of sleep
+			s := script(`trap "echo ends; exit 3" INT QUIT; sh -c 'trap "echo child" INT QUIT; sleep 1000000'`)
+			s.World.Stdout, s.World.Interruption = fuzz.OutputTerminal, fuzz.Interruption{Signal: sig, Moment: fuzz.MomentLimit}
+			r := run(t, e, s)
+			if got := string(e.Output()); got != said+"child\r\nends\r\n" || r.ExitCode != 3 || r.TimedOut || r.Left {
+				t.Errorf("cage %v, %v: got %q, %+v", c != nil, sig, got, r)
+			}
+		}
+		// Where there is nobody to get it any more.
+		s := script(`exec >/dev/null 2>&1 </dev/null; sleep 1000000`)
+		s.World.Stdout, s.World.Interruption = fuzz.OutputTerminal, fuzz.Interruption{Signal: unix.SIGINT, Moment: fuzz.MomentLimit}
+		if r := run(t, e, s); !r.TimedOut && r.Signal != int(unix.SIGINT) {
+			t.Errorf("cage %v: %+v, want that it ends in any case", c != nil, r)
+		}
+	}
+}
+
 // A server that waits for ever ends as it does when it is told to.
 func TestASignalComesWhenTheTimeIsUp(t *testing.T) {
 	for _, c := range []*cage.Options{{}, nil} {

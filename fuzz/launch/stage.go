@@ -48,7 +48,7 @@ func (e *Exec) stage(s *fuzz.Scenario, in place, has *kept) (_ *stage, err error
 			return nil, err
 		}
 	}
-	if s.World.Interruption.Moment == fuzz.MomentLimit {
+	if s.World.Interruption.Moment == fuzz.MomentLimit && !s.World.TypesSignal() {
 		if st.bell, err = newBell(); err != nil {
 			return nil, err
 		}

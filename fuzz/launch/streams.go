@@ -61,7 +61,7 @@ func openStreams(s *fuzz.Scenario) (_ *streams, err error) {
 	if st.output, err = memfile("output", nil); err != nil {
 		return nil, err
 	}
-	if i := s.World.Interruption; i.Moment == fuzz.MomentWrite && s.World.Stdout == fuzz.OutputTerminal {
+	if i := s.World.Interruption; i.Moment == fuzz.MomentWrite && s.World.TypesSignal() {
 		st.typed = i.Signal
 	}
 	if st.of[0], err = st.input(s); err != nil {
