@@ -168,7 +168,8 @@ func httpDialogues() []Dialogue {
 		said("secret", get("/", "Authorization: Basic YTpi\r\nX-Forwarded-For: 10.0.0.1\r\n")),
 		said("upgrade", get("/chat", "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"), "\x81\x85\x01\x02\x03\x04iuohn"),
 		said("h2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x03\x01\x05\x00\x00\x00\x01\x82\x84\x86"),
-		said("proxy", "CONNECT 127.0.0.1:80"+host+"\r\n", "GET http://127.0.0.1/"+host+"\r\n"),
+		said("proxy", "GET http://example.org/ HTTP/1.1\r\nHost: example.org\r\n\r\n", "GET http://127.0.0.1/"+host+"\r\n"), // by a name, which is looked up, too
+		said("tunnel", "CONNECT example.org:80 HTTP/1.1\r\nHost: example.org:80\r\n\r\n", get("/", "")),
 		said("method", "G\x00T / HTTP/9.9\r\nHost a\r\n\r\n"),
 		said("long", "GET /"+strings.Repeat("a", 9000)+host+"\r\n"),
 		said("headers", "GET /"+host+strings.Repeat("X: a\r\n", 400)+"\r\n"),
