@@ -107,6 +107,9 @@ func codeFamilies() []family {
 		}},
 		{"m4", []Seed{
 			valid("macros", "define(`greet', `Hello, $1')dnl\ngreet(`world')\nifelse(eval(1 + 1), 2, yes, no)\nforloop\nsyscmd(`true')\n"),
+			// What is diverted beyond half a megabyte lies in files.
+			odd("diversions", "define(`twice', `$1$1')dnl\ndefine(`many', `twice(twice(twice(twice(twice(twice(twice(twice(`$1'))))))))')dnl\n"+
+				"divert(1)many(many(`0123456789abcdef'))\ndivert(2)many(many(`fedcba9876543210'))\ndivert(1)more\ndivert(3)undivert(1)\ndivert(0)undivert\n"),
 			odd("quotes", "changequote([, ])define([x], ["+strings.Repeat("[", 20)+strings.Repeat("]", 20)+"])x\n"),
 		}},
 		{"ed", []Seed{
