@@ -203,6 +203,9 @@ func (s *Scenario) settle() {
 	if !s.dates() {
 		s.World.Times = TimesMade
 	}
+	if _, shifted := s.World.Clock.TimeOfDay(); shifted && s.World.Call != (Call{}) { // see checkCall
+		s.World.Clock = ClockHost
+	}
 	if s.World.Interruption.Moment == MomentRead && !s.interruptible() {
 		s.World.Interruption = Interruption{}
 	}

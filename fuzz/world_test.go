@@ -541,3 +541,14 @@ func TestAProvokedEndIsNoCrash(t *testing.T) {
 		}
 	}
 }
+
+func TestACallAndAnotherTimeOfDaySettleToTheCall(t *testing.T) {
+	// Draws that go back to what runs have left take any planned run, such as one with a call, and may change its clock.
+	s := Scenario{Argv: target(), Stdin: StdinNull, World: World{Call: Call{"abort", OccasionMain}, Clock: Clock2038}}
+	if s.Check() == nil {
+		t.Fatal("both can be had, so nothing is to be settled")
+	}
+	if s.settle(); s.World.Call == (Call{}) || s.Check() != nil {
+		t.Errorf("got %+v: %v", s.World, s.Check())
+	}
+}
