@@ -31,9 +31,11 @@ func Examples(program string, help, page []byte) [][]string {
 	return out
 }
 
-// Listed reports whether the texts show the program behind one that lists files: it reads their names.
+// Listed reports whether the texts show the program behind one that lists files, or before a file that is called a list: it reads their names.
 func Listed(program string, help, page []byte) bool {
-	lists := regexp.MustCompile(`(?:^|[\s;(])(?:find|fd|ls|locate|git ls-files)(?:\s[^|]*)?\|\s*(?:sudo\s+)?(?:\S*/)?` + regexp.QuoteMeta(program) + `(?:\s|$)`)
+	called := `(?:\S*/)?` + regexp.QuoteMeta(program)
+	lists := regexp.MustCompile(`(?:^|[\s;(])(?:find|fd|ls|locate|git ls-files)(?:\s[^|]*)?\|\s*(?:sudo\s+)?` + called + `(?:\s|$)|` +
+		`(?:^|[\s;(|])` + called + `(?:\s[^|]*)?\s<\s+\S*(?:list|names)(?:\.\w+)?(?:\s|$)`)
 	return slices.ContainsFunc(shown(program, help, page), lists.MatchString)
 }
 
