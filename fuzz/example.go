@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"cmp"
 	"path"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,9 @@ import (
 
 // fileWord is what can be the name of a file in an example.
 var fileWord = lazyregexp.New(`^[A-Za-z0-9_.][\w.+-]{0,63}(/[\w.+-]{1,64}){0,3}$`)
+
+// directoryWord is what stands for a directory in an example.
+var directoryWord = lazyregexp.New(`(?i)(^|[^a-z])(dir|directory|folder)([^a-z]|$)`)
 
 // zeroLetter are option letters of which one is 0.
 var zeroLetter = lazyregexp.New(`^-[a-zA-Z]*0[a-zA-Z]*$`)
@@ -34,19 +38,34 @@ func (o *Options) staged(s Scenario, words []string) []Scenario {
 			}
 			option += "="
 		}
+		directory := directoryWord.MatchString(name)
 		absolute := strings.HasPrefix(name, "/") || strings.HasPrefix(name, "~")
 		if !absolute && !o.namesFile(name) {
 			continue
 		}
-		fitted.Argv[len(s.Argv)+i] = option + there[n%len(there)]
+		fits, made := there[n%len(there)], name
+		if directory { // one is there when something lies in it
+			fits, made = cmp.Or(firstDirectory(s.Files), "."), name+"/input"
+		}
+		fitted.Argv[len(s.Argv)+i] = option + fits
 		if n++; !absolute && roomFor(literal.Files, name) && len(literal.Files) < len(s.Files)+maxStaged {
-			literal.Files = append(literal.Files, File{Name: name, Data: o.dataFor(name, n-1)})
+			literal.Files = append(literal.Files, File{Name: made, Data: o.dataFor(made, n-1)})
 		}
 	}
 	if n == 0 {
 		return []Scenario{literal}
 	}
 	return []Scenario{literal, fitted}
+}
+
+// firstDirectory is one of those that exist, "" where there is none.
+func firstDirectory(files []File) string {
+	for _, f := range files {
+		if d := filepath.Dir(f.Name); d != "." {
+			return d
+		}
+	}
+	return ""
 }
 
 // maxStaged bounds the files that are made for an example.

@@ -76,7 +76,9 @@ func TestExamplesAreCarriedOutWithTheFilesThatTheyName(t *testing.T) {
 		{[]string{"-v", "--all"}, nil, nil},
 		{[]string{"-c", "new.tar", "/etc/passwd"}, []string{"new.tar=archive"}, []string{"-c", "@@", "dir/a"}},
 		{[]string{"--out=sub/b.txt", "-x"}, []string{"sub/b.txt=text"}, []string{"--out=@@", "-x"}},
-		{[]string{"file", "dir", "dir/a/b"}, nil, []string{"@@", "dir/a", "dir"}}, // there is no room for files of these names
+		{[]string{"file", "dir", "dir/a/b"}, nil, []string{"@@", "dir", "dir"}}, // there is no room for files of these names
+		{[]string{"-p", "destination-directory", "--from=source_dir", "directive"}, []string{"destination-directory/input=text", "source_dir/input=archive", "directive=text"},
+			[]string{"-p", "dir", "--from=dir", "dir"}},
 		{[]string{"build", "12", "../up", "{}", "a b"}, nil, nil},
 	} {
 		o := Options{Fixed: 1, Seeds: seeds, Table: mutate.Table{Commands: []string{"build"}}}
