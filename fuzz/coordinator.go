@@ -370,7 +370,10 @@ func (c *coordinator) spend(j *job, r *Result, gain float64, syscalls int) {
 	const promise = 0.25
 	shown := float64(syscalls) * worth[kindSyscall]
 	gain = shown + promise*(gain-shown)
-	cost := 1.0
+	cost := 1 + float64(len(j.s.Before)) // each step is a run of the target
+	if j.s.onTerminal() {
+		cost++ // such a run takes about twice as long as another
+	}
 	if r.TimedOut {
 		cost = 16 // as for entries
 	}
