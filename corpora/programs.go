@@ -39,6 +39,26 @@ func For(program string) []Seed {
 	return seeds
 }
 
+// Packed are seeds that hold files, compressed or put together: a valid one of each such format.
+func Packed() []Seed {
+	var out []Seed
+	for _, s := range Pack() {
+		if n := len(out); s.Kind == Valid && IsPacked(s.Format) && (n == 0 || out[n-1].Format != s.Format) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// IsPacked reports whether data of the format holds files, compressed or put together.
+func IsPacked(format string) bool {
+	switch format {
+	case "bzip2", "compress", "cpio", "deb", "gzip", "lz4", "tar", "xz", "zip", "zlib", "zstd":
+		return true
+	}
+	return false
+}
+
 // unique drops what occurred before.
 func unique(names []string) []string {
 	var kept []string

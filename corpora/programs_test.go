@@ -53,6 +53,24 @@ func TestForAnUnknownProgramTriesEachCommonFormatOnce(t *testing.T) {
 	}
 }
 
+func TestPackedSeedsAreOneOfEachFormat(t *testing.T) {
+	got := map[string]bool{}
+	for _, s := range Packed() {
+		if got[s.Format] || s.Kind != Valid || !strings.HasPrefix(s.Name, s.Format+"-") {
+			t.Errorf("got %s, %s, want one valid seed of each format", s.Name, s.Kind)
+		}
+		if FileName(s.Format) == "" {
+			t.Errorf("files of the format %s have no name", s.Format)
+		}
+		got[s.Format] = true
+	}
+	for _, f := range []string{"gzip", "bzip2", "xz", "zstd", "lz4", "compress", "tar", "zip", "cpio"} {
+		if !got[f] {
+			t.Errorf("there is none of %s", f)
+		}
+	}
+}
+
 // A misspelled format would silently leave a program without its seeds, a
 // misspelled name the whole entry unused.
 func TestTablesNameKnownFormatsAndProgramsOnce(t *testing.T) {

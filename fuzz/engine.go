@@ -26,6 +26,8 @@ type Seed struct {
 	Name string
 	File string // what a file with such data is usually called, for targets that look at it; may be empty
 	Data []byte
+
+	Packed bool // it is compressed data, or an archive
 }
 
 // heavy is the size from which a seed is tried in every way, but chosen for

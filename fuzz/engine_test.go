@@ -544,13 +544,13 @@ func TestThePlanRunsTheUsersCommandLineFirst(t *testing.T) {
 		{"no arguments: stdin and operand", Scenario{Argv: target()}, []string{
 			"base null [] ", "base file [] ", "base pipe [] ", "seeds pipe [] seed", "seeds file [] seed", "seeds pipe [@@] seed",
 			"options null [--version] ", "options null [--help] ", "options null [-h] ", "options null [--no-such-option] ", "options null [/proc/..@@] seed", "options null [-a] ",
-			"options pipe [-a @@] seed", "options pipe [-a] seed", "options file [-a] seed"}},
+			"options pipe [-a @@] seed", "options null [-a new] ", "options pipe [-a] seed", "options file [-a] seed"}},
 		{"operand given", Scenario{Argv: target("x", "@@")}, []string{
 			"base null [x @@] ", "base file [x @@] ", "base pipe [x @@] ", "seeds null [x @@] seed",
-			"options null [] ", "options null [--version] ", "options null [--help] ", "options null [-h] ", "options null [--no-such-option] ", "options null [/proc/..@@] seed", "options null [-a] ", "options null [-a x @@] seed"}},
+			"options null [] ", "options null [--version] ", "options null [--help] ", "options null [-h] ", "options null [--no-such-option] ", "options null [/proc/..@@] seed", "options null [-a] ", "options null [-a x @@] seed", "options null [-a new] "}},
 		{"arguments only", Scenario{Argv: target("x"), Stdin: StdinPipe}, []string{
 			"base pipe [x] ", "seeds pipe [x] seed",
-			"options null [] ", "options null [--version] ", "options null [--help] ", "options null [-h] ", "options null [--no-such-option] ", "options null [/proc/..@@] seed", "options null [-a] ", "options pipe [-a x] seed"}},
+			"options null [] ", "options null [--version] ", "options null [--help] ", "options null [-h] ", "options null [--no-such-option] ", "options null [/proc/..@@] seed", "options null [-a] ", "options pipe [-a x] seed", "options null [-a new] "}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

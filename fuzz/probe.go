@@ -132,6 +132,9 @@ type prober struct {
 	turn   int         // of the seeds
 	rounds [][]planned // see told
 	much   []byte      // see bulk
+
+	packed     []Seed // one of each kind
+	packedTurn int
 }
 
 // probe lists single variations of a base scenario: words, options and sub-commands,
@@ -140,6 +143,7 @@ func probe(o *Options, base Scenario, put func(planned)) {
 	p := prober{o: o, put: put, alone: base, ways: templates(base, o.Fixed), both: pairs(base.Files)}
 	p.alone.Argv = base.Argv[:o.Fixed]
 	p.alone.Stdin, p.alone.Input = StdinNull, nil
+	p.packed = packs(o.Seeds)
 	p.light = slices.DeleteFunc(slices.Clone(o.Seeds), func(s Seed) bool { return s.heavy() })
 	talks(o, base, p.add)
 	sittings(o, base, p.ways, p.add)
@@ -372,6 +376,7 @@ func (p *prober) option(i int) {
 	if len(p.both) > 0 {
 		p.try(rankDirs, p.alone, slices.Concat(first, p.both[1][:1])...)
 	}
+	p.try(rankDirs, p.alone, slices.Concat(first, []string{freshName})...) // what is not there is complained of, or made
 	for i, pair := range p.both {
 		p.on(stage{rankPairs, i}, rankPairs, p.alone, slices.Concat(first, pair)...)
 	}
@@ -471,6 +476,7 @@ func (p *prober) commands() {
 		if len(p.both) > 0 {
 			p.try(rankOperated, p.alone, slices.Concat(words, p.both[1][:1])...)
 		}
+		p.try(rankOperated, p.alone, slices.Concat(words, []string{freshName})...)
 		for _, pair := range p.both {
 			p.try(rankOperated, p.alone, slices.Concat(words, pair)...)
 		}

@@ -10,8 +10,12 @@ import (
 // freshName is a name at which nothing is: the destination of what copies, and what is made.
 const freshName = "new"
 
-// maxTold bounds the values of an option that are tried with what it is about.
-const maxTold = 4
+// maxTold bounds the values of an option that are tried with what it is about, maxPacked the runs with packed seeds of all
+// options together: of some programs most speak of archives.
+const (
+	maxTold   = 4
+	maxPacked = 64
+)
 
 // told tries an option with what its description speaks of: without that it mostly does nothing. Of
 // all options what has shown most comes first, then the first of each topic, then the second.
@@ -66,6 +70,14 @@ func (p *prober) told(i int) {
 			reads(last, input, opt.Words(v)...)
 		}
 	}
+	if about(mutate.TopicPacked) && !p.again {
+		for range p.packedEach() {
+			seed := &p.packed[p.packedTurn%len(p.packed)]
+			p.packedTurn++
+			s, _ := named(last, seed)
+			reads(s, seed.Data, words...)
+		}
+	}
 	var liked []byte
 	if len(p.light) > 0 {
 		liked = p.light[i%min(favoured, len(p.light))].Data
@@ -82,6 +94,28 @@ func (p *prober) told(i int) {
 		s.Stdin, s.World.Stdout, s.World.Stderr = StdinTerminal, OutputTerminal, OutputTerminal
 		reads(s, liked, words...)
 	}
+}
+
+// packs are the first of the packed seeds of each kind: what begins a decompressor differs by kind, some of which a program
+// may unpack by itself.
+func packs(seeds []Seed) (out []Seed) {
+	for _, s := range seeds {
+		if s.Packed && s.File != "" && !slices.ContainsFunc(out, func(o Seed) bool { return o.File == s.File }) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// packedEach is how many packed seeds each option is tried with that speaks of such: all where few do, else the next ones.
+func (p *prober) packedEach() int {
+	n := 0
+	for i := range p.o.Table.Options {
+		if p.o.Table.Options[i].Speaks(mutate.TopicPacked) && !spelledOtherwise(p.o.Table.Options, i) {
+			n++
+		}
+	}
+	return min(len(p.packed), max(1, maxPacked/max(1, n)))
 }
 
 // twice makes the program find what it has made itself, without the option and then with it.

@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,8 @@ import (
 func about(t *testing.T, text string) Options {
 	o := options(t, synthetic{})
 	o.Bases[0].Files = []File{{Name: "dir/a", Data: []byte("x")}, {Name: "dir/b", Kind: FileDangling}, {Name: "dir/c", Kind: FileSymlink}, {Name: "file"}}
+	o.Seeds = append(o.Seeds, Seed{Name: "gzip-a", File: "input.gz", Data: []byte("gz"), Packed: true}, Seed{Name: "gzip-b", File: "input.gz", Data: []byte("no"), Packed: true},
+		Seed{Name: "xz-a", File: "input.xz", Data: []byte("xz"), Packed: true})
 	o.Table.Options = append(o.Table.Options, mutate.Option{Name: "-z", Arity: mutate.NoValue, About: text})
 	if err := o.fill(); err != nil {
 		t.Fatal(err)
@@ -41,6 +44,7 @@ func TestAnOptionIsTriedWithWhatItsDescriptionSpeaksOf(t *testing.T) {
 		}, []string{"-z", "input", "new"}},
 		{"control creation of sparse files", func(s *Scenario) bool { return strings.Count(string(s.Input), "\x00") > 100<<10 }, []string{"-z", "@@", "new"}},
 		{"ask before anything is done", func(s *Scenario) bool { return s.Stdin == StdinTerminal && s.World.Stdout == OutputTerminal }, []string{"-z", "@@"}},
+		{"try to look inside compressed files", func(s *Scenario) bool { return string(s.Files[len(s.Files)-1].Data) == "xz" }, []string{"-z", "input.xz"}},
 		{"take the names of files from standard input", func(s *Scenario) bool { return s.Stdin == StdinPipe && strings.Contains(string(s.Input), "dir\n") }, []string{"-z"}},
 	} {
 		if !plans(about(t, c.about), c.ok, c.words...) {
@@ -83,6 +87,33 @@ func TestFilesAreNamedByRoundaboutPaths(t *testing.T) {
 	z.Kind = "NUM"
 	if named("-z", mutate.Roundabout, mutate.Input) {
 		t.Error("as the value of an option that takes a number")
+	}
+}
+
+func TestOptionsThatSpeakOfArchivesShareABoundedNumberOfRuns(t *testing.T) {
+	o := about(t, "extract the archive")
+	for i := range 2 * maxPacked {
+		o.Table.Options = append(o.Table.Options, mutate.Option{Name: fmt.Sprintf("--of-archives-%03d", i), Arity: mutate.NoValue, About: "about archives"})
+	}
+	o.Table = o.Table.Merge(mutate.Table{})
+	of := map[string]int{}
+	for _, p := range deliberate(&o) {
+		if n := len(p.s.Argv); p.rank == rankTold && n > 2 && strings.HasPrefix(p.s.Argv[n-1], "input.") {
+			of[p.s.Argv[n-1]]++
+		}
+	}
+	if n := of["input.gz"] + of["input.xz"]; n != 2*maxPacked+1 || of["input.gz"]-of["input.xz"] > 1 {
+		t.Errorf("of %d options that speak of archives, packed seeds are tried so often: %v", 2*maxPacked+1, of)
+	}
+}
+
+func TestEachOptionIsTriedWithWhatIsNotThere(t *testing.T) {
+	o := about(t, "")
+	o.Table.Commands = append(o.Table.Commands, "build")
+	for _, words := range [][]string{{"-z", freshName}, {"build", freshName}} {
+		if !slices.ContainsFunc(deliberate(&o), func(p planned) bool { return slices.Equal(p.s.Argv, target(words...)) }) {
+			t.Errorf("%q is not tried", words)
+		}
 	}
 }
 

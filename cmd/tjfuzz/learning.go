@@ -18,6 +18,7 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/coverage"
 	"github.com/tjfuzz/tjfuzz/fuzz/mine"
+	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
 	"github.com/tjfuzz/tjfuzz/internal/atomicfile"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
@@ -177,10 +178,10 @@ func (l *learning) ask(ctx context.Context, pack []corpora.Seed, imported []fuzz
 	ranked = append(ranked, calls...)
 	found.Dictionary = append(found.Dictionary, l.inputs.dictionary...)
 	if l.seeds == "" {
-		ranked = append(ranked, corpora.Large())
+		ranked = slices.Concat(ranked, packedFor(&found.Table, ranked), []corpora.Seed{corpora.Large()})
 	}
 	for _, r := range ranked {
-		l.initial = append(l.initial, fuzz.Seed{Name: r.Name, File: corpora.FileName(r.Format), Data: r.Data})
+		l.initial = append(l.initial, fuzz.Seed{Name: r.Name, File: corpora.FileName(r.Format), Data: r.Data, Packed: corpora.IsPacked(r.Format)})
 	}
 	l.found, l.others = found, imported
 	if len(imported) > 0 {
@@ -200,6 +201,16 @@ func (l *learning) ask(ctx context.Context, pack []corpora.Seed, imported []fuzz
 	l.v.say("learning %s: %d options, %d sub-commands, %d seeds, %d jobs, seed %d", l.args[0],
 		len(found.Table.Options), len(found.Table.Commands), len(l.initial), l.jobs, l.seed)
 	return nil
+}
+
+// packedFor are seeds that hold files, of formats that no seed has, where an option speaks of such.
+func packedFor(t *mutate.Table, seeds []corpora.Seed) []corpora.Seed {
+	if !slices.ContainsFunc(t.Options, func(o mutate.Option) bool { return o.Speaks(mutate.TopicPacked) }) {
+		return nil
+	}
+	return slices.DeleteFunc(corpora.Packed(), func(p corpora.Seed) bool {
+		return slices.ContainsFunc(seeds, func(s corpora.Seed) bool { return s.Format == p.Format })
+	})
 }
 
 // leastAsking is for asking, however short a session is: without options there is little to vary.

@@ -146,3 +146,16 @@ func TestRunsHaveTheTimeThatAskingLeaves(t *testing.T) {
 		}
 	}
 }
+
+func TestWhereAnOptionSpeaksOfArchivesTheSeedsHaveSome(t *testing.T) {
+	seeds := []corpora.Seed{{Format: "gzip"}}
+	table := mutate.Table{Options: []mutate.Option{{Name: "-z", About: "look inside compressed files"}}}
+	got := packedFor(&table, seeds)
+	if len(got) < 5 || slices.ContainsFunc(got, func(s corpora.Seed) bool { return s.Format == "gzip" || !corpora.IsPacked(s.Format) }) {
+		t.Errorf("got %d beside the one of gzip: %v", len(got), got)
+	}
+	table.Options[0].About = "look inside"
+	if got := packedFor(&table, seeds); got != nil {
+		t.Errorf("got %d where none does", len(got))
+	}
+}

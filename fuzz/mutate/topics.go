@@ -14,6 +14,7 @@ const (
 	TopicHoles           // files that hold nothing in places
 	TopicTerminal        // a person who reads and types
 	TopicNames           // names of files, in a file or on standard input
+	TopicPacked          // compressed data, and archives
 	topics
 )
 
@@ -25,6 +26,7 @@ var stems = [topics][]string{
 	TopicHoles:     {"sparse", "hole", "zero"},
 	TopicTerminal:  {"terminal", "tty", "color", "colour", "interactiv", "prompt", "confirm", "progress", "ask"},
 	TopicNames:     {"filename", "names", "list"},
+	TopicPacked:    {"compress", "uncompress", "decompress", "archiv", "unpack", "zip", "unzip", "gzip", "gunzip", "bzip", "xz", "zstd", "inflat"},
 }
 
 // Speaks reports whether what is said of the option, or its name, has to do with the topic.
