@@ -27,7 +27,7 @@ func read(path string) *file {
 	if err != nil {
 		return nil
 	}
-	r := &file{path: path, buildID: buildIDOf(f), functions: functionsOf(f), goTable: goTableOf(f)}
+	r := &file{path: path, buildID: buildIDOf(f), functions: functionsOf(f), goTable: goTableOf(f), found: map[uint64]Place{}}
 	if r.goTable == nil {
 		r.debug = debugOf(f)
 	}

@@ -55,8 +55,15 @@ func (t *Table) Find(module, buildID string, offset uint64) Place {
 	if f == nil {
 		return Place{}
 	}
-	place := f.at(offset)
-	place.Path = f.path
+	place, known := f.found[offset]
+	if !known {
+		place = f.at(offset)
+		place.Path = f.path
+		if len(f.found) == maxFound {
+			clear(f.found)
+		}
+		f.found[offset] = place
+	}
 	return place
 }
 
@@ -115,7 +122,11 @@ type file struct {
 	functions []function       // sorted by address
 	goTable   *goTable         // nil for what is no Go program
 	debug     *debug           // nil without debug information
+	found     map[uint64]Place // by offset: a program makes most calls in few places, and debug information has no index
 }
+
+// maxFound bounds the places of a file that are known at a time.
+const maxFound = 1 << 16
 
 // function is some code. Several can begin at one address.
 type function struct {

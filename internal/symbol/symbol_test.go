@@ -173,6 +173,27 @@ func TestAFileIsTheOneThatWasMapped(t *testing.T) {
 	}
 }
 
+// Some programs make the same call a million times, and debug information is read from its beginning each time.
+func TestAPlaceIsSoughtOnce(t *testing.T) {
+	path := testenv.Compile(t, "testdata/program.c", "-g")
+	table, id, offset := New(path), idOf(t, path), offsetOf(t, path, "main")
+	want := table.Find("program", id, offset)
+	if want.Function != "main" || want.Line == "" {
+		t.Fatalf("got %+v, want main with its line", want)
+	}
+	f := table.files[path]
+	f.functions, f.debug = nil, nil
+	if got := table.Find("program", id, offset); got != want {
+		t.Errorf("got %+v for the second time, want %+v", got, want)
+	}
+	for i := range uint64(maxFound + 1) {
+		table.Find("program", id, offset+1+i)
+	}
+	if n := len(f.found); n > maxFound {
+		t.Errorf("%d places are known, want at most %d", n, maxFound)
+	}
+}
+
 func TestTheVDSOHasNames(t *testing.T) {
 	if maps, err := os.ReadFile("/proc/self/maps"); err != nil {
 		t.Fatal(err)
