@@ -376,7 +376,11 @@ func (p *prober) option(i int) {
 	if len(p.both) > 0 {
 		p.try(rankDirs, p.alone, slices.Concat(first, p.both[1][:1])...)
 	}
-	p.try(rankDirs, p.alone, slices.Concat(first, []string{freshName})...) // what is not there is complained of, or made
+	without := first
+	if opt.Arity == mutate.MayHaveValue {
+		without = []string{opt.Name} // that may be an operand, whatever a text makes of it
+	}
+	p.try(rankDirs, p.alone, slices.Concat(without, []string{freshName})...) // what is not there is complained of, or made
 	for i, pair := range p.both {
 		p.on(stage{rankPairs, i}, rankPairs, p.alone, slices.Concat(first, pair)...)
 	}

@@ -110,7 +110,8 @@ func TestOptionsThatSpeakOfArchivesShareABoundedNumberOfRuns(t *testing.T) {
 func TestEachOptionIsTriedWithWhatIsNotThere(t *testing.T) {
 	o := about(t, "")
 	o.Table.Commands = append(o.Table.Commands, "build")
-	for _, words := range [][]string{{"-z", freshName}, {"build", freshName}} {
+	o.Table.Options = append(o.Table.Options, mutate.Option{Name: "--run-tests", Arity: mutate.MayHaveValue, Kind: "filename"})
+	for _, words := range [][]string{{"-z", freshName}, {"build", freshName}, {"--run-tests", freshName}} {
 		if !slices.ContainsFunc(deliberate(&o), func(p planned) bool { return slices.Equal(p.s.Argv, target(words...)) }) {
 			t.Errorf("%q is not tried", words)
 		}
