@@ -40,9 +40,14 @@ func startAgent(t *testing.T, socket, rules string) (stop func() string) {
 			t.Fatalf("the agent does not listen: %v: %s", err, said.String())
 		}
 	}
+	read := make(chan struct{})
+	go func() { // an agent that says more than a pipe holds would wait for whoever reads that, and all whom it answers for it
+		defer close(read)
+		_, _ = io.Copy(&said, lines)
+	}()
 	return func() string {
 		_ = c.Process.Signal(unix.SIGTERM)
-		_, _ = io.Copy(&said, lines)
+		<-read
 		if err := c.Wait(); err != nil {
 			t.Errorf("the agent ended with %v", err)
 		}
