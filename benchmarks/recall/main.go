@@ -46,6 +46,7 @@ type bench struct {
 	jobs     int
 	seed     uint64
 	limit    time.Duration
+	compare  bool // with policies that are made in other ways
 	progress io.Writer
 }
 
@@ -60,13 +61,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		jobs     = flags.Int("jobs", 2, "learn with this `number` of runs at a time")
 		seed     = flags.Uint64("seed", 1, "the `number` that all randomness of learning comes from")
 		limit    = flags.Duration("limit", 30*time.Minute, "the `time` that preparing or running a suite may take")
+		compare  = flags.Bool("compare", true, "also make policies in the ways of others, and learn by changing bytes alone")
 		dir      = flags.String("dir", "", "keep sources, profiles and what the suites wrote in this `directory`, and use what is there (default: a temporary one)")
 	)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 || *jobs < 1 {
-		return errors.New("usage: recall [-programs LIST] [-duration TIME] [-execs N] [-jobs N] [-seed N] [-limit TIME] [-dir DIRECTORY]")
+		return errors.New("usage: recall [-programs LIST] [-duration TIME] [-execs N] [-jobs N] [-seed N] [-limit TIME] [-compare=false] [-dir DIRECTORY]")
 	}
 	var chosen []recipe
 	for _, name := range strings.Split(*programs, ",") {
@@ -76,7 +78,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		chosen = append(chosen, all[i])
 	}
-	b := &bench{duration: *duration, execs: *execs, jobs: *jobs, seed: *seed, limit: *limit, progress: stderr}
+	b := &bench{duration: *duration, execs: *execs, jobs: *jobs, seed: *seed, limit: *limit, compare: *compare, progress: stderr}
 	var err error
 	if *dir == "" {
 		if b.dir, err = os.MkdirTemp("", "tjfuzz-recall-"); err != nil {
@@ -86,9 +88,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	} else if b.dir, err = filepath.Abs(*dir); err != nil {
 		return err
 	}
-	archive, err := openArchive(ctx, filepath.Join(b.dir, "archive"))
-	if err != nil {
-		return err
+	var archive *archive
+	if slices.ContainsFunc(chosen, func(r recipe) bool { return !r.own }) {
+		if archive, err = openArchive(ctx, filepath.Join(b.dir, "archive")); err != nil {
+			return err
+		}
 	}
 	if b.tjfuzz, err = learning.Build(ctx, b.dir); err != nil {
 		return err
@@ -164,8 +168,10 @@ func (b *bench) fill(ctx context.Context, a *archive, r *recipe, out *tableRow) 
 		return err
 	}
 	out.allows = permitted(policy)
-	if out.others = b.others(ctx, r, dir, s.real); ctx.Err() != nil {
-		return ctx.Err()
+	if b.compare {
+		if out.others = b.others(ctx, r, dir, s.real); ctx.Err() != nil {
+			return ctx.Err()
+		}
 	}
 	policy = logging(policy)
 	if out.plain, err = b.plain(ctx, s, filepath.Join(dir, "plain.log")); err != nil {
@@ -211,7 +217,12 @@ func (b *bench) prepare(ctx context.Context, a *archive, s *suite) (version stri
 	if err := os.RemoveAll(s.dir); err != nil {
 		return "", err
 	}
-	if version, err = a.fetch(ctx, s.pkg, s.dir); err != nil {
+	if s.own {
+		version, err = installed(ctx, s.pkg, s.dir)
+	} else {
+		version, err = a.fetch(ctx, s.pkg, s.dir)
+	}
+	if err != nil {
 		return "", err
 	}
 	limited, cancel := context.WithTimeout(ctx, b.limit)

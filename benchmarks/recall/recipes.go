@@ -12,6 +12,7 @@ type recipe struct {
 	once    string   // a run of it that somebody would record, with files of materials
 	args    []string // without which it does nothing, and is learned with
 	pkg     string   // the Debian package that it is of
+	own     bool     // the suite needs no source: it is not its authors'
 	prepare string   // is run once a tree
 	place   string   // where in the tree the suite looks for the program
 	suite   string
@@ -77,7 +78,7 @@ done
 }
 
 func recipes() []recipe {
-	return []recipe{
+	return append([]recipe{
 		{name: "gzip", once: "gzip -k text", pkg: "gzip", prepare: built, place: "gzip", suite: check("tests"), count: automake},
 		{name: "sed", once: "sed s/one/two/ text", pkg: "sed", prepare: built, place: "sed/sed", count: automake,
 			suite:  "make -k check SUBDIRS=. AUTOCONF=: AUTOMAKE=: ACLOCAL=: AUTOHEADER=: MAKEINFO=true",
@@ -195,7 +196,7 @@ sed -i 's/ -o relaxed_privileges//' t/lib/MemcachedTest.pm # Debian's is built w
 `,
 			suite:  "prove -v -j 4 t/*.t </dev/null 2>&1 || :",
 			leaves: "the tests of what Debian's is built without: TLS, the proxy, dropping of privileges"},
-	}
+	}, services()...)
 }
 
 // counter makes a count of patterns for what passed, failed and was skipped.

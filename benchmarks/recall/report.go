@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -32,7 +33,9 @@ made in all invocations, and missed those of them that the profile does not allo
 Passed are the tests with the installed program itself, and then with the program under
 the policy, which logs what it does not allow.
 `)
-	beside(&out, rows)
+	if slices.ContainsFunc(rows, func(r tableRow) bool { return len(r.others) > 0 }) {
+		beside(&out, rows)
+	}
 	surfaces(&out, rows)
 	for _, r := range rows {
 		r.details(&out)

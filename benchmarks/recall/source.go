@@ -124,6 +124,15 @@ func (a *archive) fetch(ctx context.Context, pkg, dir string) (version string, e
 	return "", failed
 }
 
+// installed makes dir for a suite that needs no source, and returns the version of the program's package.
+func installed(ctx context.Context, pkg, dir string) (version string, err error) {
+	out, err := exec.CommandContext(ctx, "dpkg-query", "-W", "-f", "this benchmark, with ${Version}", pkg).Output()
+	if err != nil {
+		return "", fmt.Errorf("%s is not installed; run scripts/setup bench", pkg)
+	}
+	return string(out), os.MkdirAll(dir, 0o755)
+}
+
 // tail is the end of what a command wrote.
 func tail(out []byte) string {
 	lines := strings.Split(strings.TrimRight(string(out), "\n"), "\n")

@@ -1,0 +1,241 @@
+package main
+
+// What is missed of services whose authors' suites need a build, or a network, of their own: work as people give it
+// to them, of which learning knows nothing. Nothing of it is taken from what learn says to services.
+
+// work is what the scripts of services begin with.
+const work = `
+n=0
+check() { # NAME COMMAND...: a test, as TAP has it
+	n=$((n + 1)) name=$1 status=0; shift
+	"$@" >got 2>&1 || status=$?
+	if [ $status = 0 ]; then echo "ok $n - $name"; else echo "not ok $n - $name, $status"; sed 's/^/# /' got; fi
+}
+within() { # COMMAND...: it succeeds within 20 s
+	for i in $(seq 200); do
+		! "$@" >/dev/null 2>&1 || return 0
+		sleep 0.1
+	done
+	return 1
+}
+gone() { ! kill -0 "$1" 2>/dev/null; }
+ends() { kill -$2 $1; within gone $1; }
+d=$PWD
+`
+
+// services are recipes of such work.
+func services() []recipe {
+	return []recipe{
+		{name: "nginx", once: "nginx -g 'daemon off;'", args: []string{"-g", "daemon off;"}, pkg: "nginx", own: true, place: "bin/nginx", count: tap,
+			prepare: ":",
+			suite: work + `
+rm -rf www cache logs conf; mkdir -p www/list cache logs conf; chmod 777 cache logs
+echo page >www/index.html; echo gone >www/gone.html; echo one >www/list/one; head -c 3000000 /dev/zero >www/large
+cp /etc/nginx/mime.types conf
+cat >conf/nginx.conf <<END
+user www-data; worker_processes 2; daemon off; pid $d/nginx.pid; error_log $d/logs/error.log;
+events { worker_connections 64; }
+http {
+	include mime.types; access_log $d/logs/access.log; gzip on; gzip_min_length 1; gzip_types *; sendfile on; client_max_body_size 8m;
+	proxy_cache_path $d/cache levels=1 keys_zone=z:1m max_size=64k inactive=1s;
+	server {
+		listen 18080; listen [::1]:18080; root $d/www; error_page 404 /gone.html;
+		location /list/ { autoindex on; }
+		location /proxied/ { proxy_pass http://127.0.0.1:18081/; proxy_cache z; proxy_cache_valid 200 1s; }
+		location /dead/ { proxy_pass http://127.0.0.1:18089/; }
+		location /status { stub_status; }
+	}
+	server { listen 18081; root $d/www; }
+}
+END
+u=http://127.0.0.1:18080
+get() { curl -sfg -m 20 -o got.body "$@"; }
+answers() { [ "$(curl -sg -m 20 -o got.body -w '%{http_code}' "$@")" = $code ]; }
+purged() { [ -z "$(find cache -type f)" ]; }
+bin/nginx -c $d/conf/nginx.conf & pid=$!
+check start within get $u/
+check page get $u/
+check 'version 6' get 'http://[::1]:18080/'
+check head get -I $u/large
+check range get -r 100-199 $u/large
+check ranges get -r 0-9,20-29 $u/large
+check large get $u/large
+check compressed get --compressed $u/list/one
+check listing get $u/list/
+code=404; check 'error page' answers $u/nothing
+code=304; check unchanged answers -z 'Thu, 01 Jan 2037 00:00:00 GMT' $u/
+check proxied get $u/proxied/
+check 'proxied, large' get $u/proxied/large
+check cached get $u/proxied/
+code=502; check 'no such server' answers $u/dead/
+code=405; check body answers -T www/large $u/proxied/index.html
+code=405; check method answers -X DELETE $u/
+check status get $u/status
+check load wrk -t 1 -c 8 -d 2s $u/
+mv logs/access.log logs/access.1; kill -USR1 $pid
+check 'logs reopened' within test -e logs/access.log
+check 'cache purged' within purged
+sed -i 's/listen 18081/listen 18082; listen 18081/' conf/nginx.conf; kill -HUP $pid
+check reload within get http://127.0.0.1:18082/
+check configuration bin/nginx -t -c $d/conf/nginx.conf
+check 'reload by a command' bin/nginx -s reload -c $d/conf/nginx.conf
+check 'page after that' within get $u/
+check 'graceful end' ends $pid QUIT
+`, leaves: "TLS, and another upgrade of the program while it runs"},
+		{name: "dnsmasq", once: "dnsmasq -k -p 15353", args: []string{"-k"}, pkg: "dnsmasq-base", own: true, place: "bin/dnsmasq", count: tap,
+			prepare: ":",
+			suite: work + `
+w=$(mktemp -d); trap 'rm -rf "$w"' EXIT; chmod 755 $w # for another user
+echo 192.0.2.1 one.test >$w/hosts; : >$w/log; chmod 666 $w/log; echo 'nameserver 127.0.0.1' >$w/resolv
+cat >$w/conf <<END
+port=15353
+listen-address=127.0.0.1
+bind-interfaces
+resolv-file=$w/resolv
+addn-hosts=$w/hosts
+log-facility=$w/log
+log-queries
+pid-file=$w/pid
+local=/test/
+host-record=two.test,192.0.2.2,2001:db8::2
+cname=alias.test,two.test
+mx-host=test,two.test,10
+srv-host=_sip._udp.test,two.test,5060
+txt-record=test,words
+server=/up.test/127.0.0.1#15354
+server=/dead.test/127.0.0.1#15355
+END
+ask() { dig +time=5 +tries=1 -p 15353 @127.0.0.1 "$@"; }
+gives() { ask +short "$@" | grep -q "$want"; }
+says() { ask "$@" | grep -q "status: $want"; }
+bin/dnsmasq -k -C /dev/null -p 15354 --listen-address=127.0.0.1 --bind-interfaces --no-resolv --pid-file= --host-record=a.up.test,192.0.2.9 & up=$!
+bin/dnsmasq -k -C $w/conf & pid=$!
+want=192.0.2.1; check start within gives one.test
+check 'A over TCP' gives +tcp one.test
+want=2001:db8::2; check AAAA gives two.test AAAA
+want=192.0.2.2; check CNAME gives alias.test
+want=two.test; check MX gives test MX
+want=5060; check SRV gives _sip._udp.test SRV
+want=words; check TXT gives test TXT
+want=two.test; check PTR gives -x 192.0.2.2
+want=dnsmasq; check CHAOS gives version.bind TXT CH
+want=NXDOMAIN; check 'no such name' says none.test
+want=192.0.2.9; check forwarded gives a.up.test
+check 'forwarded over TCP' gives +tcp a.up.test
+check cached gives a.up.test
+check EDNS gives +dnssec +bufsize=4096 a.up.test
+want=REFUSED; check 'server that is gone' says x.dead.test
+check 'many at once' sh -c 'for i in $(seq 40); do dig +time=5 -p 15353 @127.0.0.1 n$i.up.test >/dev/null & done; wait'
+echo 192.0.2.3 three.test >>$w/hosts; kill -HUP $pid
+want=192.0.2.3; check 'hosts read again' within gives three.test
+kill -USR1 $pid
+check statistics within grep -q 'queries forwarded' $w/log
+mv $w/log $w/log.1; kill -USR2 $pid; ask one.test >/dev/null
+check 'log reopened' within test -e $w/log
+check 'configuration' bin/dnsmasq --test -C $w/conf
+check end ends $pid TERM
+kill $up; wait $up || :
+`, leaves: "DHCP, TFTP"},
+		{name: "unbound", once: "unbound -d", args: []string{"-d"}, pkg: "unbound", own: true, place: "bin/unbound", count: tap,
+			// As the script does it that Debian starts it by.
+			prepare: `[ -e /var/lib/unbound/root.key ] || install -o unbound -g unbound -m 644 /usr/share/dns/root.key /var/lib/unbound/root.key`,
+			suite: work + `
+w=$(mktemp -d); trap 'rm -rf "$w"' EXIT; chmod 755 $w; : >$w/log; chmod 666 $w/log
+cat >$w/conf <<END
+server:
+	interface: 127.0.0.1
+	port: 15363
+	directory: "$w"
+	chroot: ""
+	pidfile: ""
+	logfile: "$w/log"
+	verbosity: 1
+	do-daemonize: no
+	do-not-query-localhost: no
+	local-zone: "test." static
+	local-data: "one.test. A 192.0.2.1"
+	local-data: "one.test. AAAA 2001:db8::1"
+	local-data: "test. TXT words"
+	local-data-ptr: "192.0.2.1 one.test"
+	domain-insecure: "up.test"
+	num-threads: 2
+remote-control:
+	control-enable: yes
+	control-interface: $w/ctl
+forward-zone:
+	name: "up.test"
+	forward-addr: 127.0.0.1@15364
+END
+ask() { dig +time=5 +tries=1 -p 15363 @127.0.0.1 "$@"; }
+gives() { ask +short "$@" | grep -q "$want"; }
+says() { ask "$@" | grep -q "status: $want"; }
+control() { unbound-control -c $w/conf "$@"; }
+dnsmasq -k -C /dev/null -p 15364 --listen-address=127.0.0.1 --bind-interfaces --no-resolv --pid-file= --host-record=a.up.test,192.0.2.9 & up=$!
+bin/unbound -d -c $w/conf & pid=$!
+want=192.0.2.1; check start within gives one.test
+check 'A over TCP' gives +tcp one.test
+want=2001:db8::1; check AAAA gives one.test AAAA
+want=words; check TXT gives test TXT
+want=one.test; check PTR gives -x 192.0.2.1
+want=NXDOMAIN; check 'no such name' says none.test
+want=192.0.2.9; check forwarded gives a.up.test
+check cached gives a.up.test
+check 'forwarded over TCP' gives +tcp b.up.test A a.up.test A
+check 'many at once' sh -c 'for i in $(seq 40); do dig +time=5 -p 15363 @127.0.0.1 n$i.up.test >/dev/null & done; wait'
+check statistics control stats_noreset
+check 'data added' control local_data two.test. A 192.0.2.2
+want=192.0.2.2; check 'added data' gives two.test
+check flush control flush_zone up.test
+sed -i 's/192.0.2.1"/192.0.2.3"/' $w/conf; kill -HUP $pid
+want=192.0.2.3; check reload within gives one.test
+check 'end' ends $pid TERM
+kill $up; wait $up || :
+`, leaves: "questions to the name servers of the world"},
+		{name: "sshd", once: "sshd -D", args: []string{"-D"}, pkg: "openssh-server", own: true, place: "bin/sshd", count: tap,
+			prepare: "mkdir -p /run/sshd", // as its unit does
+			suite: work + `
+rm -f key* host*
+ssh-keygen -q -t ed25519 -N '' -f key; ssh-keygen -q -t ed25519 -N '' -f host; ssh-keygen -q -t ed25519 -N '' -f key.other
+cat >conf <<END
+Port 10022
+ListenAddress 127.0.0.1
+HostKey $d/host
+PidFile $d/pid
+AuthorizedKeysFile $d/key.pub
+StrictModes no
+UsePAM yes
+Subsystem sftp /usr/lib/openssh/sftp-server
+END
+head -c 5000000 /dev/zero >large
+o="-F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes -o LogLevel=ERROR"
+to() { timeout 30 ssh $o -p 10022 -i key root@127.0.0.1 "$@" </dev/null; }
+refused() { ! timeout 30 ssh $o -p 10022 "$@" true; }
+failed() { status=0; to 'exit 7' || status=$?; [ $status = 7 ]; }
+copied() { to cat $d/large | cmp - large; }
+taken() { timeout 30 ssh $o -p 10022 -i key root@127.0.0.1 wc -c <large | grep -q 5000000; }
+files() { printf 'mkdir dir\nput large dir/a\nrename dir/a dir/b\nchmod 600 dir/b\nls -l dir\nsymlink b dir/c\nget dir/b got.b\nrm dir/b\nrm dir/c\nrmdir dir\n' | timeout 30 sftp $o -P 10022 -i key -b - root@127.0.0.1:$d; }
+scped() { timeout 30 scp -q $o -P 10022 -i key large root@127.0.0.1:$d/large.copy && cmp large large.copy; }
+forwarded() {
+	timeout 30 ssh $o -p 10022 -i key -N -L 10023:127.0.0.1:10022 root@127.0.0.1 & via=$!
+	within ssh $o -p 10023 -i key root@127.0.0.1 true && kill $via
+}
+# Not by a name that sshd could not execute itself by again.
+bash -c 'exec -a /usr/sbin/sshd bin/sshd -D -e -f conf' 2>log & pid=$!
+check start within to true
+check command to echo hello
+check 'failed command' failed
+check environment to 'echo $HOME $SSH_CONNECTION'
+check terminal to -tt 'stty size; tty'
+check 'much out' copied
+check 'much in' taken
+check sftp files
+check scp scped
+check forwarding forwarded
+check 'another key' refused -i key.other root@127.0.0.1
+check 'nobody of that name' refused -i key nosuchuser@127.0.0.1
+kill -HUP $pid
+check 'started anew' within to true
+check end ends $pid TERM
+`, leaves: "passwords, X11, agents, jails, and other users than root"},
+	}
+}
