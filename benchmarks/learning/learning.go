@@ -35,6 +35,22 @@ type Result struct {
 	Allowed  int     `json:"syscalls_allowed"`
 	Chance   float64 `json:"chance_of_another"`
 	Found    []Found `json:"found"` // in the order of the runs
+	Service  []Said  `json:"service"`
+}
+
+// Said is what was said at one socket of a service.
+type Said struct {
+	Socket   string `json:"socket"`
+	Messages uint64 `json:"messages"`
+	Answered uint64 `json:"answered"`
+}
+
+// Messages counts what was said at all sockets.
+func (r *Result) Messages() (n uint64) {
+	for _, s := range r.Service {
+		n += s.Messages
+	}
+	return n
 }
 
 // Found says which run was first to show a syscall.

@@ -160,7 +160,11 @@ func (b *bench) fill(ctx context.Context, a *archive, r *recipe, out *tableRow) 
 	if out.version, err = b.prepare(ctx, a, s); err != nil {
 		return err
 	}
-	if out.learned, err = b.learn(ctx, dir, append([]string{s.real}, r.args...)); err != nil {
+	var more []string
+	if r.workload != "" {
+		more = []string{"--workload", strings.ReplaceAll(r.workload, "DIR", s.dir)}
+	}
+	if out.learned, err = b.learn(ctx, dir, append([]string{s.real}, r.args...), more...); err != nil {
 		return err
 	}
 	policy, err := readPolicy(filepath.Join(dir, "profile.json"))
@@ -191,6 +195,9 @@ func (b *bench) fill(ctx context.Context, a *archive, r *recipe, out *tableRow) 
 		return err
 	}
 	b.say("%s: missed %d of %d syscalls in %d invocations", r.name, len(out.missed), len(out.watched.calls), out.watched.invocations)
+	for _, c := range sorted(out.missed) {
+		b.say("%s: missed %v, first by %s", r.name, c.id, c.by())
+	}
 	return nil
 }
 

@@ -8,16 +8,17 @@ import (
 // recipe is how the upstream test suite of an installed program is run with another
 // file in the program's place. Scripts are for sh -eu, in the source tree.
 type recipe struct {
-	name    string   // of the program, as it is learned
-	once    string   // a run of it that somebody would record, with files of materials
-	args    []string // without which it does nothing, and is learned with
-	pkg     string   // the Debian package that it is of
-	own     bool     // the suite needs no source: it is not its authors'
-	prepare string   // is run once a tree
-	place   string   // where in the tree the suite looks for the program
-	suite   string
-	count   func(output string) tally
-	leaves  string // what of the suite is not run, and why; empty when nothing is
+	name     string   // of the program, as it is learned
+	once     string   // a run of it that somebody would record, with files of materials
+	args     []string // without which it does nothing, and is learned with
+	pkg      string   // the Debian package that it is of
+	own      bool     // the suite needs no source: it is not its authors'
+	prepare  string   // is run once a tree
+	workload string   // is learned, too; DIR is the tree
+	place    string   // where in the tree the suite looks for the program
+	suite    string
+	count    func(output string) tally
+	leaves   string // what of the suite is not run, and why; empty when nothing is
 }
 
 // built prepares what automake has made: it builds the tree, for its suite needs more

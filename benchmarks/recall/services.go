@@ -85,7 +85,7 @@ check 'graceful end' ends $pid QUIT
 		{name: "dnsmasq", once: "dnsmasq -k -p 15353", args: []string{"-k"}, pkg: "dnsmasq-base", own: true, place: "bin/dnsmasq", count: tap,
 			prepare: ":",
 			suite: work + `
-w=$(mktemp -d); trap 'rm -rf "$w"' EXIT; chmod 755 $w # for another user
+w=$(mktemp -d); trap 'rm -rf "$w"' EXIT; chmod 777 $w # for another user
 echo 192.0.2.1 one.test >$w/hosts; : >$w/log; chmod 666 $w/log; echo 'nameserver 127.0.0.1' >$w/resolv
 cat >$w/conf <<END
 port=15353
@@ -192,25 +192,32 @@ check 'end' ends $pid TERM
 kill $up; wait $up || :
 `, leaves: "questions to the name servers of the world"},
 		{name: "sshd", once: "sshd -D", args: []string{"-D"}, pkg: "openssh-server", own: true, place: "bin/sshd", count: tap,
-			prepare: "mkdir -p /run/sshd", // as its unit does
-			suite: work + `
-rm -f key* host*
-ssh-keygen -q -t ed25519 -N '' -f key; ssh-keygen -q -t ed25519 -N '' -f host; ssh-keygen -q -t ed25519 -N '' -f key.other
+			prepare: `
+mkdir -p /run/sshd # as its unit does
+for k in key host key.other; do ssh-keygen -q -t ed25519 -N '' -f $k; done
 cat >conf <<END
 Port 10022
 ListenAddress 127.0.0.1
-HostKey $d/host
-PidFile $d/pid
-AuthorizedKeysFile $d/key.pub
+HostKey $PWD/host
+PidFile $PWD/pid
+AuthorizedKeysFile $PWD/key.pub
 StrictModes no
 UsePAM yes
 Subsystem sftp /usr/lib/openssh/sftp-server
 END
+`,
+			// Nobody can log in to a service in the cage.
+			workload: `cd DIR
+/usr/sbin/sshd -D -f $PWD/conf & pid=$!
+o="-F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes -o LogLevel=ERROR -o ConnectionAttempts=20"
+ssh $o -p 10022 -i key root@127.0.0.1 true && echo ls | sftp $o -P 10022 -i key -b - root@127.0.0.1
+kill $pid; wait $pid || :`,
+			suite: work + `
 head -c 5000000 /dev/zero >large
 o="-F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes -o LogLevel=ERROR"
 to() { timeout 30 ssh $o -p 10022 -i key root@127.0.0.1 "$@" </dev/null; }
 refused() { ! timeout 30 ssh $o -p 10022 "$@" true; }
-failed() { status=0; to 'exit 7' || status=$?; [ $status = 7 ]; }
+fails() { ended=0; to 'exit 7' || ended=$?; [ $ended = 7 ]; }
 copied() { to cat $d/large | cmp - large; }
 taken() { timeout 30 ssh $o -p 10022 -i key root@127.0.0.1 wc -c <large | grep -q 5000000; }
 files() { printf 'mkdir dir\nput large dir/a\nrename dir/a dir/b\nchmod 600 dir/b\nls -l dir\nsymlink b dir/c\nget dir/b got.b\nrm dir/b\nrm dir/c\nrmdir dir\n' | timeout 30 sftp $o -P 10022 -i key -b - root@127.0.0.1:$d; }
@@ -220,10 +227,10 @@ forwarded() {
 	within ssh $o -p 10023 -i key root@127.0.0.1 true && kill $via
 }
 # Not by a name that sshd could not execute itself by again.
-bash -c 'exec -a /usr/sbin/sshd bin/sshd -D -e -f conf' 2>log & pid=$!
+bash -c 'exec -a /usr/sbin/sshd bin/sshd -D -e -f '$d'/conf' 2>log & pid=$!
 check start within to true
 check command to echo hello
-check 'failed command' failed
+check 'failed command' fails
 check environment to 'echo $HOME $SSH_CONNECTION'
 check terminal to -tt 'stty size; tty'
 check 'much out' copied

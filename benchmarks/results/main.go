@@ -45,7 +45,7 @@ func (p *part) plot() string {
 
 // parts take 40 minutes together on two processors. What they leave out is in docs/benchmarks.md.
 var parts = []part{
-	{"speed", "Runs in a second, beside afl-fuzz", []string{"-rounds", "3", "-window", "2s"}, 9 * time.Minute},
+	{"speed", "Runs in a second, beside afl-fuzz", []string{"-rounds", "3", "-window", "2s", "-session", "20s"}, 12 * time.Minute},
 	{"overhead", "What recording costs a program, beside other tools", []string{"-rounds", "3", "-scale", "0.3"}, 10 * time.Minute},
 	{"enforcement", "What a policy costs, beside bubblewrap and firejail", []string{"-rounds", "9", "-calls", "200000"}, 4 * time.Minute},
 	{"static", "What code can reach, beside what programs do", nil, 8 * time.Minute},

@@ -4,6 +4,7 @@
 //
 //	go run ./benchmarks/speed                       # as root; the whole table
 //	go run ./benchmarks/speed -rounds 9 -targets 'tiny' -runners 'afl|cage'
+//	go run ./benchmarks/speed -targets 'redis|nginx'   # messages that sessions with services exchange
 //
 // Its main hazard is a noisy machine. So all runs of a round follow each other on one processor,
 // in an order of the round's own; a rate is divided by that of afl-fuzz in the same round, and what is
@@ -65,14 +66,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var (
 		rounds  = flags.Int("rounds", 5, "`number` of times that everything is measured")
 		window  = flags.Duration("window", 5*time.Second, "how long each runner runs each target in a round")
+		session = flags.Duration("session", 30*time.Second, "how long each session with a service is")
 		targets = flags.String("targets", "", "only the targets that match this `pattern`")
 		runners = flags.String("runners", "", "only the runners that match this `pattern`")
 	)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if flags.NArg() > 0 || *rounds < 1 || *window <= 0 {
-		return errors.New("usage: speed [-rounds N] [-window DURATION] [-targets PATTERN] [-runners PATTERN]")
+	if flags.NArg() > 0 || *rounds < 1 || *window <= 0 || *session <= 0 {
+		return errors.New("usage: speed [-rounds N] [-window DURATION] [-session DURATION] [-targets PATTERN] [-runners PATTERN]")
 	}
 	targetPattern, err := regexp.Compile(*targets)
 	if err != nil {
@@ -87,7 +89,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{dir: dir, window: *window}
+	b := &bench{dir: dir, window: *window, session: *session}
 	if err := b.prepare(ctx, targetPattern, runnerPattern); err != nil {
 		return err
 	}
@@ -104,6 +106,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 				if err := b.measureBreakpoints(ctx, t); err != nil {
 					return err
 				}
+			}
+		}
+		for _, t := range b.talks {
+			fmt.Fprintf(stderr, "speed: round %d of %d: %s\n", round+1, *rounds, t.name())
+			if err := b.measureSession(ctx, t, round+1); err != nil {
+				return err
 			}
 		}
 	}

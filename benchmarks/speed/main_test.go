@@ -33,6 +33,25 @@ func TestTableHasEveryRunnerOnEveryTarget(t *testing.T) {
 	}
 }
 
+// A service that exchanges nothing has no rate, and the other is measured all the same.
+func TestSessionsWithServicesAreCountedByTheirMessages(t *testing.T) {
+	testenv.Require(t, testenv.BPF, testenv.Cage)
+	testenv.Program(t, "redis-server")
+	b := &bench{dir: t.TempDir(), session: 3 * time.Second, talks: []*talk{{command: []string{"redis-server", "--port", "7391"}}, {command: []string{"true"}}}}
+	for _, talk := range b.talks {
+		if err := b.measureSession(t.Context(), talk, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := b.report("command")
+	if talk := b.talks[0]; talk.failed != nil || len(talk.messages) != 1 || talk.messages[0] <= 0 || talk.busy[0] <= 0 || !strings.Contains(got, "redis-server: bar 200 a second: ") {
+		t.Errorf("%+v\n%s", talk, got)
+	}
+	if !strings.Contains(got, "failed: sessions, true: no message was exchanged in ") {
+		t.Errorf("it does not say that true is no service:\n%s", got)
+	}
+}
+
 func TestBreakpointsCostTheMedianOfTheRounds(t *testing.T) {
 	tt := &target{name: "x", costs: []cost{
 		{with: 103 * time.Microsecond, without: 100 * time.Microsecond},

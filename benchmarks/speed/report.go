@@ -14,6 +14,9 @@ const barInstrumented = 0.9
 
 // report is the table.
 func (b *bench) report(command string) string {
+	if len(b.targets) == 0 {
+		return fmt.Sprintf("Services on one processor (%s)\n%s", command, b.reportSessions())
+	}
 	var out strings.Builder
 	fmt.Fprintf(&out, "Runs in a second on one processor, and how many times as many as afl-fuzz -n\n(medians; %s)\n\n", command)
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -70,6 +73,7 @@ func (b *bench) report(command string) string {
 			}
 		}
 	}
+	out.WriteString(b.reportSessions())
 	return out.String()
 }
 

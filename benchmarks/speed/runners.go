@@ -33,6 +33,10 @@ type bench struct {
 	targets []*target
 	runners []runner
 	covers  bool // what breakpoints cost is asked for
+
+	tjfuzz  string        // built for sessions
+	session time.Duration // how long each is
+	talks   []*talk
 }
 
 // target is a program that reads a file.
@@ -130,7 +134,12 @@ func (b *bench) prepare(ctx context.Context, targets, runners *regexp.Regexp) er
 		}
 	}
 	b.covers = runners.MatchString(breakpoints)
-	if len(b.targets) == 0 || len(b.runners) == 0 && !b.covers {
+	for _, t := range services() {
+		if targets.MatchString(t.name()) && runners.MatchString(sessions) {
+			b.talks = append(b.talks, t)
+		}
+	}
+	if len(b.talks) == 0 && (len(b.targets) == 0 || len(b.runners) == 0 && !b.covers) {
 		return errors.New("nothing to measure")
 	}
 	return nil
