@@ -102,13 +102,14 @@ cname=alias.test,two.test
 mx-host=test,two.test,10
 srv-host=_sip._udp.test,two.test,5060
 txt-record=test,words
-server=/up.test/127.0.0.1#15354
+server=/up.example/127.0.0.1#15354
 server=/dead.test/127.0.0.1#15355
 END
 ask() { dig +time=5 +tries=1 -p 15353 @127.0.0.1 "$@"; }
 gives() { ask +short "$@" | grep -q "$want"; }
+unanswered() { ! dig +time=1 +tries=1 -p 15353 @127.0.0.1 "$@"; }
 says() { ask "$@" | grep -q "status: $want"; }
-bin/dnsmasq -k -C /dev/null -p 15354 --listen-address=127.0.0.1 --bind-interfaces --no-resolv --pid-file= --host-record=a.up.test,192.0.2.9 & up=$!
+bin/dnsmasq -k -C /dev/null -p 15354 --listen-address=127.0.0.1 --bind-interfaces --no-resolv --pid-file= --host-record=a.up.example,192.0.2.9 & up=$!
 bin/dnsmasq -k -C $w/conf & pid=$!
 want=192.0.2.1; check start within gives one.test
 check 'A over TCP' gives +tcp one.test
@@ -120,12 +121,12 @@ want=words; check TXT gives test TXT
 want=two.test; check PTR gives -x 192.0.2.2
 want=dnsmasq; check CHAOS gives version.bind TXT CH
 want=NXDOMAIN; check 'no such name' says none.test
-want=192.0.2.9; check forwarded gives a.up.test
-check 'forwarded over TCP' gives +tcp a.up.test
-check cached gives a.up.test
-check EDNS gives +dnssec +bufsize=4096 a.up.test
-want=REFUSED; check 'server that is gone' says x.dead.test
-check 'many at once' sh -c 'for i in $(seq 40); do dig +time=5 -p 15353 @127.0.0.1 n$i.up.test >/dev/null & done; wait'
+want=192.0.2.9; check forwarded gives a.up.example
+check 'forwarded over TCP' gives +tcp a.up.example
+check cached gives a.up.example
+check EDNS gives +dnssec +bufsize=4096 a.up.example
+check 'server that is gone' unanswered x.dead.test
+check 'many at once' sh -c 'for i in $(seq 40); do dig +time=5 -p 15353 @127.0.0.1 n$i.up.example >/dev/null & done; wait'
 echo 192.0.2.3 three.test >>$w/hosts; kill -HUP $pid
 want=192.0.2.3; check 'hosts read again' within gives three.test
 kill -USR1 $pid
@@ -157,20 +158,20 @@ server:
 	local-data: "one.test. AAAA 2001:db8::1"
 	local-data: "test. TXT words"
 	local-data-ptr: "192.0.2.1 one.test"
-	domain-insecure: "up.test"
+	domain-insecure: "up.example"
 	num-threads: 2
 remote-control:
 	control-enable: yes
 	control-interface: $w/ctl
 forward-zone:
-	name: "up.test"
+	name: "up.example"
 	forward-addr: 127.0.0.1@15364
 END
 ask() { dig +time=5 +tries=1 -p 15363 @127.0.0.1 "$@"; }
 gives() { ask +short "$@" | grep -q "$want"; }
 says() { ask "$@" | grep -q "status: $want"; }
 control() { unbound-control -c $w/conf "$@"; }
-dnsmasq -k -C /dev/null -p 15364 --listen-address=127.0.0.1 --bind-interfaces --no-resolv --pid-file= --host-record=a.up.test,192.0.2.9 & up=$!
+dnsmasq -k -C /dev/null -p 15364 --listen-address=127.0.0.1 --bind-interfaces --no-resolv --pid-file= --host-record=a.up.example,192.0.2.9 & up=$!
 bin/unbound -d -c $w/conf & pid=$!
 want=192.0.2.1; check start within gives one.test
 check 'A over TCP' gives +tcp one.test
@@ -178,14 +179,14 @@ want=2001:db8::1; check AAAA gives one.test AAAA
 want=words; check TXT gives test TXT
 want=one.test; check PTR gives -x 192.0.2.1
 want=NXDOMAIN; check 'no such name' says none.test
-want=192.0.2.9; check forwarded gives a.up.test
-check cached gives a.up.test
-check 'forwarded over TCP' gives +tcp b.up.test A a.up.test A
-check 'many at once' sh -c 'for i in $(seq 40); do dig +time=5 -p 15363 @127.0.0.1 n$i.up.test >/dev/null & done; wait'
+want=192.0.2.9; check forwarded gives a.up.example
+check cached gives a.up.example
+check 'forwarded over TCP' gives +tcp b.up.example A a.up.example A
+check 'many at once' sh -c 'for i in $(seq 40); do dig +time=5 -p 15363 @127.0.0.1 n$i.up.example >/dev/null & done; wait'
 check statistics control stats_noreset
 check 'data added' control local_data two.test. A 192.0.2.2
 want=192.0.2.2; check 'added data' gives two.test
-check flush control flush_zone up.test
+check flush control flush_zone up.example
 sed -i 's/192.0.2.1"/192.0.2.3"/' $w/conf; kill -HUP $pid
 want=192.0.2.3; check reload within gives one.test
 check 'end' ends $pid TERM
