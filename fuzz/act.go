@@ -85,9 +85,11 @@ const (
 	SocketUnixSeqed = "packet" // SOCK_SEQPACKET
 )
 
-// nameServer is where a name server can be talked to. On a network that has peers, questions to
-// loopback addresses are for them, whoever else has bound the port.
-const nameServer = Socket(SocketUDP + "/53")
+// AsksNames reports whether the acts take the service for a name server: they talk to it where those are asked. On a network
+// that has peers, questions to loopback addresses are for it then, and for the peers in all other runs.
+func (s *Scenario) AsksNames() bool {
+	return slices.ContainsFunc(s.Acts, func(a Act) bool { return a.To.Port() == 53 })
+}
 
 // Kind is the part before the slash.
 func (s Socket) Kind() string {

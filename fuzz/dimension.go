@@ -41,9 +41,6 @@ func (o *Options) varies(d dimension) bool {
 	if d == dimFaults && !o.Can.Faults || d == dimPeers && !o.Can.Peers {
 		return false
 	}
-	if d == dimPeers && slices.ContainsFunc(o.Talks, func(t []Act) bool { return len(t) > 0 && t[0].To == nameServer }) {
-		return false
-	}
 	if d == dimMessages && (!o.Can.Talk || len(o.Talks) == 0) {
 		return false
 	}

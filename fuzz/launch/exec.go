@@ -405,11 +405,12 @@ func (e *Exec) perform(s *fuzz.Scenario, st *stage, watch Watcher, from *server,
 	terminal := st.streams.forTalks()
 	if from == nil && e.cage != nil && (len(s.Acts) > 0 || e.survey != nil || terminal != nil) {
 		var foreign func(network string, at netip.AddrPort) bool
+		var busy func() bool
 		if st.peers != nil {
-			foreign = st.peers.host.Owns
+			foreign, busy = st.peers.host.Owns, st.peers.host.Busy
 		}
 		order = newCourse(watch)
-		if talk, err = service.Begin(p.Pid, s.Acts, terminal, foreign, order.rested); err != nil {
+		if talk, err = service.Begin(p.Pid, s.Acts, terminal, foreign, busy, order.rested); err != nil {
 			unwatched = errors.Join(unwatched, err)
 			p.Kill()
 		}

@@ -45,7 +45,7 @@ func (e *Exec) invite(in place, s *fuzz.Scenario) (_ *peers, err error) {
 		return nil, fmt.Errorf("let the target trust its peers: %w", err)
 	}
 	p := peer.New(s, e.authority)
-	host, err := e.catcher.Open(ns, p, s.World.Peers.Conduct == fuzz.ConductRefusing)
+	host, err := e.catcher.Open(ns, p, s.World.Peers.Conduct == fuzz.ConductRefusing, s.AsksNames())
 	if err != nil {
 		return nil, err
 	}

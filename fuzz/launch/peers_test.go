@@ -248,3 +248,49 @@ func TestACallIsToldOfWhereNobodyAnswers(t *testing.T) {
 		}
 	}
 }
+
+// A name server is asked on loopback addresses, and what it asks others reaches them, not itself.
+func TestANameServerIsAskedAndAsksOthers(t *testing.T) {
+	e := newClient(t, "python3")
+	const program = `
+import select, socket, struct
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("0.0.0.0", 53))
+six = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+six.bind(("::", 53))
+tcp = socket.create_server(("0.0.0.0", 53))
+while True:
+    for s in select.select([udp, tcp], [], [])[0]:
+        if s is udp:
+            question, sender = udp.recvfrom(4096)
+            for family, host in (socket.AF_INET6, "2001:db8::53"), (socket.AF_INET, "192.0.2.53"):
+                up = socket.socket(family, socket.SOCK_DGRAM)
+                up.sendto(question, (host, 53))
+                answer, who = up.recvfrom(4096)
+                print(who[0], len(answer) > len(question), flush=True)
+            udp.sendto(answer, sender)
+        else:
+            c, _ = tcp.accept()
+            question = c.recv(4096)
+            up = socket.create_connection(("192.0.2.53", 53))
+            who = up.getpeername()
+            up.sendall(question)
+            answer = up.recv(4096)
+            c.sendall(answer)
+            print(who[0], "by TCP", len(answer) > len(question), flush=True)
+`
+	const question = "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04name\x07example\x00\x00\x01\x00\x01"
+	s := &fuzz.Scenario{Argv: []string{"python3", "-c", program}, Stdin: fuzz.StdinNull, World: fuzz.World{Peers: fuzz.Peers{Conduct: fuzz.ConductProper}},
+		Acts: []fuzz.Act{say("udp/53", 1, question), say("tcp/53", 2, "\x00\x1e"+question)}}
+	r, err := e.Run(context.Background(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "2001:db8::53 True\n192.0.2.53 True\n192.0.2.53 by TCP True\n"; string(e.Output()) != want {
+		t.Errorf("it writes %q, want %q", e.Output(), want)
+	}
+	if r.Asked["dns"] != 3 {
+		t.Errorf("the peers were asked %v, want three questions of DNS", r.Asked)
+	}
+}

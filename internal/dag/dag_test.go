@@ -113,7 +113,7 @@ var table = []row{
 	{pkg: "benchmarks/results", own: []string{"benchmarks/harness"}},
 	{pkg: "benchmarks/directed", own: []string{"benchmarks/harness", "benchmarks/learning", "internal/sysno", "trace/static"}},
 	{pkg: "benchmarks/static", own: []string{"benchmarks/harness", "benchmarks/learning", "trace", "trace/static"}},
-	{pkg: "benchmarks/speed", own: []string{"benchmarks/harness", "fuzz", "fuzz/cage", "fuzz/launch", "fuzz/launch/coverage", "internal/spawn", "trace", "trace/rawtp"}},
+	{pkg: "benchmarks/speed", own: []string{"benchmarks/harness", "benchmarks/learning", "fuzz", "fuzz/cage", "fuzz/launch", "fuzz/launch/coverage", "internal/spawn", "trace", "trace/rawtp"}},
 	{pkg: "benchmarks/targets/gofuzz"},
 	{pkg: "benchmarks/victims"},
 }

@@ -7,6 +7,8 @@
  * come first. A port at which the program itself listens stays its own. What is sent
  * to a port from which something was sent before is the answer to that. And of UDP on
  * loopback addresses nobody tells who has bound what, so only DNS is answered there.
+ * Where the program is a name server itself, loopback addresses are where it is asked,
+ * and all others are those of name servers that it asks.
  */
 typedef unsigned char __u8;
 typedef unsigned short __u16;
@@ -86,6 +88,7 @@ struct port listening[PORTS]; /* TCP */
 __u32 sent[PORTS];	      /* UDP: the generation in which something was sent from the port */
 volatile __u32 generation;
 volatile __u32 namespace; /* inode of that of the run; 0 for none */
+volatile __u32 named;	  /* whether the program is a name server */
 
 static bool loopback(struct bpf_sk_lookup *ctx)
 {
@@ -101,10 +104,11 @@ int divert(struct bpf_sk_lookup *ctx)
 	__u32 key = ctx->family == AF_INET6 ? TCP6 : TCP4;
 
 	if (ctx->protocol == IPPROTO_TCP) {
-		if (listening[local].generation == now && listening[local].listeners > 0)
+		if (listening[local].generation == now && listening[local].listeners > 0 &&
+		    (local != DNS || !named || loopback(ctx)))
 			return SK_PASS;
 	} else {
-		if (sent[local] == now || (local != DNS && loopback(ctx)))
+		if (sent[local] == now || ((local != DNS || named) && loopback(ctx)))
 			return SK_PASS;
 		sent[bpf_ntohs(ctx->remote_port) & (PORTS - 1)] = now;
 		key += UDP4;

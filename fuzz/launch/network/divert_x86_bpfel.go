@@ -28,6 +28,7 @@ const (
 	divertProgState     = "state"
 	divertVarGeneration = "generation"
 	divertVarListening  = "listening"
+	divertVarNamed      = "named"
 	divertVarNamespace  = "namespace"
 	divertVarSent       = "sent"
 )
@@ -91,6 +92,7 @@ type divertMapSpecs struct {
 type divertVariableSpecs struct {
 	Generation *ebpf.VariableSpec `ebpf:"generation"`
 	Listening  *ebpf.VariableSpec `ebpf:"listening"`
+	Named      *ebpf.VariableSpec `ebpf:"named"`
 	Namespace  *ebpf.VariableSpec `ebpf:"namespace"`
 	Sent       *ebpf.VariableSpec `ebpf:"sent"`
 }
@@ -130,6 +132,7 @@ func (m *divertMaps) Close() error {
 type divertVariables struct {
 	Generation *ebpf.Variable `ebpf:"generation"`
 	Listening  *ebpf.Variable `ebpf:"listening"`
+	Named      *ebpf.Variable `ebpf:"named"`
 	Namespace  *ebpf.Variable `ebpf:"namespace"`
 	Sent       *ebpf.Variable `ebpf:"sent"`
 }

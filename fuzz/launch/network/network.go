@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/cilium/ebpf"
@@ -67,7 +68,12 @@ type Host struct {
 	own    []net.Addr // of the sockets that listen made
 	bind   chan bind  // asks the thread that is in the namespace
 	answer sync.Mutex
-	from   map[netip.AddrPort]*net.UDPConn // sockets to answer from
+	from   map[netip.AddrPort]mouth // sockets to answer from
+
+	waits   sync.Mutex
+	open    map[syscall.Conn]bool // listeners and sockets for datagrams
+	talks   map[*talk]bool
+	working atomic.Int32 // connections that are being accepted, and datagrams that are being answered
 }
 
 // maxSockets bounds the addresses that datagrams are answered from, which a target chooses.
@@ -75,16 +81,17 @@ const maxSockets = 64
 
 type bind struct {
 	addr netip.AddrPort
-	done chan *net.UDPConn // nil: it cannot be bound
+	done chan mouth // nil: nothing can be sent from there
 }
 
 // Open lets a Peer answer in a network namespace, of which it gets a descriptor that stays the
-// caller's. With deaf, connections and datagrams are refused, but for questions to name servers.
-func (c *Catcher) Open(namespace int, p Peer, deaf bool) (*Host, error) {
-	h := &Host{peer: p, bind: make(chan bind), from: map[netip.AddrPort]*net.UDPConn{}}
+// caller's. With deaf, connections and datagrams are refused, but for questions to name servers. With named the
+// target is a name server: what is sent to port 53 of a loopback address is for it.
+func (c *Catcher) Open(namespace int, p Peer, deaf, named bool) (*Host, error) {
+	h := &Host{peer: p, bind: make(chan bind), from: map[netip.AddrPort]mouth{}, open: map[syscall.Conn]bool{}, talks: map[*talk]bool{}}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	ready := make(chan error)
-	h.busy.Go(func() { h.inside(namespace, func() error { return c.listen(h, namespace, deaf) }, ready) })
+	h.busy.Go(func() { h.inside(namespace, func() error { return c.listen(h, namespace, deaf, named) }, ready) })
 	if err := <-ready; err != nil {
 		h.Close()
 		return nil, fmt.Errorf("answer for the network: %w", err)
@@ -106,17 +113,17 @@ func (h *Host) inside(namespace int, listen func() error, ready chan<- error) {
 		case <-h.ctx.Done():
 			return
 		case b := <-h.bind:
-			conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(b.addr))
+			m, err := openMouth(b.addr)
 			if err != nil {
-				conn = nil
+				m = nil
 			}
-			b.done <- conn
+			b.done <- m
 		}
 	}
 }
 
 // listen makes the four sockets, those of IPv6 where there is one.
-func (c *Catcher) listen(h *Host, namespace int, deaf bool) error {
+func (c *Catcher) listen(h *Host, namespace int, deaf, named bool) error {
 	c.run++
 	for key := range uint32(4) {
 		if err := c.objects.Sockets.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) && !errors.Is(err, unix.EINVAL) {
@@ -142,7 +149,13 @@ func (c *Catcher) listen(h *Host, namespace int, deaf bool) error {
 			if err := c.take(uint32(i), l.(*net.TCPListener)); err != nil {
 				return err
 			}
-			h.busy.Go(func() { h.accept(l) })
+			waiting, err := pollable(l.(*net.TCPListener))
+			if err != nil {
+				return err
+			}
+			h.close = append(h.close, waiting.Close)
+			h.open[l.(*net.TCPListener)] = true
+			h.busy.Go(func() { h.accept(l.(*net.TCPListener), waiting) })
 		}
 		p, err := config.ListenPacket(h.ctx, "udp"+kind, net.JoinHostPort("", "0"))
 		if err != nil && kind == "6" {
@@ -155,10 +168,15 @@ func (c *Catcher) listen(h *Host, namespace int, deaf bool) error {
 		if err := c.take(uint32(2+i), p.(*net.UDPConn)); err != nil {
 			return err
 		}
+		h.open[p.(*net.UDPConn)] = true
 		h.busy.Go(func() { h.receive(p.(*net.UDPConn), deaf) })
 	}
 	// From here on, what begins to listen is the target's.
-	if err := errors.Join(c.objects.Generation.Set(c.run), c.objects.Namespace.Set(uint32(st.Ino))); err != nil {
+	asked := uint32(0)
+	if named {
+		asked = 1
+	}
+	if err := errors.Join(c.objects.Generation.Set(c.run), c.objects.Namespace.Set(uint32(st.Ino)), c.objects.Named.Set(asked)); err != nil {
 		return err
 	}
 	var err error
@@ -193,40 +211,49 @@ func originalDestination(network, _ string, c syscall.RawConn) error {
 	return errors.Join(err, failed)
 }
 
-func (h *Host) accept(l net.Listener) {
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) || h.ctx.Err() != nil {
-				return
-			}
-			continue // one connection that ended too soon
+func (h *Host) accept(l *net.TCPListener, waiting *os.File) {
+	raw, err := waiting.SyscallConn()
+	if err != nil {
+		return
+	}
+	// As in talk.Read.
+	for raw.Read(hasInput) == nil {
+		h.working.Add(1)
+		c, err := l.AcceptTCP()
+		if err != nil { // one connection that ended too soon, or the end
+			h.working.Add(-1)
+			continue
 		}
+		t := h.begin(c)
+		h.working.Add(-1)
 		h.busy.Go(func() {
+			defer h.end(t)
 			stop := context.AfterFunc(h.ctx, func() { c.Close() })
 			defer stop()
 			defer c.Close()
-			h.peer.Stream(h.ctx, c)
+			h.peer.Stream(h.ctx, t)
 		})
 	}
 }
 
 func (h *Host) receive(c *net.UDPConn, deaf bool) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return
+	}
 	data, oob := make([]byte, 64<<10), make([]byte, 256)
-	for {
+	// As in talk.Read.
+	for raw.Read(hasInput) == nil {
+		h.working.Add(1)
 		n, m, _, sender, err := c.ReadMsgUDPAddrPort(data, oob)
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) || h.ctx.Err() != nil {
-				return
-			}
-			continue
-		}
 		called, ok := destination(oob[:m])
-		if !ok || deaf && called.Port() != 53 {
+		if err != nil || !ok || deaf && called.Port() != 53 {
+			h.working.Add(-1)
 			continue
 		}
 		message := append([]byte(nil), data[:n]...)
 		h.busy.Go(func() {
+			defer h.working.Add(-1)
 			for _, answer := range h.peer.Datagram(h.ctx, called.Port(), message) {
 				if from := h.at(called); from != nil {
 					_, _ = from.WriteToUDPAddrPort(answer, sender)
@@ -253,8 +280,8 @@ func destination(oob []byte) (netip.AddrPort, bool) {
 	return netip.AddrPort{}, false
 }
 
-// at is a socket that sends from an address, nil where there can be none.
-func (h *Host) at(a netip.AddrPort) *net.UDPConn {
+// at is what sends from an address, nil where there can be none.
+func (h *Host) at(a netip.AddrPort) mouth {
 	h.answer.Lock()
 	defer h.answer.Unlock()
 	if c, ok := h.from[a]; ok {
@@ -263,7 +290,7 @@ func (h *Host) at(a netip.AddrPort) *net.UDPConn {
 	if len(h.from) >= maxSockets {
 		return nil
 	}
-	b := bind{a, make(chan *net.UDPConn, 1)}
+	b := bind{a, make(chan mouth, 1)}
 	select {
 	case h.bind <- b:
 		h.from[a] = <-b.done
@@ -278,7 +305,7 @@ func (h *Host) at(a netip.AddrPort) *net.UDPConn {
 func (h *Host) Owns(network string, a netip.AddrPort) bool {
 	h.answer.Lock()
 	defer h.answer.Unlock()
-	if network == "udp" && h.from[a] != nil {
+	if _, bound := h.from[a].(*net.UDPConn); network == "udp" && bound {
 		return true
 	}
 	return slices.ContainsFunc(h.own, func(own net.Addr) bool {

@@ -44,7 +44,7 @@ func (t *talker) settle() error {
 		case asleep.IsZero():
 			asleep = time.Now()
 		case time.Since(asleep) > stuck:
-			rest = true
+			rest, t.peers = true, nil
 		}
 		if rest && !read || t.overdue(used-start, time.Since(began)) {
 			_, err := t.poll(0)
@@ -57,7 +57,7 @@ func (t *talker) settle() error {
 }
 
 // stuck is for how long a service that sleeps is waited for to be given what is under way. What a service does not
-// accept, or reads and does not answer, looks so: the kernel takes back its acknowledgement for up to 40 ms
+// accept, or reads and does not answer, looks so, and so does one whose peers are silent, who are waited for once: the kernel takes back its acknowledgement for up to 40 ms
 // (TCP_DELACK_MIN).
 const stuck = 200 * time.Millisecond
 
@@ -71,7 +71,7 @@ func (t *talker) rests() (rest, idle bool, used time.Duration) {
 	if !asleep || len(before) == 0 {
 		return false, false, used
 	}
-	delivered := t.delivered()
+	delivered := t.delivered() && (t.peers == nil || !t.peers())
 	after, asleep := t.look()
 	if !asleep || len(after) != len(before) {
 		return false, false, used

@@ -66,9 +66,10 @@ type Found struct {
 // pid namespace that others wait for. Where there are no acts and no terminal, it is found out where the service can be
 // talked to. The service is told to end after that, and killed if it does not; a terminal is hung up before, and where
 // there are no acts, when the program waits there, and never if it does not. Of a socket, "tcp" or
-// "udp", of the same network, foreign reports that it is not the service's; nil: all are. terminal is nil where the program has none.
+// "udp", of the same network, foreign reports that it is not the service's; nil: all are. While busy reports that somebody is about to
+// answer the service, it does not rest; nil: nobody does. terminal is nil where the program has none.
 // Each time that the program has come to rest, rested is told of it with the index of the act that it follows, -1 before the first.
-func Begin(init int, acts []fuzz.Act, terminal *Terminal, foreign func(network string, at netip.AddrPort) bool, rested func(act int)) (*Conversation, error) {
+func Begin(init int, acts []fuzz.Act, terminal *Terminal, foreign func(network string, at netip.AddrPort) bool, busy func() bool, rested func(act int)) (*Conversation, error) {
 	pidfd, err := unix.PidfdOpen(init, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the init of a run: %w", err)
@@ -78,7 +79,7 @@ func Begin(init int, acts []fuzz.Act, terminal *Terminal, foreign func(network s
 		defer close(c.done)
 		// The thread ends with the goroutine, for it is in another network namespace.
 		runtime.LockOSThread()
-		t := &talker{init: init, pidfd: pidfd, terminal: terminal, foreign: foreign, clients: make(map[uint8]*client), threads: make(map[int]*thread), tasks: make(map[int][]int), said: make(map[fuzz.Socket]*fuzz.Exchange)}
+		t := &talker{init: init, pidfd: pidfd, terminal: terminal, foreign: foreign, peers: busy, clients: make(map[uint8]*client), threads: make(map[int]*thread), tasks: make(map[int][]int), said: make(map[fuzz.Socket]*fuzz.Exchange)}
 		defer t.close()
 		c.err = t.converse(acts, rested)
 		if errors.Is(c.err, errEnded) {
@@ -114,7 +115,8 @@ type talker struct {
 	init    int // the pid
 	pidfd   int // of it
 	foreign func(network string, at netip.AddrPort) bool
-	main    int // the first process of the service, 0 until it is there
+	peers   func() bool // whether they are about to answer; nil where there are none, or they let it wait
+	main    int         // the first process of the service, 0 until it is there
 	clients map[uint8]*client
 	crowd   []*client
 	said    map[fuzz.Socket]*fuzz.Exchange
