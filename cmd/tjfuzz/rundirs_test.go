@@ -2,8 +2,10 @@ package main
 
 import (
 	"os"
+	"os/user"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"testing"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
@@ -13,6 +15,8 @@ func TestAProgramFindsTheDirectoriesInRunThatItsUnitAsksFor(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"program":   "\x7fELF\x00/run/tjfuzz-asked\x00/var/run/tjfuzz-too.pid\x00/run/tjfuzz-two/x\x00/run/tjfuzz-not-asked\x00",
+		"p.conf":    "secure_chroot_dir=/var/run/tjfuzz-three/empty\nlock = /run/tjfuzz-four/x.lock # /run/tjfuzz-three/other\n",
+		"a.conf":    "# d /run/tjfuzz-not-asked\nd /var/run/tjfuzz-three/empty/ 0750 root nogroup - -\nD! /run/tjfuzz-four 2775 - - -\nf /run/tjfuzz-three/other\nd /run/%u\nd\n",
 		"a.service": "[Service]\nRuntimeDirectory=tjfuzz-asked tjfuzz-two\nRuntimeDirectoryMode=0755\n",
 		"b.service": "RuntimeDirectory=tjfuzz-of-another\n",
 	} {
@@ -20,8 +24,19 @@ func TestAProgramFindsTheDirectoriesInRunThatItsUnitAsksFor(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := []cage.RunDir{{Name: "tjfuzz-asked", Mode: 0o755}, {Name: "tjfuzz-two", Mode: 0o755}}
-	if got := runDirs(filepath.Join(dir, "program"), dir); !reflect.DeepEqual(got, want) {
+	nogroup, err := user.LookupGroup("nogroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gid, err := strconv.Atoi(nogroup.Gid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []cage.RunDir{
+		{Name: "tjfuzz-asked", Mode: 0o755}, {Name: "tjfuzz-four", Mode: 0o2775},
+		{Name: "tjfuzz-three", Mode: 0o755}, {Name: "tjfuzz-three/empty", Mode: 0o750, GID: gid}, {Name: "tjfuzz-two", Mode: 0o755},
+	}
+	if got := runDirs(filepath.Join(dir, "program"), []string{"-c", filepath.Join(dir, "p.conf")}, initFiles{dir, dir}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

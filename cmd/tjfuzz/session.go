@@ -107,7 +107,7 @@ func newSession(args []string, runs runFlags) (*session, error) {
 	if runs.noCage {
 		return s, s.resolveArgs()
 	}
-	s.cage = &cage.Options{Run: runDirs(path, systemUnits)}
+	s.cage = &cage.Options{Run: runDirs(path, s.args[1:], packaged)}
 	if relative {
 		err = s.startHere()
 	}
@@ -179,7 +179,7 @@ func exists(path string) bool {
 // at all when rec is nil.
 func (s *session) executor(rec recorder, slot int) (*launch.Exec, watcher, error) {
 	var watched watcher
-	o := launch.Options{Program: s.exec, Env: os.Environ(), Timeout: s.runs.timeout, Cage: s.cage, ForkServer: true, Coverage: s.code, Calls: &s.calls, Trees: s.code != nil}
+	o := launch.Options{Program: s.exec, Env: os.Environ(), Timeout: s.runs.timeout, Cage: s.cage, ForkServer: true, Pretend: s.runs.backend != backendNotify, Coverage: s.code, Calls: &s.calls, Trees: s.code != nil}
 	if rec != nil {
 		o.Filter = rec.filter()
 		o.Watch = func() (launch.Watcher, error) {

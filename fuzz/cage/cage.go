@@ -68,7 +68,7 @@ type Options struct {
 
 // RunDir is a directory in /run, as an init system makes them for services.
 type RunDir struct {
-	Name     string // one element of a path
+	Name     string // a path there; its parents come before it
 	Mode     uint32 // permission bits
 	UID, GID int    // an ordinary user's cage leaves them out
 }

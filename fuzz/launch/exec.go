@@ -50,8 +50,12 @@ type Options struct {
 
 	// ForkServer makes copies of a process that has executed the program once, where
 	// they do what the program does after execve. It has no effect with a Filter, where
-	// the Watcher is no Rejoiner, and in a Cage without a Watcher or of an ordinary user.
+	// the Watcher is no Rejoiner, where calls are pretended, and in a Cage without a Watcher or of an ordinary user.
 	ForkServer bool
+
+	// Pretend has calls that root may make but not in a Cage seem to succeed there, see [Exec.Pretended]. Recorders see
+	// them as attempted; one by seccomp notification sees nothing of them.
+	Pretend bool
 
 	Trees   bool // results tell what kinds of trees are left, as SignalTree
 	Highest Rung // where copies begin at the latest
@@ -76,7 +80,8 @@ type Exec struct {
 	cancel    int  // eventfd that ends the wait for a run
 	cancelled bool // it has done so
 	cage      *cage.Cage
-	room      string // where the directories of runs without a cage are made
+	pretended []sysno.ID // see Pretended
+	room      string     // where the directories of runs without a cage are made
 	claim     *claim.Claim
 	trees     map[[sha256.Size]byte]tree // what steps have left
 	watch     Watcher                    // nil: nothing is recorded
@@ -114,6 +119,9 @@ func New(o Options) (*Exec, error) {
 	if e.timeOfDay, err = clock.Prepare(inDir(o.Program, dir)); err != nil && !errors.Is(err, clock.ErrFixed) {
 		return nil, errors.Join(err, unix.Close(cancel))
 	}
+	if o.Pretend && o.Cage != nil && os.Geteuid() == 0 {
+		e.pretended = pretended(inDir(o.Program, dir))
+	}
 	if o.Calls == nil {
 		o.Calls = new(forced.Search)
 	}
@@ -134,6 +142,9 @@ func (e *Exec) Warnings() []string { return e.warn }
 
 // Can says what of a scenario's world this executor can make.
 func (e *Exec) Can() fuzz.Abilities { return e.can }
+
+// Pretended are the calls that seem to succeed for the target, and do nothing.
+func (e *Exec) Pretended() []sysno.ID { return e.pretended }
 
 // Output is what the target wrote to standard output and standard error in the
 // last run, cut at 1 MiB.

@@ -9,13 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/internal/image"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
 
 // faultFilter is the cBPF program, as struct sock_filter[], that makes a scenario's faults
 // happen and an older kernel's missing calls be missing; nil where there are none. The
 // calls are refused in the child itself, so recorders see them as attempted and refused.
-func faultFilter(s *fuzz.Scenario) ([]byte, error) {
+// What is pretended succeeds without effect, unless it is to fail.
+func faultFilter(s *fuzz.Scenario, pretended []sysno.ID) ([]byte, error) {
 	type refusal struct {
 		id    sysno.ID
 		errno uint16
@@ -23,6 +25,9 @@ func faultFilter(s *fuzz.Scenario) ([]byte, error) {
 	var refusals []refusal
 	for _, f := range s.World.Faults {
 		refusals = append(refusals, refusal{f.ID, uint16(f.Errno)})
+	}
+	for _, id := range pretended {
+		refusals = append(refusals, refusal{id, 0}) // the first of a number decides
 	}
 	for _, id := range s.World.Kernel.Lacks() {
 		refusals = append(refusals, refusal{id, uint16(unix.ENOSYS)})
@@ -51,6 +56,18 @@ func faultFilter(s *fuzz.Scenario) ([]byte, error) {
 		return nil, fmt.Errorf("make syscalls fail: the filter has %d instructions", len(prog))
 	}
 	return unsafe.Slice((*byte)(unsafe.Pointer(&prog[0])), len(prog)*int(unsafe.Sizeof(prog[0]))), nil
+}
+
+// pretended are the syscalls that seem to succeed for a program in a cage, since it calls them, may not make them there, and
+// would do nothing without: that is chroot, by which many a service puts away what talks to strangers. A target in a cage cannot
+// change its root, see [cage.Cage], so it sees more files than it thinks.
+func pretended(program string) []sysno.ID {
+	called, err := image.Callees(program, []string{"chroot"})
+	id, known := sysno.Lookup(sysno.Native(), "chroot")
+	if err != nil || len(called) == 0 || !known || !canFault() {
+		return nil
+	}
+	return []sysno.ID{id}
 }
 
 // canFault reports whether faultFilter knows this machine.

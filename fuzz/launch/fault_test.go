@@ -202,3 +202,42 @@ func TestGoProgramsStartOnOldKernels(t *testing.T) {
 		t.Errorf("got %q, %+v", e.Output(), r)
 	}
 }
+
+func TestAServiceThatChangesItsRootGoesOn(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	const program = "/usr/sbin/chroot"
+	id, known := sysno.Lookup(sysno.Native(), "chroot")
+	if !known {
+		t.Fatal("no chroot")
+	}
+	for _, c := range []struct {
+		pretend bool
+		faults  []string
+		want    string
+	}{
+		{true, nil, "went on\n"},
+		{true, []string{"chroot:EIO"}, "chroot: cannot change root directory to '/tmp': Input/output error\n"},
+		{false, nil, "chroot: cannot change root directory to '/tmp': Operation not permitted\n"},
+	} {
+		e, err := New(Options{Program: program, Cage: &cage.Options{}, Env: []string{"LC_ALL=C"}, Pretend: c.pretend})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.pretend != slices.Equal(e.Pretended(), []sysno.ID{id}) {
+			t.Errorf("pretended: %v", e.Pretended())
+		}
+		s := &fuzz.Scenario{Argv: []string{"chroot", "/tmp", "/bin/echo", "went on"}, Stdin: fuzz.StdinNull}
+		s.World.Faults = fault(t, c.faults...)
+		run(t, e, s)
+		if got := string(e.Output()); got != c.want {
+			t.Errorf("%+v: got %q", c, got)
+		}
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	// It has the name in it, and calls no such function.
+	if got := pretended("/bin/cat"); got != nil {
+		t.Errorf("cat is told that its root has changed: %v", got)
+	}
+}

@@ -40,7 +40,7 @@ func (e *Exec) stage(s *fuzz.Scenario, in place, has *kept) (_ *stage, err error
 	if err != nil {
 		return nil, err
 	}
-	if st.faults, err = faultFilter(s); err != nil {
+	if st.faults, err = faultFilter(s, e.pretended); err != nil {
 		return nil, err
 	}
 	if s.World.Peers != (fuzz.Peers{}) {
