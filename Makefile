@@ -14,7 +14,7 @@ linking := $(if $(filter static,$(LINK)),$(static))
 stamp   := -X main.version=$(VERSION) -X main.proxies=$(shell GOENV=off GOPROXY= $(GO) env GOPROXY)
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo test test-long bench bench-long bench-overhead bench-speed bench-discovery bench-recall bench-runtimes bench-static bench-directed bench-everyday bench-enforcement generate release clean
+.PHONY: help setup build demo test test-long bench bench-long bench-overhead bench-speed bench-discovery bench-recall bench-runtimes bench-static bench-directed bench-everyday bench-enforcement bench-newcomer generate release clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -42,7 +42,7 @@ bench: ## a part of each benchmark, and what they say to benchmarks/RESULTS.md (
 	@scripts/setup build test bench everyday
 	$(GO) run ./benchmarks/results
 
-bench-long: bench-overhead bench-speed bench-discovery bench-recall bench-runtimes bench-static bench-directed bench-everyday bench-enforcement ## all benchmarks, whole (as root; most of a day)
+bench-long: bench-overhead bench-speed bench-discovery bench-recall bench-runtimes bench-static bench-directed bench-everyday bench-enforcement bench-newcomer ## all benchmarks, whole (as root; most of a day)
 	$(GO) test -run '^$$' -bench . -benchmem -timeout 2h ./...
 
 bench-overhead: ## what recording costs, beside other tools (half an hour)
@@ -84,6 +84,10 @@ bench-everyday: ## what learning misses of programs that nobody has looked at (h
 bench-enforcement: ## what a policy costs, beside bubblewrap and firejail (5 minutes)
 	@scripts/setup build test bench
 	$(GO) run ./benchmarks/enforcement
+
+bench-newcomer: ## how long the first commands of README.md take on a bare machine (5 minutes)
+	@scripts/setup build bench
+	$(GO) run ./benchmarks/newcomer
 
 generate: ## make all generated files anew
 	@scripts/setup build generate
