@@ -6,7 +6,7 @@
 //	go run ./benchmarks/results -only speed,static   # of others, what was written stays
 //
 // Its hazard is a benchmark that fails or takes too long: that is said in its place, and the
-// others are run all the same; the exit code is 1 then.
+// others are run all the same; the exit code is 1 then. What an interrupted one leaves is what those before it measured.
 package main
 
 import (
@@ -51,10 +51,11 @@ var parts = []part{
 	{"static", "What code can reach, beside what programs do", nil, 8 * time.Minute},
 	{"runtimes", "What container runtimes call after loading a filter", []string{"-starts", "3"}, 3 * time.Minute},
 	{"discovery", "Which syscalls learning finds, when, and by varying what",
-		[]string{"-programs", "file,gzip,jq,sort,tar,xmllint", "-duration", "15s", "-plot", "benchmarks/discovery.svg"}, 12 * time.Minute},
+		[]string{"-programs", "file,gzip,jq,sort,tar", "-duration", "15s", "-plot", "benchmarks/discovery.svg"}, 12 * time.Minute},
 	{"recall", "What learning misses, by test suites of the programs' authors", []string{"-programs", "gzip,sed", "-duration", "30s"}, 9 * time.Minute},
 	{"directed", "What it is worth to aim runs at what the code can reach",
 		[]string{"-programs", "guarded,diff,gzip", "-execs", "1500"}, 8 * time.Minute},
+	{"newcomer", "What a newcomer types, on a bare machine", nil, 10 * time.Minute},
 	{"seeds", "What the built-in seeds are worth", []string{"-programs", "jq,gzip", "-execs", "500"}, 5 * time.Minute},
 	{"everyday", "What learning misses of programs that nobody has looked at, by everyday command lines",
 		[]string{"-programs", "lzop,brotli", "-execs", "300"}, 6 * time.Minute},
@@ -84,31 +85,53 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil && *out != "-" && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	text, failed := head(versions(ctx)), false
-	for _, p := range parts {
-		if !slices.ContainsFunc(chosen, func(c part) bool { return c.name == p.name }) {
-			text += p.earlier(string(before))
-			continue
-		}
+	text := head(versions(ctx))
+	above := len(text)
+	err = measure(ctx, chosen, string(before), func(p *part) result {
 		fmt.Fprintf(stderr, "results: %s, at most %v\n", p.name, p.limit)
-		r := p.run(ctx, dir, stderr)
-		if ctx.Err() != nil {
-			return errors.New("interrupted; nothing was written")
+		return p.run(ctx, dir, stderr)
+	}, func(sections string) error {
+		text = text[:above] + sections
+		if *out == "-" {
+			return nil
 		}
-		text, failed = text+r.section(), failed || r.err != nil
-	}
+		if err := os.WriteFile(*out, []byte(text), 0o644); err != nil || *out != usual {
+			return err
+		}
+		return showIn("README.md", text)
+	})
 	if *out == "-" {
-		_, err = io.WriteString(stdout, text)
-	} else {
-		err = os.WriteFile(*out, []byte(text), 0o644)
-	}
-	if err == nil && *out == usual {
-		err = showIn("README.md", text)
-	}
-	if err == nil && failed {
-		err = errors.New("not all was measured")
+		_, werr := io.WriteString(stdout, text)
+		err = errors.Join(err, werr)
 	}
 	return err
+}
+
+// measure runs the chosen parts, and writes all sections after each, so that what one has measured is there
+// whatever becomes of the next. Of the others, the section is that of before.
+func measure(ctx context.Context, chosen []part, before string, run func(*part) result, write func(sections string) error) error {
+	sections := make([]string, len(parts))
+	for i, p := range parts {
+		sections[i] = p.earlier(before)
+	}
+	var failed error
+	for i, p := range parts {
+		if !slices.ContainsFunc(chosen, func(c part) bool { return c.name == p.name }) {
+			continue
+		}
+		r := run(&p)
+		if ctx.Err() != nil {
+			return fmt.Errorf("interrupted: %s and what comes after it was not measured", p.name)
+		}
+		if r.err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%s: not all was measured: %w", p.name, r.err))
+		}
+		sections[i] = r.section()
+		if err := write(strings.Join(sections, "")); err != nil {
+			failed = errors.Join(failed, err)
+		}
+	}
+	return failed
 }
 
 // choose is the parts by their names, all for "".

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"path/filepath"
 	"slices"
@@ -29,6 +30,52 @@ func TestSectionsSayWhatWasMeasuredAndWhatFailed(t *testing.T) {
 	}
 	if got := (&part{about: "Nothing"}).earlier(text); got != "" {
 		t.Errorf("got %q of what was never written", got)
+	}
+}
+
+// What was measured is written before the next part begins, and one that fails, or cannot be written, ends none.
+func TestEachPartSurvivesTheOthers(t *testing.T) {
+	before := "\n## " + parts[2].about + "\nbefore\n"
+	chosen := []part{parts[0], parts[1], parts[3], parts[4]}
+	ctx, interrupt := context.WithCancel(t.Context())
+	var written []string
+	err := measure(ctx, chosen, before, func(p *part) (r result) {
+		r.part = *p
+		switch p.name {
+		case parts[0].name:
+			r.err = errors.New("it broke")
+		case parts[4].name:
+			interrupt()
+		}
+		return r
+	}, func(sections string) error {
+		var has []string
+		for _, line := range strings.Split(sections, "\n") {
+			if about, ok := strings.CutPrefix(line, "## "); ok {
+				has = append(has, about)
+			}
+		}
+		written = append(written, strings.Join(has, ", "))
+		return errors.New("the disk is full")
+	})
+	about := func(which ...int) string {
+		var all []string
+		for _, i := range which {
+			all = append(all, parts[i].about)
+		}
+		return strings.Join(all, ", ")
+	}
+	if want := []string{about(0, 2), about(0, 1, 2), about(0, 1, 2, 3)}; !slices.Equal(written, want) {
+		t.Errorf("written are %q, want %q", written, want)
+	}
+	if err == nil || err.Error() != "interrupted: "+parts[4].name+" and what comes after it was not measured" {
+		t.Errorf("got %v", err)
+	}
+	err = measure(t.Context(), chosen[:2], "", func(p *part) result { return result{part: *p, err: errors.New("it broke")} }, func(string) error { return nil })
+	for _, p := range chosen[:2] {
+		if err == nil || !strings.Contains(err.Error(), p.name+": not all was measured: it broke") {
+			t.Errorf("got %v, which does not name %s", err, p.name)
+		}
 	}
 }
 
