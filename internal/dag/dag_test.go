@@ -103,6 +103,7 @@ var table = []row{
 	{pkg: "benchmarks/learning"},
 	{pkg: "benchmarks/everyday", own: []string{"benchmarks/harness", "benchmarks/learning", "internal/sysno", "synth", "synth/format", "trace"}},
 	{pkg: "benchmarks/discovery", own: []string{"benchmarks/harness", "benchmarks/learning"}},
+	{pkg: "benchmarks/newcomer", own: []string{"benchmarks/harness"}},
 	{pkg: "benchmarks/overhead", own: []string{"benchmarks/harness"}},
 	{
 		pkg: "benchmarks/recall",
