@@ -39,15 +39,15 @@ func TestAReportSaysWhetherThePromiseIsKept(t *testing.T) {
 		took time.Duration
 		want string
 	}{
-		{60 * time.Second, "\ngit clone x  2.0\nmake demo    60.0\n\n2 commands and 62 s from a clone to an enforced policy of jq; at most 5 and 300 s are wanted: met\n"},
+		{60 * time.Second, "\ngit clone x  2.0\nmake demo    60.0\n\n2 commands and 62 s, 90 s of processor time, to an enforced policy of jq; at most 5 and 300 s are wanted: met\n"},
 		{299 * time.Second, "at most 5 and 300 s are wanted: missed\n"},
 	} {
-		if got := report("bookworm", "go1.26", commands, []time.Duration{2 * time.Second, c.took}); !strings.HasSuffix(got, c.want) {
+		if got := report("bookworm", "go1.26", commands, []time.Duration{2 * time.Second, c.took}, 90*time.Second); !strings.HasSuffix(got, c.want) {
 			t.Errorf("got %q, want %q at its end", got, c.want)
 		}
 	}
 	six := slices.Repeat([]string{"true"}, 6)
-	if got := report("bookworm", "go1.26", six, make([]time.Duration, 6)); !strings.HasSuffix(got, ": missed\n") {
+	if got := report("bookworm", "go1.26", six, make([]time.Duration, 6), 0); !strings.HasSuffix(got, ": missed\n") {
 		t.Errorf("six commands: %q", got)
 	}
 }
