@@ -153,12 +153,9 @@ esac`, real))
 		script(t, bin, engine, `profile= && for arg; do shift; case $arg in run|--*) ;; seccomp=*) profile=${arg#*=};; oci:*) exit;; *) break;; esac; done
 exec tjfuzz enforce --policy "$profile" -- "$@" </dev/null`)
 	}
-	// A release is made by TestWhatIsReleased, and this is a part of what make test does: of both it is said what
-	// make would do. A hundred runs are enough for the demonstration.
-	script(t, bin, "make", fmt.Sprintf(`case $1 in
-test|release) exec %[1]q -n -C "$TREE" "$@";;
-*) exec %[1]q "$@";;
-esac`, testenv.Program(t, "make")))
+	// A release is made by TestWhatIsReleased, so here it is said only what make would do.
+	script(t, bin, "make", fmt.Sprintf(`[ "$1" != release ] || set -- -n -C "$TREE" "$@"
+exec %[1]q "$@"`, testenv.Program(t, "make")))
 	caches, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +165,7 @@ esac`, testenv.Program(t, "make")))
 		c := exec.CommandContext(t.Context(), "bash", flags, "pipefail", "-c", command)
 		c.Dir = dir
 		c.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+dir, "LC_ALL=C", "TREE="+tree, "DEMO_UNTIL=--execs 100",
-			// What the tests were built from is here.
+			// What the tests were built from is here already.
 			"GOCACHE="+built, "GOMODCACHE="+modules, "GOPROXY=file://"+modules+"/cache/download")
 		out, err := c.CombinedOutput()
 		return string(out), err
