@@ -7,10 +7,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/kballard/go-shellquote"
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 )
@@ -76,6 +78,43 @@ func TestEachCommandHasAManualPage(t *testing.T) {
 				t.Errorf("the page of %s has no %q", c.Name(), part)
 			}
 		}
+	}
+}
+
+// What --help shows is a command that there is, with flags that it has.
+func TestExamplesAreCommandsThatThereAre(t *testing.T) {
+	shown := 0
+	var look func(c *cobra.Command)
+	look = func(c *cobra.Command) {
+		for _, line := range strings.Split(strings.ReplaceAll(c.Example, "\\\n", " "), "\n") {
+			_, args, ok := strings.Cut(" "+line, " tjfuzz ")
+			if !ok || strings.HasPrefix(strings.TrimSpace(line), "#") {
+				continue
+			}
+			words, err := shellquote.Split(args)
+			if err != nil {
+				t.Errorf("%s: %s: %v", c.CommandPath(), line, err)
+				continue
+			}
+			if i := slices.IndexFunc(words, func(w string) bool { return strings.Trim(w, "|>&;") == "" || w == "#" }); i >= 0 {
+				words = words[:i] // what follows is the shell's
+			}
+			found, rest, err := newRoot(nil).Find(words)
+			if err == nil {
+				err = found.ParseFlags(rest)
+			}
+			if err != nil || !found.HasParent() {
+				t.Errorf("%s: %s: found %q, %v", c.CommandPath(), line, found.CommandPath(), err)
+			}
+			shown++
+		}
+		for _, sub := range c.Commands() {
+			look(sub)
+		}
+	}
+	look(newRoot(nil))
+	if shown < 50 {
+		t.Errorf("only %d examples were found", shown)
 	}
 }
 
