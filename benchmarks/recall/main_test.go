@@ -84,7 +84,7 @@ func TestMissedCallsAreNamedWithTheInvocationThatMadeThem(t *testing.T) {
 func TestAProgramIsMeasuredFromLearningToTheReport(t *testing.T) {
 	testenv.Require(t, testenv.BPF, testenv.Cage)
 	testenv.Program(t, "gcc")
-	b := &bench{dir: t.TempDir(), execs: 30, jobs: 2, seed: 1, duration: 5 * time.Minute, limit: time.Minute, progress: t.Output()}
+	b := &bench{dir: t.TempDir(), execs: 30, jobs: 2, seed: 1, compare: true, duration: 5 * time.Minute, limit: time.Minute, progress: t.Output()}
 	var err error
 	if b.tjfuzz, err = learning.Build(t.Context(), b.dir); err != nil {
 		t.Fatal(err)
