@@ -294,3 +294,26 @@ while True:
 		t.Errorf("the peers were asked %v, want three questions of DNS", r.Asked)
 	}
 }
+
+// What refuses it is not the name server itself.
+func TestANameServerThatIsRefusedDoesNotReachItself(t *testing.T) {
+	e := newClient(t, "python3")
+	const program = `
+import socket
+tcp = socket.create_server(("0.0.0.0", 53))
+c, _ = tcp.accept()
+try:
+    socket.create_connection(("192.0.2.53", 53))
+    print("connected")
+except OSError as e:
+    print(e.strerror)
+`
+	s := &fuzz.Scenario{Argv: []string{"python3", "-c", program}, Stdin: fuzz.StdinNull, World: fuzz.World{Peers: fuzz.Peers{Conduct: fuzz.ConductRefusing}},
+		Acts: []fuzz.Act{say("tcp/53", 1, "x")}}
+	if _, err := e.Run(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(e.Output()); got != "Connection refused\n" {
+		t.Errorf("it writes %q", got)
+	}
+}

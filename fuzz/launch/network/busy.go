@@ -20,16 +20,17 @@ const owed = 10 * time.Millisecond
 func (h *Host) Busy() bool {
 	h.waits.Lock()
 	defer h.waits.Unlock()
-	if h.working.Load() > 0 {
-		return true
-	}
+	// Sockets come first: who takes something from one says before that he works, so it is seen in one of the two.
 	for s := range h.open {
 		if readable(s) {
 			return true
 		}
 	}
+	if h.working.Load() > 0 {
+		return true
+	}
 	for c := range h.talks {
-		if c.working.Load() || time.Since(time.Unix(0, c.told.Load())) < owed || readable(c.TCPConn) {
+		if readable(c.TCPConn) || c.working.Load() || time.Since(time.Unix(0, c.told.Load())) < owed {
 			return true
 		}
 	}

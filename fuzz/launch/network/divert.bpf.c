@@ -8,7 +8,8 @@
  * to a port from which something was sent before is the answer to that. And of UDP on
  * loopback addresses nobody tells who has bound what, so only DNS is answered there.
  * Where the program is a name server itself, loopback addresses are where it is asked,
- * and all others are those of name servers that it asks.
+ * and all others are those of name servers that it asks: once, where it asks from port 53,
+ * for what is sent there then is an answer.
  */
 typedef unsigned char __u8;
 typedef unsigned short __u16;
@@ -115,8 +116,11 @@ int divert(struct bpf_sk_lookup *ctx)
 	}
 	struct bpf_sock *sk = bpf_map_lookup_elem(&sockets, &key);
 
-	if (!sk)
-		return SK_PASS; /* nobody is there */
+	if (!sk) { /* nobody is there, and who asks others does not reach itself */
+		bool asks = ctx->protocol == IPPROTO_TCP && local == DNS && named && !loopback(ctx);
+
+		return asks ? SK_DROP : SK_PASS;
+	}
 	long err = bpf_sk_assign((void *)ctx, sk, 0);
 
 	bpf_sk_release(sk);

@@ -119,7 +119,8 @@ func (t *talker) await(p *client, events int16) error {
 		case asleep.IsZero():
 			asleep = time.Now()
 		case time.Since(asleep) > stuck:
-			rest, t.peers = true, nil
+			rest = true
+			t.giveUp()
 		}
 		fds := []unix.PollFd{{Fd: int32(t.pidfd), Events: unix.POLLIN}, {Fd: int32(p.fd), Events: events}}
 		ts := unix.NsecToTimespec(int64(wait))

@@ -44,7 +44,8 @@ func (t *talker) settle() error {
 		case asleep.IsZero():
 			asleep = time.Now()
 		case time.Since(asleep) > stuck:
-			rest, t.peers = true, nil
+			rest = true
+			t.giveUp()
 		}
 		if rest && !read || t.overdue(used-start, time.Since(began)) {
 			_, err := t.poll(0)
@@ -56,9 +57,16 @@ func (t *talker) settle() error {
 	}
 }
 
+// giveUp stops waiting for peers if it was they who were waited for: who is silent on purpose is so to the end.
+func (t *talker) giveUp() {
+	if t.peers != nil && t.peers() {
+		t.peers = nil
+	}
+}
+
 // stuck is for how long a service that sleeps is waited for to be given what is under way. What a service does not
-// accept, or reads and does not answer, looks so, and so does one whose peers are silent, who are waited for once: the kernel takes back its acknowledgement for up to 40 ms
-// (TCP_DELACK_MIN).
+// accept, or reads and does not answer, looks so, and so does one whose peers are silent: the kernel takes back its
+// acknowledgement for up to 40 ms (TCP_DELACK_MIN).
 const stuck = 200 * time.Millisecond
 
 // rests reports whether the service rests, whether it does but for what is under way, and how long its threads
