@@ -53,7 +53,7 @@ func Packed() []Seed {
 // IsPacked reports whether data of the format holds files, compressed or put together.
 func IsPacked(format string) bool {
 	switch format {
-	case "bzip2", "compress", "cpio", "deb", "gzip", "lz4", "tar", "xz", "zip", "zlib", "zstd":
+	case "ar", "bzip2", "compress", "cpio", "deb", "gzip", "lz4", "tar", "xz", "zip", "zlib", "zstd":
 		return true
 	}
 	return false

@@ -14,8 +14,8 @@ import (
 // fileWord is what can be the name of a file in an example.
 var fileWord = lazyregexp.New(`^[A-Za-z0-9_.][\w.+-]{0,63}(/[\w.+-]{1,64}){0,3}$`)
 
-// directoryWord is what stands for a directory in an example.
-var directoryWord = lazyregexp.New(`(?i)(^|[^a-z])(dir|directory|folder)([^a-z]|$)`)
+// directoryWord is what stands for a directory in an example: not for a file in one, or for an archive of one.
+var directoryWord = lazyregexp.New(`(?i)(^|[^a-z])(dir|directory|folder)([^a-z./][^./]*)?$`)
 
 // zeroLetter are option letters of which one is 0.
 var zeroLetter = lazyregexp.New(`^-[a-zA-Z]*0[a-zA-Z]*$`)

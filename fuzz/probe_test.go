@@ -79,6 +79,7 @@ func TestExamplesAreCarriedOutWithTheFilesThatTheyName(t *testing.T) {
 		{[]string{"file", "dir", "dir/a/b"}, nil, []string{"@@", "dir", "dir"}}, // there is no room for files of these names
 		{[]string{"-p", "destination-directory", "--from=source_dir", "directive"}, []string{"destination-directory/input=text", "source_dir/input=archive", "directive=text"},
 			[]string{"-p", "dir", "--from=dir", "dir"}},
+		{[]string{"-c", "dir.tar", "dir/file.c"}, []string{"dir.tar=archive", "dir/file.c=archive"}, []string{"-c", "@@", "dir/a"}},
 		{[]string{"build", "12", "../up", "{}", "a b"}, nil, nil},
 	} {
 		o := Options{Fixed: 1, Seeds: seeds, Table: mutate.Table{Commands: []string{"build"}}}

@@ -35,7 +35,7 @@ func Examples(program string, help, page []byte) [][]string {
 func Listed(program string, help, page []byte) bool {
 	called := `(?:\S*/)?` + regexp.QuoteMeta(program)
 	lists := regexp.MustCompile(`(?:^|[\s;(])(?:find|fd|ls|locate|git ls-files)(?:\s[^|]*)?\|\s*(?:sudo\s+)?` + called + `(?:\s|$)|` +
-		`(?:^|[\s;(|])` + called + `(?:\s[^|]*)?\s<\s+\S*(?:list|names)(?:\.\w+)?(?:\s|$)`)
+		`(?:^|[\s;(|])` + called + `(?:\s[^|;&]*)?\s<\s+(?:\S*[^a-zA-Z\s])?(?:file)?(?:list|names)(?:\.\w+)?(?:\s|$)`)
 	return slices.ContainsFunc(shown(program, help, page), lists.MatchString)
 }
 
