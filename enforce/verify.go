@@ -93,6 +93,11 @@ func Verify(ctx context.Context, p *synth.Policy, cases []Case, jobs int, progre
 		for _, id := range r.Seen {
 			seen[id] = true
 		}
+		for _, id := range r.Failed {
+			if slices.Contains(r.Denied, id) && permitted(p, id) {
+				seen[id] = true // it was made, and refused by the scenario
+			}
+		}
 		result := Result{ID: c.ID, Command: c.Command, End: r.End}
 		for _, id := range r.refused(p) {
 			result.Violations = append(result.Violations, Violation{c.ID, c.Command, id, id.String(), r.Signal == sigsys, r.Clean})

@@ -65,6 +65,9 @@ func TestVerifyCountsByTierAndKeepsTheOrder(t *testing.T) {
 		if i%7 == 3 {
 			r.Denied = []sysno.ID{ids["mkdir"]}
 		}
+		if i == 5 { // made, and refused by the scenario: exercised
+			r.Denied, r.Failed = []sysno.ID{ids["write"]}, []sysno.ID{ids["write"], ids["openat"]}
+		}
 		cases = append(cases, Case{ID: string(rune('a' + i)), Replay: func(context.Context) (Replayed, error) { return r, nil }})
 	}
 	want, err := Verify(context.Background(), p, cases, 1, nil)
@@ -74,7 +77,7 @@ func TestVerifyCountsByTierAndKeepsTheOrder(t *testing.T) {
 	if len(want.Violations) != 3 || want.Violations[1].Case != "k" || len(want.Results) != 20 || len(want.Results[10].Violations) != 1 {
 		t.Errorf("violations %+v", want.Violations)
 	}
-	coverage := []Coverage{{synth.Observed, 1, 2}, {synth.ErrorPath, 0, 1}}
+	coverage := []Coverage{{synth.Observed, 2, 2}, {synth.ErrorPath, 0, 1}}
 	if diff := cmp.Diff(coverage, want.Tiers); diff != "" {
 		t.Errorf("want (-), got (+):\n%s", diff)
 	}

@@ -136,7 +136,7 @@ func (r *replays) replay(ctx context.Context, s *fuzz.Scenario) (enforce.Replaye
 		end = fmt.Sprintf("signal %d", got.Signal)
 	}
 	return enforce.Replayed{
-		Seen: got.Seen, Denied: r.slot.Denied(), Failed: append(madeToFail(s.World), r.exec.Pretended()...), Signal: got.Signal, Clean: got.Clean(),
+		Seen: got.Seen, Denied: r.slot.Denied(), Failed: append(madeToFail(s.World), r.exec.Pretended(s)...), Signal: got.Signal, Clean: got.Clean(),
 		End: end, Output: hex.EncodeToString(wrote[:]),
 	}, nil
 }

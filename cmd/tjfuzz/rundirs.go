@@ -18,7 +18,7 @@ var inRun = lazyregexp.New(`/run(?:/[A-Za-z0-9][A-Za-z0-9_.-]*){1,4}`)
 
 // runDirs are the directories in /run that a program's file names, or a text file that its command line names, and that
 // the init system makes before it starts the program: many a service refuses to work without. They are those that the host
-// has now, or that a unit of systemd or a line for systemd-tmpfiles asks for. A cage shows no more of /run.
+// has now, or that a packaged unit of systemd or a line for systemd-tmpfiles asks for. A cage shows no more of /run.
 func runDirs(program string, words []string, from initFiles) (dirs []cage.RunDir) {
 	data, err := os.ReadFile(program)
 	if err != nil {
@@ -41,18 +41,24 @@ func runDirs(program string, words []string, from initFiles) (dirs []cage.RunDir
 	}
 	slices.Sort(names) // what lies in another comes behind it
 	asked := from.directories()
+	there := map[string]bool{".": true}
 	for _, name := range slices.Compact(names) {
 		if len(dirs) == most {
 			break
+		}
+		if !there[path.Dir(name)] { // it is behind a link
+			continue
 		}
 		st, err := os.Lstat(filepath.Join("/run", name))
 		switch d, ask := asked[name]; {
 		case err == nil && st.IsDir():
 			if s, ok := st.Sys().(*syscall.Stat_t); ok {
 				dirs = append(dirs, cage.RunDir{Name: name, Mode: s.Mode & 0o7777, UID: int(s.Uid), GID: int(s.Gid)})
+				there[name] = true
 			}
 		case err != nil && ask:
 			dirs = append(dirs, d)
+			there[name] = true
 		}
 	}
 	return dirs

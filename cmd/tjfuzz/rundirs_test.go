@@ -1,14 +1,17 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/user"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"testing"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
 )
 
 func TestAProgramFindsTheDirectoriesInRunThatItsUnitAsksFor(t *testing.T) {
@@ -38,5 +41,26 @@ func TestAProgramFindsTheDirectoriesInRunThatItsUnitAsksFor(t *testing.T) {
 	}
 	if got := runDirs(filepath.Join(dir, "program"), []string{"-c", filepath.Join(dir, "p.conf")}, initFiles{dir, dir}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// A directory whose parent is a link on the host would be made in nothing.
+func TestADirectoryBehindALinkInRunIsLeftOut(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	real, link := "/run/tjfuzz-test-real", "/run/tjfuzz-test-link"
+	t.Cleanup(func() { _ = errors.Join(os.Remove(link), os.RemoveAll(real)) })
+	if err := errors.Join(os.MkdirAll(real+"/sub", 0o750), os.Symlink(real, link)); err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(program, []byte(link+"/sub\x00"+real+"/sub\x00"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, d := range runDirs(program, nil, initFiles{}) {
+		names = append(names, d.Name)
+	}
+	if want := []string{"tjfuzz-test-real", "tjfuzz-test-real/sub"}; !slices.Equal(names, want) {
+		t.Errorf("got %v, want %v", names, want)
 	}
 }

@@ -50,11 +50,11 @@ type Options struct {
 
 	// ForkServer makes copies of a process that has executed the program once, where
 	// they do what the program does after execve. It has no effect with a Filter, where
-	// the Watcher is no Rejoiner, where calls are pretended, and in a Cage without a Watcher or of an ordinary user.
+	// the Watcher is no Rejoiner, and in a Cage without a Watcher or of an ordinary user.
 	ForkServer bool
 
-	// Pretend has calls that root may make but not in a Cage seem to succeed there, see [Exec.Pretended]. Recorders see
-	// them as attempted; one by seccomp notification sees nothing of them.
+	// Pretend has calls that root may make but not in a Cage seem to succeed for services there, see [Exec.Pretended].
+	// Recorders see them as attempted; one by seccomp notification sees nothing of them.
 	Pretend bool
 
 	Trees   bool // results tell what kinds of trees are left, as SignalTree
@@ -143,8 +143,14 @@ func (e *Exec) Warnings() []string { return e.warn }
 // Can says what of a scenario's world this executor can make.
 func (e *Exec) Can() fuzz.Abilities { return e.can }
 
-// Pretended are the calls that seem to succeed for the target, and do nothing.
-func (e *Exec) Pretended() []sysno.ID { return e.pretended }
+// Pretended are the calls that seem to succeed in a run of a scenario, and do nothing. There are none where nobody
+// talks to the target, as to a service: such runs may be copies, which are made without a filter.
+func (e *Exec) Pretended(s *fuzz.Scenario) []sysno.ID {
+	if len(s.Acts) == 0 && e.survey == nil {
+		return nil
+	}
+	return e.pretended
+}
 
 // Output is what the target wrote to standard output and standard error in the
 // last run, cut at 1 MiB.

@@ -349,3 +349,12 @@ func BenchmarkRun(b *testing.B) {
 		})
 	}
 }
+
+// A world that cannot be made, here for want of a parent, is an error and nothing to clean up.
+func TestAWorldThatCannotBeMadeIsAnError(t *testing.T) {
+	testenv.Require(t, testenv.Cage)
+	o := Options{Program: "/bin/sh", Cage: &cage.Options{Run: []cage.RunDir{{Name: "none/child", Mode: 0o755}}}}
+	if _, err := New(o); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -58,7 +58,7 @@ func faultFilter(s *fuzz.Scenario, pretended []sysno.ID) ([]byte, error) {
 	return unsafe.Slice((*byte)(unsafe.Pointer(&prog[0])), len(prog)*int(unsafe.Sizeof(prog[0]))), nil
 }
 
-// pretended are the syscalls that seem to succeed for a program in a cage, since it calls them, may not make them there, and
+// pretended are the syscalls that seem to succeed for a service in a cage, since it calls them, may not make them there, and
 // would do nothing without: that is chroot, by which many a service puts away what talks to strangers. A target in a cage cannot
 // change its root, see [cage.Cage], so it sees more files than it thinks.
 func pretended(program string) []sysno.ID {

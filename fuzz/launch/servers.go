@@ -80,7 +80,7 @@ type class struct {
 
 // newServers returns nil where copies cannot be had.
 func newServers(e *Exec, watch Watcher) *servers {
-	if e.opts.Filter != nil || e.pretended != nil || e.cage != nil && watch == nil {
+	if e.opts.Filter != nil || e.cage != nil && watch == nil {
 		return nil
 	}
 	v := &servers{e: e, classes: map[[sha256.Size]byte]*class{}}

@@ -29,18 +29,12 @@ func (e *Exec) stage(s *fuzz.Scenario, in place, has *kept) (_ *stage, err error
 			st.close()
 		}
 	}()
-	switch {
-	case in != nil:
-		st.place, st.lasts = in, true
-	case e.cage != nil:
-		st.place, err = e.cage.NewWorld()
-	default:
-		st.place, err = newDirectory(e.room)
+	if st.place, st.lasts = in, in != nil; in == nil {
+		if st.place, err = e.newPlace(); err != nil {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	if st.faults, err = faultFilter(s, e.pretended); err != nil {
+	if st.faults, err = faultFilter(s, e.Pretended(s)); err != nil {
 		return nil, err
 	}
 	if s.World.Peers != (fuzz.Peers{}) {
@@ -65,6 +59,22 @@ func (e *Exec) stage(s *fuzz.Scenario, in place, has *kept) (_ *stage, err error
 		return nil, err
 	}
 	return st, nil
+}
+
+// newPlace is nil where there is an error, which a nil of either kind in its stead would not be.
+func (e *Exec) newPlace() (place, error) {
+	if e.cage == nil {
+		d, err := newDirectory(e.room)
+		if err != nil {
+			return nil, err
+		}
+		return d, nil
+	}
+	w, err := e.cage.NewWorld()
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 func streamsOf(s *fuzz.Scenario, has *kept) (*streams, error) {
