@@ -59,7 +59,7 @@ func Recommend(t *trace.Trace, r *trace.Reach, chance float64) Recommendation {
 	case chance <= settled:
 		rec.Unobserved = "deny"
 		rec.Why = fmt.Sprintf("the runs have settled, with a chance below %s that one more shows another call; %s", Percent(chance), left)
-	case chance < 1:
+	case Telling(chance):
 		rec.Unobserved = "log"
 		rec.Why = fmt.Sprintf("the runs have not settled: one more shows another call with a chance of up to %s; %s", Percent(chance), left)
 	default:
@@ -67,6 +67,10 @@ func Recommend(t *trace.Trace, r *trace.Reach, chance float64) Recommendation {
 	}
 	return rec
 }
+
+// Telling says whether a bound to a chance is worth telling. One of a half or more says only that there were
+// next to no runs since the last one that showed something.
+func Telling(chance float64) bool { return chance < 0.5 }
 
 // Percent is a chance in words: "12 %", "0.05 %".
 func Percent(chance float64) string {

@@ -20,7 +20,8 @@ func TestWhatIsRecommendedFollowsFromConfidenceAndGap(t *testing.T) {
 		{"settled", 0.0005, nil, false, "deny", []string{"settled, with a chance below 0.05 %", "of 12 calls that its code can reach no run showed 2, 2 of them dangerous", "is killed then", "dangerous and not seen: ptrace socket"}},
 		{"settled, with gaps", 0.0005, []string{"a library"}, false, "deny", []string{"nothing is killed then, for the analysis has gaps"}},
 		{"not settled", 0.02, nil, false, "log", []string{"have not settled: one more shows another call with a chance of up to 2 %"}},
-		{"hardly begun", 0.9999, nil, false, "log", []string{"with a chance of up to 100 %;"}},
+		{"begun", 0.499, nil, false, "log", []string{"with a chance of up to 50 %;"}},
+		{"hardly begun", 0.5, nil, false, "log", []string{"not known yet"}},
 		{"without random runs", 1, nil, false, "log", []string{"not known yet"}},
 		{"all seen", 1, nil, true, "deny", []string{"showed all that its code can reach"}},
 	} {

@@ -65,7 +65,7 @@ func (r *learned) text(v voice, program string) {
 	switch {
 	case st.Draws == 0:
 		v.say("confidence: none, there was no time for random runs; give it more with --duration")
-	case st.Chance < 0.5:
+	case synth.Telling(st.Chance):
 		v.say("confidence: chance that one more run needs a syscall that is not in the policy: < %s (95 %%)", synth.Percent(st.Chance))
 	default:
 		v.say("confidence: none yet, the last new syscall was found only %d random runs ago; give it more time with --duration", st.Quiet)
@@ -208,7 +208,7 @@ func (r *learned) varied() string {
 	var parts []string
 	for _, d := range r.outcome.Varied {
 		part := fmt.Sprintf("%d %s", d.Found, d.Dimension)
-		if d.Chance < 1 {
+		if synth.Telling(d.Chance) {
 			part += " (< " + synth.Percent(d.Chance) + ")"
 		}
 		parts = append(parts, part)

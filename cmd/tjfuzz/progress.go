@@ -74,7 +74,7 @@ func (l *lines) show(p fuzz.Progress) {
 	l.told = p.Elapsed
 	line := fmt.Sprintf("%s  %s  %d runs (%.0f/s)  %d syscalls  last new %s ago",
 		p.Elapsed.Round(time.Second), p.Phase, p.Runs, rate(p.Stats), p.Syscalls, (p.Elapsed - p.LastNew).Round(time.Second))
-	if p.Chance < 1 {
+	if synth.Telling(p.Chance) {
 		line += "  chance that one more needs another < " + synth.Percent(p.Chance)
 	}
 	l.v.say("%s", line)

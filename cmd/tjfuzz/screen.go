@@ -207,7 +207,7 @@ func evident(p fuzz.Progress) string {
 }
 
 func bound(p fuzz.Stats) string {
-	if p.Chance >= 1 {
+	if !synth.Telling(p.Chance) {
 		return "not known yet"
 	}
 	return fmt.Sprintf("that one more run needs another: < %s (95 %%)", synth.Percent(p.Chance))

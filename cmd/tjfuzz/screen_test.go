@@ -41,6 +41,22 @@ func halfway() fuzz.Progress {
 	return p
 }
 
+// After a draw or two, the bound says no more than that there were so few.
+func TestABoundThatSaysNothingIsNotShown(t *testing.T) {
+	for chance, shown := range map[float64]bool{1: false, 0.632: false, 0.5: false, 0.12: true} {
+		p := halfway()
+		p.Chance = chance
+		var out bytes.Buffer
+		(&lines{v: voice{w: &out}}).show(p)
+		varied := (&learned{outcome: &fuzz.Outcome{Varied: []fuzz.Varied{{Dimension: "argv", Chance: chance}}}}).varied()
+		for where, text := range map[string]string{"screen": bound(p.Stats), "lines": out.String(), "end": varied} {
+			if strings.Contains(text, " %") != shown {
+				t.Errorf("a bound of %g, %s: %q", chance, where, text)
+			}
+		}
+	}
+}
+
 // docs/formats.md describes the events.
 func TestEventsAreJSONLines(t *testing.T) {
 	var out bytes.Buffer

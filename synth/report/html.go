@@ -20,6 +20,7 @@ var htmlPage = sync.OnceValue(func() *template.Template {
 		"join":    func(words []string) string { return strings.Join(words, " ") },
 		"seconds": seconds,
 		"percent": synth.Percent,
+		"telling": synth.Telling,
 		"curve":   newCurve,
 	}).Parse(page))
 })

@@ -112,7 +112,7 @@ func (m *markdown) session(s *Session) {
 	m.table([]string{"what was varied", "random runs", "syscalls found", "chance that one more such run shows another (95 %)"}, len(drawn), func(i int) []string {
 		v := drawn[i]
 		chance := "not known"
-		if v.Chance < 1 {
+		if synth.Telling(v.Chance) {
 			chance = "< " + synth.Percent(v.Chance)
 		}
 		return []string{escape(v.Dimension), fmt.Sprint(v.Draws), fmt.Sprint(v.Found), chance}

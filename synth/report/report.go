@@ -211,9 +211,9 @@ func (r *Report) words(in Input, allowed map[string]bool) {
 	switch s := in.Session; {
 	case s == nil:
 		r.Cautions = append(r.Cautions, "How the evidence was found is not at hand, so there is no confidence to state.")
-	case s.Chance >= 1 && !s.drawn():
+	case !synth.Telling(s.Chance) && !s.drawn():
 		r.Cautions = append(r.Cautions, "No run was drawn at random, so there is no confidence yet. Learn for longer.")
-	case s.Chance >= 1:
+	case !synth.Telling(s.Chance):
 		r.Cautions = append(r.Cautions, "The last new syscall was found only a moment before the end: there is no confidence yet. Learn for longer.")
 	default:
 		r.Facts = append(r.Facts, Fact{"chance that one more run needs another (95 %)", "< " + synth.Percent(s.Chance)})

@@ -155,6 +155,10 @@ func TestASessionWithoutDrawsSaysSo(t *testing.T) {
 		}
 	}
 	in.Session.Varied[0].Draws = 1
+	in.Session.Chance, in.Session.Varied[0].Chance = 0.632, 0.632 // as after one draw since
+	if pages := html(t, in) + markdownOf(t, in); strings.Contains(pages, "63 %") || !strings.Contains(pages, "there is no confidence yet") {
+		t.Error("a bound that says nothing is stated")
+	}
 	if got := strings.Join(New(in).Cautions, "\n"); !strings.Contains(got, "The last new syscall") || !strings.Contains(html(t, in), "dimension-x") {
 		t.Errorf("cautions after a draw: %s", got)
 	}
