@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +51,23 @@ func TestSessionsWithServicesAreCountedByTheirMessages(t *testing.T) {
 	}
 	if !strings.Contains(got, "failed: sessions, true: no message was exchanged in ") {
 		t.Errorf("it does not say that true is no service:\n%s", got)
+	}
+}
+
+// What is not measured is not made either, and has no table.
+func TestSessionsAloneNeedNoOtherTargets(t *testing.T) {
+	b := &bench{dir: t.TempDir()}
+	if err := b.prepare(t.Context(), regexp.MustCompile(""), regexp.MustCompile(sessions)); err != nil || len(b.targets) > 0 || len(b.talks) != len(services()) {
+		t.Errorf("%v; %d targets, %d services", err, len(b.targets), len(b.talks))
+	}
+	if left, err := os.ReadDir(b.dir); err != nil || len(left) > 0 {
+		t.Errorf("made: %v, %v", left, err)
+	}
+	if got := b.report(""); strings.Contains(got, "Runs in a second") {
+		t.Errorf("there is a table of runs:\n%s", got)
+	}
+	if err := new(bench).prepare(t.Context(), regexp.MustCompile(""), regexp.MustCompile("nothing")); err == nil {
+		t.Error("no runner is asked for, and there is something to measure")
 	}
 }
 

@@ -66,35 +66,6 @@ const (
 )
 
 func (b *bench) prepare(ctx context.Context, targets, runners *regexp.Regexp) error {
-	for _, t := range []*target{
-		{name: "tiny", args: []string{"@@"}, seeds: []string{"abc", "FUxx"}, bar: 3.5},
-		{name: "xmllint", args: []string{"--nonet", "@@"}, seeds: []string{"<a b=\"c\"><d/>text</a>\n", "<?xml version=\"1.0\"?>\n<x>&lt;</x>\n"}, bar: 5},
-		{name: "jq", args: []string{".", "@@"}, seeds: []string{"{\"a\":[1,true,null]}\n", "[\"b\",2.5e3]\n"}, bar: 15},
-		{name: "file", args: []string{"@@"}, seeds: []string{"#!/bin/sh\n", "\x7fELF\x02\x01\x01"}},
-	} {
-		if !targets.MatchString(t.name) {
-			continue
-		}
-		t.rates, t.failed = map[string][]float64{}, map[string]string{}
-		if t.name == "tiny" {
-			if err := b.build(ctx, t); err != nil {
-				return err
-			}
-		} else if path, err := exec.LookPath(t.name); err != nil {
-			return err
-		} else if t.program, err = filepath.EvalSymlinks(path); err != nil {
-			return err
-		}
-		if err := os.Mkdir(b.path("seeds-"+t.name), 0o755); err != nil {
-			return err
-		}
-		for i, s := range t.seeds {
-			if err := os.WriteFile(filepath.Join(b.path("seeds-"+t.name), strconv.Itoa(i)), []byte(s), 0o644); err != nil {
-				return err
-			}
-		}
-		b.targets = append(b.targets, t)
-	}
 	all := []runner{
 		{name: dumb, rate: afl(false)},
 		{name: instrumented, instrumented: true, rate: afl(true)},
@@ -134,12 +105,41 @@ func (b *bench) prepare(ctx context.Context, targets, runners *regexp.Regexp) er
 		}
 	}
 	b.covers = runners.MatchString(breakpoints)
+	for _, t := range []*target{
+		{name: "tiny", args: []string{"@@"}, seeds: []string{"abc", "FUxx"}, bar: 3.5},
+		{name: "xmllint", args: []string{"--nonet", "@@"}, seeds: []string{"<a b=\"c\"><d/>text</a>\n", "<?xml version=\"1.0\"?>\n<x>&lt;</x>\n"}, bar: 5},
+		{name: "jq", args: []string{".", "@@"}, seeds: []string{"{\"a\":[1,true,null]}\n", "[\"b\",2.5e3]\n"}, bar: 15},
+		{name: "file", args: []string{"@@"}, seeds: []string{"#!/bin/sh\n", "\x7fELF\x02\x01\x01"}},
+	} {
+		if len(b.runners) == 0 && !b.covers || !targets.MatchString(t.name) {
+			continue
+		}
+		t.rates, t.failed = map[string][]float64{}, map[string]string{}
+		if t.name == "tiny" {
+			if err := b.build(ctx, t); err != nil {
+				return err
+			}
+		} else if path, err := exec.LookPath(t.name); err != nil {
+			return err
+		} else if t.program, err = filepath.EvalSymlinks(path); err != nil {
+			return err
+		}
+		if err := os.Mkdir(b.path("seeds-"+t.name), 0o755); err != nil {
+			return err
+		}
+		for i, s := range t.seeds {
+			if err := os.WriteFile(filepath.Join(b.path("seeds-"+t.name), strconv.Itoa(i)), []byte(s), 0o644); err != nil {
+				return err
+			}
+		}
+		b.targets = append(b.targets, t)
+	}
 	for _, t := range services() {
 		if targets.MatchString(t.name()) && runners.MatchString(sessions) {
 			b.talks = append(b.talks, t)
 		}
 	}
-	if len(b.talks) == 0 && (len(b.targets) == 0 || len(b.runners) == 0 && !b.covers) {
+	if len(b.talks) == 0 && len(b.targets) == 0 {
 		return errors.New("nothing to measure")
 	}
 	return nil
