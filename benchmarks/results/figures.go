@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/tjfuzz/tjfuzz/internal/atomicfile"
 )
 
 // The README shows some lines of RESULTS.md, between these.
@@ -86,5 +88,5 @@ func showIn(path, results string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return os.WriteFile(path, []byte(shown), 0o644)
+	return atomicfile.Write(path, []byte(shown))
 }

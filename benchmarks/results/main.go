@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/tjfuzz/tjfuzz/benchmarks/harness"
+	"github.com/tjfuzz/tjfuzz/internal/atomicfile"
 )
 
 // part is a benchmark, cut short.
@@ -43,7 +44,7 @@ func (p *part) plot() string {
 	return ""
 }
 
-// parts take 40 minutes together on two processors. What they leave out is in docs/benchmarks.md.
+// parts take some 36 minutes together on two processors. What they leave out is in docs/benchmarks.md.
 var parts = []part{
 	{"speed", "Runs in a second, beside afl-fuzz", []string{"-rounds", "3", "-window", "2s", "-session", "20s"}, 12 * time.Minute},
 	{"overhead", "What recording costs a program, beside other tools", []string{"-rounds", "3", "-scale", "0.3"}, 10 * time.Minute},
@@ -95,7 +96,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		if *out == "-" {
 			return nil
 		}
-		if err := os.WriteFile(*out, []byte(text), 0o644); err != nil || *out != usual {
+		if err := atomicfile.Write(*out, []byte(text)); err != nil || *out != usual {
 			return err
 		}
 		return showIn("README.md", text)
@@ -114,7 +115,7 @@ func measure(ctx context.Context, chosen []part, before string, run func(*part) 
 	for i, p := range parts {
 		sections[i] = p.earlier(before)
 	}
-	var failed error
+	var failed, unwritten error
 	for i, p := range parts {
 		if !slices.ContainsFunc(chosen, func(c part) bool { return c.name == p.name }) {
 			continue
@@ -127,11 +128,9 @@ func measure(ctx context.Context, chosen []part, before string, run func(*part) 
 			failed = errors.Join(failed, fmt.Errorf("%s: not all was measured: %w", p.name, r.err))
 		}
 		sections[i] = r.section()
-		if err := write(strings.Join(sections, "")); err != nil {
-			failed = errors.Join(failed, err)
-		}
+		unwritten = write(strings.Join(sections, "")) // what an earlier one did not write is in this one
 	}
-	return failed
+	return errors.Join(failed, unwritten)
 }
 
 // choose is the parts by their names, all for "".

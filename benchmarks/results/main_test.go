@@ -79,6 +79,22 @@ func TestEachPartSurvivesTheOthers(t *testing.T) {
 	}
 }
 
+// Each write has all sections, so only the last one can leave something unwritten.
+func TestAWriteThatALaterOneRepairsIsNoFailure(t *testing.T) {
+	full := errors.New("the disk is full")
+	for failing, want := range map[string]error{parts[0].about: nil, parts[1].about: full} {
+		err := measure(t.Context(), parts[:2], "", func(p *part) result { return result{part: *p} }, func(sections string) error {
+			if last := sections[strings.LastIndex(sections, "\n## ")+4:]; strings.HasPrefix(last, failing) {
+				return full
+			}
+			return nil
+		})
+		if !errors.Is(err, want) {
+			t.Errorf("the write after %q fails: got %v, want %v", failing, err, want)
+		}
+	}
+}
+
 func TestOnlyPartsThatThereAre(t *testing.T) {
 	var out bytes.Buffer
 	if err := run(t.Context(), []string{"-only", "speed,nonsense"}, &out, &out); err == nil || !strings.Contains(err.Error(), "there is no benchmark nonsense") {

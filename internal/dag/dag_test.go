@@ -111,7 +111,7 @@ var table = []row{
 	},
 	{pkg: "benchmarks/seeds", own: []string{"benchmarks/harness", "benchmarks/learning"}},
 	{pkg: "benchmarks/runtimes", own: []string{"benchmarks/harness", "synth"}},
-	{pkg: "benchmarks/results", own: []string{"benchmarks/harness"}},
+	{pkg: "benchmarks/results", own: []string{"benchmarks/harness", "internal/atomicfile"}},
 	{pkg: "benchmarks/directed", own: []string{"benchmarks/harness", "benchmarks/learning", "internal/sysno", "trace/static"}},
 	{pkg: "benchmarks/static", own: []string{"benchmarks/harness", "benchmarks/learning", "trace", "trace/static"}},
 	{pkg: "benchmarks/speed", own: []string{"benchmarks/harness", "benchmarks/learning", "fuzz", "fuzz/cage", "fuzz/launch", "fuzz/launch/coverage", "internal/spawn", "trace", "trace/rawtp"}},
