@@ -82,6 +82,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 // where they clone from.
 func tryIt(readme string) (commands []string, site string, err error) {
 	_, section, found := strings.Cut(readme, "\n## Try it\n")
+	section, _, _ = strings.Cut(section, "\n## ")
 	_, block, begun := strings.Cut(section, "\n```sh\n")
 	block, _, ended := strings.Cut(block, "\n```\n")
 	if !found || !begun || !ended {
@@ -138,7 +139,7 @@ func (m *machine) make(ctx context.Context, site string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.CopyFS(filepath.Join(m.root, "usr/local/go"), os.DirFS(goroot)); err != nil {
+	if err := copyTree(ctx, goroot, filepath.Join(m.root, "usr/local/go")); err != nil {
 		return err
 	}
 	m.env = []string{"HOME=/root", "LC_ALL=C", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/go/bin"}
@@ -166,6 +167,14 @@ func (m *machine) make(ctx context.Context, site string) error {
 	clone := exec.CommandContext(ctx, "git", "clone", "--quiet", "--bare", ".", filepath.Join(m.root, "srv/site"))
 	clone.Stderr = m.stderr
 	return clone.Run()
+}
+
+// copyTree copies what links lead to, not the links: Debian's Go is made of such as lead out of it.
+func copyTree(ctx context.Context, from, to string) error {
+	if out, err := exec.CommandContext(ctx, "cp", "-RL", from+"/.", to).CombinedOutput(); err != nil {
+		return fmt.Errorf("cp: %w: %s", err, out)
+	}
+	return nil
 }
 
 func said(ctx context.Context, name string, args ...string) (string, error) {

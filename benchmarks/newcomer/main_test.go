@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -26,10 +28,24 @@ func TestCommandsToTryAreFound(t *testing.T) {
 	if want := []string{"sudo a -b", "git clone https://x/y", "make demo"}; err != nil || !slices.Equal(commands, want) || site != "https://x/y" {
 		t.Errorf("got %q from %q, %v; want %q", commands, site, err, want)
 	}
-	for _, page := range []string{"", "\n## Try it\n", "\n## Try it\n\n```sh\nmake\n```\n"} {
+	for _, page := range []string{"", "\n## Try it\n", "\n## Try it\n\n```sh\nmake\n```\n",
+		"\n## Try it\n\n## Next\n\n```sh\ngit clone https://x/y\n```\n"} {
 		if commands, _, err := tryIt(page); err == nil {
 			t.Errorf("%q: got %q and no error", page, commands)
 		}
+	}
+}
+
+func TestAToolchainOfLinksIsCopiedWhole(t *testing.T) {
+	dir := t.TempDir()
+	from, to, elsewhere := filepath.Join(dir, "from"), filepath.Join(dir, "to"), filepath.Join(dir, "elsewhere")
+	err := errors.Join(os.MkdirAll(filepath.Join(elsewhere, "src"), 0o755), os.WriteFile(filepath.Join(elsewhere, "src", "go"), []byte("x"), 0o755),
+		os.Mkdir(from, 0o755), os.Symlink("../elsewhere/src", filepath.Join(from, "src")), copyTree(t.Context(), from, to), os.RemoveAll(elsewhere))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(filepath.Join(to, "src", "go")); err != nil || st.Mode() != 0o755 {
+		t.Errorf("got %v, %v, want a program", st, err)
 	}
 }
 
