@@ -124,6 +124,7 @@ func (b *bench) say(format string, args ...any) {
 // row is what was measured of a program.
 type tableRow struct {
 	name, version, leaves string
+	workload              bool // it was learned with one, too
 	failed                string
 
 	learned  *session
@@ -140,7 +141,7 @@ type tableRow struct {
 
 // measure never fails: a row says why there is no number.
 func (b *bench) measure(ctx context.Context, a *archive, r *recipe) tableRow {
-	out := tableRow{name: r.name, leaves: r.leaves}
+	out := tableRow{name: r.name, leaves: r.leaves, workload: r.workload != ""}
 	if err := b.fill(ctx, a, r, &out); err != nil {
 		out.failed = err.Error()
 		b.say("%s: %v", r.name, err)
@@ -152,7 +153,7 @@ func (b *bench) fill(ctx context.Context, a *archive, r *recipe, out *tableRow) 
 	dir := filepath.Join(b.dir, r.name)
 	s := &suite{recipe: r, dir: filepath.Join(dir, "source"), limit: b.limit}
 	if s.real, err = exec.LookPath(r.name); err != nil {
-		return fmt.Errorf("%w; run scripts/setup bench", err)
+		return fmt.Errorf("%w; run scripts/setup bench services", err)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -162,7 +163,7 @@ func (b *bench) fill(ctx context.Context, a *archive, r *recipe, out *tableRow) 
 	}
 	var more []string
 	if r.workload != "" {
-		more = []string{"--workload", strings.ReplaceAll(r.workload, "DIR", s.dir)}
+		more = []string{"--workload", r.work(s.dir)}
 	}
 	if out.learned, err = b.learn(ctx, dir, append([]string{s.real}, r.args...), more...); err != nil {
 		return err
@@ -173,7 +174,7 @@ func (b *bench) fill(ctx context.Context, a *archive, r *recipe, out *tableRow) 
 	}
 	out.allows = permitted(policy)
 	if b.compare {
-		if out.others = b.others(ctx, r, dir, s.real); ctx.Err() != nil {
+		if out.others = b.others(ctx, r, dir, s.real, more); ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -84,7 +86,10 @@ func TestMissedCallsAreNamedWithTheInvocationThatMadeThem(t *testing.T) {
 func TestAProgramIsMeasuredFromLearningToTheReport(t *testing.T) {
 	testenv.Require(t, testenv.BPF, testenv.Cage)
 	testenv.Program(t, "gcc")
-	b := &bench{dir: t.TempDir(), execs: 30, jobs: 2, seed: 1, compare: true, duration: 5 * time.Minute, limit: time.Minute, progress: t.Output()}
+	var progress bytes.Buffer
+	b := &bench{dir: t.TempDir(), execs: 30, jobs: 2, seed: 1, compare: true, duration: 5 * time.Minute, limit: time.Minute, progress: io.MultiWriter(&progress, t.Output())}
+	cat := small
+	cat.workload = "cat DIR.version"
 	var err error
 	if b.tjfuzz, err = learning.Build(t.Context(), b.dir); err != nil {
 		t.Fatal(err)
@@ -96,7 +101,7 @@ func TestAProgramIsMeasuredFromLearningToTheReport(t *testing.T) {
 	if err := os.WriteFile(source+".version", []byte("1.0"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	row := b.measure(t.Context(), nil, &small)
+	row := b.measure(t.Context(), nil, &cat)
 	got := report("command", []tableRow{row})
 	if row.failed != "" || row.learned.Runs != 30 || row.watched.invocations != 2 || row.watched.tally != row.plain {
 		t.Errorf("%+v\n%s", row, got)
@@ -104,7 +109,11 @@ func TestAProgramIsMeasuredFromLearningToTheReport(t *testing.T) {
 	if !strings.Contains(got, "cat, suite of 1.0\n- learned in 30 runs, ") {
 		t.Errorf("the report does not say how cat was learned:\n%s", got)
 	}
+	if n := strings.Count(progress.String(), "--workload cat "+source+".version"); n != 2 {
+		t.Errorf("the workload was given to %d sessions, want both:\n%s", n, &progress)
+	}
 	for _, want := range []string{
+		`(?m)^- learned with a workload `,
 		`(?m)^cat +docker's default +[34][0-9]{2} +[1-9][0-9]+ +0 +-$`,
 		`(?m)^cat +static analysis alone +[1-9][0-9]+ +[1-9][0-9]+ +0 +[0-9.]+ s$`,
 		`(?m)^cat +strace -f cat text +[1-9][0-9]+ +[1-9][0-9]+ +[0-9] +[0-9.]+ s$`,
@@ -115,7 +124,7 @@ func TestAProgramIsMeasuredFromLearningToTheReport(t *testing.T) {
 			t.Errorf("the report has nothing like %s:\n%s", want, got)
 		}
 	}
-	again := b.measure(t.Context(), nil, &small)
+	again := b.measure(t.Context(), nil, &cat)
 	if !again.learned.at.Equal(row.learned.at) {
 		t.Error("the profile was not kept")
 	}
@@ -157,7 +166,7 @@ func TestOneRunUnderStraceIsThatRunOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for command, opens := range map[string]bool{"cat text": true, "cat nothing": false} {
+	for command, opens := range map[string]bool{"cat text": true, "cat 'text'": true, "cat nothing": false} {
 		allows, err := once(t.Context(), &recipe{name: "cat", once: command}, real, filepath.Join(t.TempDir(), "once"))
 		if err != nil || !allows[named(t, "execve")] || allows[named(t, "fadvise64")] != opens {
 			t.Errorf("%s: %v, %v", command, allows, err)
@@ -177,5 +186,16 @@ func TestEveryRecipeIsWhole(t *testing.T) {
 		if out, err := exec.Command("sh", "-nc", r.prepare+"\n"+r.suite).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v: %s", r.name, err, out)
 		}
+		if out, err := exec.Command("sh", "-nc", r.work("/a directory")).CombinedOutput(); err != nil {
+			t.Errorf("%s: its workload: %v: %s", r.name, err, out)
+		}
+	}
+	r := recipe{workload: "cd DIR && pwd"}
+	dir := filepath.Join(t.TempDir(), "it's one")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("sh", "-c", r.work(dir)).CombinedOutput(); err != nil || string(out) != dir+"\n" {
+		t.Errorf("%q is where the workload is, %v; want %s", out, err, dir)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/kballard/go-shellquote"
+
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
 	"github.com/tjfuzz/tjfuzz/synth/format"
@@ -40,8 +42,8 @@ func (o *other) missed(calls []call) int {
 }
 
 // others are made of the same program: as recorders do of one run, by its code alone, by a
-// fuzzer of bytes, and for all containers alike.
-func (b *bench) others(ctx context.Context, r *recipe, dir, real string) []other {
+// fuzzer of bytes, and for all containers alike. more is what learn is told besides.
+func (b *bench) others(ctx context.Context, r *recipe, dir, real string, more []string) []other {
 	var all []other
 	add := func(how string, make func() (map[sysno.ID]bool, time.Duration, error)) {
 		o := other{how: how}
@@ -83,7 +85,7 @@ func (b *bench) others(ctx context.Context, r *recipe, dir, real string) []other
 		if err := os.MkdirAll(bytes, 0o755); err != nil {
 			return nil, 0, err
 		}
-		l, err := b.learn(ctx, bytes, append([]string{real}, r.args...), "--only", "bytes")
+		l, err := b.learn(ctx, bytes, append([]string{real}, r.args...), append([]string{"--only", "bytes"}, more...)...)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -128,8 +130,12 @@ func once(ctx context.Context, r *recipe, real, dir string) (map[sysno.ID]bool, 
 			return nil, err
 		}
 	}
+	argv, err := shellquote.Split(r.once)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.once, err)
+	}
 	log := dir + ".strace"
-	cmd := exec.CommandContext(ctx, "strace", append([]string{"-f", "-I", "4", "-o", log, real}, strings.Fields(r.once)[1:]...)...)
+	cmd := exec.CommandContext(ctx, "strace", append([]string{"-f", "-I", "4", "-o", log, real}, argv[1:]...)...)
 	cmd.Dir = dir
 	var messages bytes.Buffer
 	cmd.Stdout, cmd.Stderr = io.Discard, &messages

@@ -3,6 +3,8 @@ package main
 import (
 	"regexp"
 	"strings"
+
+	"github.com/kballard/go-shellquote"
 )
 
 // recipe is how the upstream test suite of an installed program is run with another
@@ -14,11 +16,16 @@ type recipe struct {
 	pkg      string   // the Debian package that it is of
 	own      bool     // the suite needs no source: it is not its authors'
 	prepare  string   // is run once a tree
-	workload string   // is learned, too; DIR is the tree
+	workload string   // is learned, too; DIR is the tree, quoted
 	place    string   // where in the tree the suite looks for the program
 	suite    string
 	count    func(output string) tally
 	leaves   string // what of the suite is not run, and why; empty when nothing is
+}
+
+// work is the workload in that tree.
+func (r *recipe) work(dir string) string {
+	return strings.ReplaceAll(r.workload, "DIR", shellquote.Join(dir))
 }
 
 // built prepares what automake has made: it builds the tree, for its suite needs more

@@ -77,6 +77,9 @@ func (r *tableRow) details(out *strings.Builder) {
 	}
 	fmt.Fprintf(out, "- learned in %d runs, %s: %s; chance of another < %.3g %%\n", r.learned.Runs,
 		r.learned.at.UTC().Format(time.DateTime), r.learned.Stop, 100*r.learned.Chance)
+	if r.workload {
+		out.WriteString("- learned with a workload of this benchmark's own besides, in every session\n")
+	}
 	if r.leaves != "" {
 		fmt.Fprintf(out, "- left out: %s\n", r.leaves)
 	}

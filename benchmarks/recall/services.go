@@ -209,7 +209,7 @@ END
 `,
 			// Nobody can log in to a service in the cage.
 			workload: `cd DIR
-/usr/sbin/sshd -D -f $PWD/conf & pid=$!
+/usr/sbin/sshd -D -f "$PWD/conf" & pid=$!
 o="-F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes -o LogLevel=ERROR -o ConnectionAttempts=20"
 ssh $o -p 10022 -i key root@127.0.0.1 true && echo ls | sftp $o -P 10022 -i key -b - root@127.0.0.1
 kill $pid; wait $pid || :`,

@@ -89,7 +89,7 @@ func (a *archive) apt(ctx context.Context, argv ...string) ([]byte, error) {
 func (a *archive) fetch(ctx context.Context, pkg, dir string) (version string, err error) {
 	out, err := exec.CommandContext(ctx, "dpkg-query", "-W", "-f", "${source:Package} ${source:Version}", pkg).Output()
 	if err != nil {
-		return "", fmt.Errorf("%s is not installed; run scripts/setup bench", pkg)
+		return "", fmt.Errorf("%s is not installed; run scripts/setup bench services", pkg)
 	}
 	source, installed, _ := strings.Cut(string(out), " ")
 	versions := []string{installed}
@@ -128,7 +128,7 @@ func (a *archive) fetch(ctx context.Context, pkg, dir string) (version string, e
 func installed(ctx context.Context, pkg, dir string) (version string, err error) {
 	out, err := exec.CommandContext(ctx, "dpkg-query", "-W", "-f", "this benchmark, with ${Version}", pkg).Output()
 	if err != nil {
-		return "", fmt.Errorf("%s is not installed; run scripts/setup bench", pkg)
+		return "", fmt.Errorf("%s is not installed; run scripts/setup bench services", pkg)
 	}
 	return string(out), os.MkdirAll(dir, 0o755)
 }
