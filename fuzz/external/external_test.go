@@ -199,7 +199,7 @@ func TestTheMutatorInTheDocumentationWorks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, code, ok := strings.Cut(string(doc), "```python\n")
+	_, code, ok := strings.Cut(string(doc), "```python file: fields.py\n")
 	code, _, closed := strings.Cut(code, "```")
 	if !ok || !closed {
 		t.Fatal("docs/mutators.md has no python in it")
