@@ -212,6 +212,7 @@ END
 /usr/sbin/sshd -D -f "$PWD/conf" & pid=$!
 o="-F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes -o LogLevel=ERROR -o ConnectionAttempts=20"
 ssh $o -p 10022 -i key root@127.0.0.1 true && echo ls | sftp $o -P 10022 -i key -b - root@127.0.0.1
+while pgrep -P $pid >/dev/null; do sleep 0.1; done # what serves a connection ends after its client
 kill $pid; wait $pid || :`,
 			suite: work + `
 head -c 5000000 /dev/zero >large
