@@ -85,6 +85,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return err
 		}
 		defer os.RemoveAll(b.dir)
+		if err := os.Chmod(b.dir, 0o755); err != nil { // a service serves files from it as another user
+			return err
+		}
 	} else if b.dir, err = filepath.Abs(*dir); err != nil {
 		return err
 	}
