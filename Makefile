@@ -38,7 +38,7 @@ test-long: ## the tests that learn, at full length: 14 programs a minute each, 2
 	@scripts/setup build test
 	TJFUZZ_LONG=1 TJFUZZ_LEARN=60s $(GO) test -v -count=1 -timeout 90m ./trace/rawtp ./fuzz/launch ./cmd/tjfuzz ./benchmarks/acceptance
 
-bench: ## a part of each benchmark, and what they say to benchmarks/RESULTS.md (as root; some 36 minutes)
+bench: ## a part of each benchmark, and what they say to benchmarks/RESULTS.md (as root; 32 minutes)
 	@scripts/setup build test bench everyday
 	$(GO) run ./benchmarks/results
 

@@ -44,7 +44,7 @@ func (p *part) plot() string {
 	return ""
 }
 
-// parts take some 36 minutes together on two processors. What they leave out is in docs/benchmarks.md.
+// parts take 32 minutes together on two processors. What they leave out is in docs/benchmarks.md.
 var parts = []part{
 	{"speed", "Runs in a second, beside afl-fuzz", []string{"-rounds", "3", "-window", "2s", "-session", "20s"}, 12 * time.Minute},
 	{"overhead", "What recording costs a program, beside other tools", []string{"-rounds", "3", "-scale", "0.3"}, 10 * time.Minute},
