@@ -153,6 +153,9 @@ func TestEachBackendFindsWhatTheTableSays(t *testing.T) {
 					if r.only != "" && r.only != runtime.GOARCH {
 						t.Skipf("there is no such thing on %s", runtime.GOARCH)
 					}
+					if r.arch == sysno.I386 {
+						testenv.RequireCompat(t)
+					}
 					why, cannot := r.cannot[backend]
 					seen, offered := v.record(t, []string{"--backend", backend}, v.native, r.victim, v.compat)
 					if !offered && !cannot {

@@ -46,6 +46,9 @@ func TestEachOfManyDenialsIsCounted(t *testing.T) {
 	} {
 		for mode, threads := range map[string]int{"single": 1, "threads": 4} {
 			t.Run(v.name+" "+mode+" "+v.source, func(t *testing.T) {
+				if v.abi != "" {
+					testenv.RequireCompat(t)
+				}
 				n := v.short
 				if os.Getenv("TJFUZZ_LONG") != "" {
 					n = v.long
@@ -143,6 +146,9 @@ otherwise: errno ENOSYS
 					name += " some"
 				}
 				t.Run(name, func(t *testing.T) {
+					if v.abi != "" {
+						testenv.RequireCompat(t)
+					}
 					each, kills := 50, 2
 					if os.Getenv("TJFUZZ_LONG") != "" {
 						each, kills = 2500, 50

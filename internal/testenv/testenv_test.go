@@ -79,3 +79,18 @@ func TestCompileSkipsForFlagsAndFailsForSources(t *testing.T) {
 		t.Error("a flag that the compiler lacks did not skip the test")
 	}
 }
+
+// Where a 32-bit program of the compiler's runs, ours does, and the other way round.
+func TestRunsCompatIsWhatACompiledProgramShows(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("only x86-64 has 32-bit programs of x86")
+	}
+	src := filepath.Join(t.TempDir(), "zero.c")
+	if err := os.WriteFile(src, []byte("int main(void) { return 0; }\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	err := exec.Command(Compile(t, src, "-m32", "-static")).Run()
+	if got, want := RunsCompat(), err == nil; got != want {
+		t.Errorf("RunsCompat is %t, and a compiled program ended with %v", got, err)
+	}
+}

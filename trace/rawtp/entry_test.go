@@ -127,6 +127,7 @@ func TestSeveralRecordersTellPhasesOfOneProgram(t *testing.T) {
 }
 
 func TestA32BitProgramHasAnEntryPointToo(t *testing.T) {
+	testenv.RequireCompat(t)
 	program := compile(t, "phases.c", []string{"-m32"})
 	s := launcher(t, openPhases(t, entryOf(t, program)), 0)
 	run(t, program)

@@ -89,6 +89,9 @@ func TestADenialIsSeenAsSuchAndNotAsACall(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if c.id == i386 {
+				testenv.RequireCompat(t)
+			}
 			s := launcher(t, r, 5)
 			var status unix.WaitStatus
 			events := collect(t, r, func() {
@@ -200,20 +203,24 @@ func TestADenialHoldsItsPathHoweverItEnds(t *testing.T) {
 
 func TestStringsAreReadAsFarAsTheyCanBe(t *testing.T) {
 	r := mustOpen(t, Options{Denials: true})
-	program := victim(t)
+	argv := []string{victim(t), "strings"}
+	if testenv.RunsCompat() {
+		argv = append(argv, "and of 32-bit calls")
+	}
 	launcher(t, r, 0)
 	events := collect(t, r, func() {
 		refused := []uint32{rename64, mkdir64, mkdir32, memfdCreate64}
-		if status := runFiltered(t, refuse(1), refused, false, program, "strings"); status != 0 {
+		if status := runFiltered(t, refuse(1), refused, false, argv...); status != 0 {
 			t.Fatalf("status %#x, want exit 0", status)
 		}
 	})
 	const other = "a \"b\"\n\xff"
-	want := []struct {
+	type read struct {
 		name  string
 		call  string
 		texts []Text
-	}{
+	}
+	want := []read{
 		{"two strings, one empty", "rename", []Text{{Arg: 0, Bytes: other}, {Arg: 1}}},
 		{"no first string", "rename", []Text{{Arg: 1, Bytes: other}}},
 		{"the first of two equal calls", "mkdir", []Text{{Arg: 0, Bytes: "first"}}},
@@ -224,7 +231,9 @@ func TestStringsAreReadAsFarAsTheyCanBe(t *testing.T) {
 		{"not resident", "mkdir", nil},
 		{"not of user space", "mkdir", nil},
 		{"not a path", "memfd_create", []Text{{Arg: 0, Bytes: other}}},
-		{"32-bit address", "i386:mkdir", []Text{{Arg: 0, Bytes: "/low"}}},
+	}
+	if testenv.RunsCompat() {
+		want = append(want, read{"32-bit address", "i386:mkdir", []Text{{Arg: 0, Bytes: "/low"}}})
 	}
 	if len(events) != len(want) {
 		t.Fatalf("%d events, want %d: %+v", len(events), len(want), events)
@@ -337,12 +346,15 @@ func TestDeniedOddNumbersAreKept(t *testing.T) {
 
 func TestFirstSightingsAreDeliveredOnce(t *testing.T) {
 	r := mustOpen(t, Options{Events: true})
-	program := victim(t)
+	program, mode := victim(t), "x32"
+	if testenv.RunsCompat() {
+		mode = "int80"
+	}
 	s := launcher(t, r, 1)
 	for n, want := range []bool{true, false} {
 		s.Begin()
 		events := collect(t, r, func() {
-			run(t, program, "int80")
+			run(t, program, mode)
 		})
 		if !want {
 			if len(events) != 0 {

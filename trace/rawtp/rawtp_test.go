@@ -141,6 +141,9 @@ func TestKeepsEachABIApart(t *testing.T) {
 		{"fork", nil, []sysno.ID{{Arch: sysno.AMD64, NR: 1000}, {Arch: sysno.AMD64, NR: 0xffffffff}, {Arch: sysno.X32, NR: 39}}},
 	} {
 		t.Run(c.mode, func(t *testing.T) {
+			if c.mode == "int80" {
+				testenv.RequireCompat(t)
+			}
 			s := launcher(t, r, 0)
 			run(t, program, c.mode)
 			got, all := s.Seen(), r.Seen()
@@ -165,9 +168,7 @@ func TestKeepsEachABIApart(t *testing.T) {
 }
 
 func TestA32BitProgramIsOneFromItsExecOn(t *testing.T) {
-	if runtime.GOARCH != "amd64" {
-		t.Skip("32-bit ARM has no table")
-	}
+	testenv.RequireCompat(t)
 	r := mustOpen(t, Options{Denials: true})
 	program := compile(t, "trivial32.c", append([]string{"-m32"}, trivialFlags...))
 	s := launcher(t, r, 0)

@@ -76,8 +76,10 @@ func work(t *testing.T) map[string][]string {
 		"python": {"/usr/bin/env", "python3", "-c", "import json, threading, subprocess; threading.Thread(target=print).start(); subprocess.run(['true'])"},
 	}
 	if runtime.GOARCH == "amd64" {
-		w["int80"] = []string{program, "int80"}
 		w["x32"] = []string{program, "x32"}
+	}
+	if testenv.RunsCompat() {
+		w["int80"] = []string{program, "int80"}
 	}
 	return w
 }

@@ -160,6 +160,9 @@ func TestPtraceKeepsEachABIApart(t *testing.T) {
 		{"fork", nil, []sysno.ID{{Arch: sysno.AMD64, NR: 1000}, {Arch: sysno.AMD64, NR: 0xffffffff}, {Arch: sysno.X32, NR: 39}}},
 	} {
 		t.Run(c.mode, func(t *testing.T) {
+			if c.mode == "int80" {
+				testenv.RequireCompat(t)
+			}
 			got := recorded(t, s, program, c.mode)
 			for _, id := range c.want {
 				if !slices.Contains(got, id) {
@@ -174,6 +177,7 @@ func TestPtraceKeepsEachABIApart(t *testing.T) {
 		})
 	}
 	t.Run("a 32-bit program", func(t *testing.T) {
+		testenv.RequireCompat(t)
 		leaf := testenv.Compile(t, victims+"trivial32.c", "-m32", "-static", "-nostdlib")
 		want := []string{"execve", "i386:exit"}
 		if diff := cmp.Diff(want, names(recorded(t, s, leaf))); diff != "" {

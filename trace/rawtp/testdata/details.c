@@ -127,7 +127,8 @@ int main(int argc, char **argv)
 	} else if (!strcmp(mode, "i386")) {
 		int80(54, 0, 0x5401, 0); /* ioctl */
 		int80(6, 100, 0, 0);     /* close */
-		CALL(0x40000000 | 514, 0); /* x32 ioctl */
+	} else if (!strcmp(mode, "x32")) {
+		CALL(0x40000000 | 514, 0); /* ioctl */
 	} else {
 		return 99;
 	}
