@@ -23,13 +23,13 @@ struct {
 /* What is mapped, if it is a file, and the last part of the file's name. */
 static long describe_vma(struct task_struct *task, struct vm_area_struct *vma, struct site *site)
 {
-	struct file *file = vma->vm_file;
+	struct file *file = BPF_CORE_READ(vma, vm_file);
 
 	site->offset = site->ip - vma->vm_start;
 	if (file) {
 		site->page = vma->vm_pgoff;
-		bpf_probe_read_kernel_str(site->name, sizeof(site->name), file->f_path.dentry->d_name.name);
-	} else if (vma->vm_start == (unsigned long)task->mm->context.vdso) {
+		bpf_probe_read_kernel_str(site->name, sizeof(site->name), BPF_CORE_READ(file, f_path.dentry, d_name.name));
+	} else if (vma->vm_start == (unsigned long)BPF_CORE_READ(task, mm, context.vdso)) {
 		__builtin_memcpy(site->name, "[vdso]", sizeof("[vdso]"));
 	}
 	return 0;

@@ -368,7 +368,9 @@ static __always_inline struct event *draft(void)
 
 /*
  * Nearly every task of the machine has no storage at all, and pays for this at each
- * of its syscalls: it is spared the helper.
+ * of its syscalls: it is spared the helper. Pointers that are read less often are read
+ * by BPF_CORE_READ: for each one that is loaded as this one is, on each path, the
+ * verifier searches all types of the kernel by name, which takes it a millisecond.
  */
 static __always_inline struct mark *mark_of(struct task_struct *task)
 {
@@ -498,7 +500,7 @@ static __always_inline void read_texts(struct event *e, enum abi abi, __u32 nr)
 	long size;
 	int i;
 
-	if (!known || !task->mm)
+	if (!known || !BPF_CORE_READ(task, mm))
 		return;
 	for (i = 0; i < TEXTS; i++) {
 		arg = known->texts[i];
@@ -593,7 +595,7 @@ __noinline int tell(void)
 	if (shape && shape->args <= 6)
 		used = shape->args;
 	key.pid = e->pid;
-	key.born = task->group_leader->start_boottime;
+	key.born = BPF_CORE_READ(task, group_leader, start_boottime);
 	key.abi = e->abi;
 	key.nr = e->nr;
 	key.kind = e->kind;
@@ -1024,7 +1026,7 @@ int sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 	/* Strict mode kills by SIGKILL, which anybody can send. */
 	if (sig != SIGSYS && !(sig == SIGKILL && dead))
 		return 0;
-	if (!dead && task->signal->flags & SIGNAL_GROUP_EXIT)
+	if (!dead && BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT)
 		return 0;
 	deny(ctx, task, mark, (struct pt_regs *)bpf_task_pt_regs(task), 0, sig == SIGSYS, 0);
 	return 0;
