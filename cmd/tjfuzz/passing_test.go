@@ -175,6 +175,26 @@ func TestASignalBeforeTheProgramBeginsEndsTjfuzzByIt(t *testing.T) {
 	}
 }
 
+// Whoever has it by then, tjfuzz or the program, ends by it.
+func TestNoSignalIsLostWhileAProgramIsStarted(t *testing.T) {
+	for _, flag := range []string{"--log-source=none", "--quiet"} {
+		for _, s := range []unix.Signal{unix.SIGINT, unix.SIGTERM} {
+			t.Run(flag+" "+unix.SignalName(s), func(t *testing.T) {
+				t.Parallel()
+				policy := permissive(t)
+				for after := time.Duration(0); after < 60*time.Millisecond; after += 3 * time.Millisecond {
+					p := start(t, t.TempDir(), "enforce", flag, "--policy", policy, "--", "sleep", "60")
+					time.Sleep(after)
+					if err := p.Process.Signal(s); err != nil {
+						t.Fatal(err)
+					}
+					p.wait(t, 128+int(s))
+				}
+			})
+		}
+	}
+}
+
 // The shell runs a trap between two commands; it may sleep through one in read.
 func TestSignalsSentToTjfuzzAloneReachTheProgram(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
