@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -90,8 +91,12 @@ func (s *Script) Bytes(b []byte) uintptr {
 // Strings keeps a NULL-terminated array of NUL-terminated strings.
 func (s *Script) Strings(v []string) uintptr {
 	p := make([]uintptr, len(v)+1)
-	for i, x := range v {
-		p[i] = s.String(x)
+	if len(v) > 0 {
+		at := s.String(strings.Join(v, "\x00")) // all in one piece: an environment has many
+		for i, x := range v {
+			p[i] = at
+			at += uintptr(len(x)) + 1
+		}
 	}
 	s.keep = append(s.keep, kept{unsafe.Pointer(&p[0]), uintptr(len(p)) * unsafe.Sizeof(p[0]), false})
 	return uintptr(unsafe.Pointer(&p[0]))

@@ -37,34 +37,38 @@ func (id ID) Name() (string, bool) {
 	return table[id.NR], true
 }
 
-// numbers inverts the table of each ABI, when it is first asked for a name.
-var numbers = [...]func() map[string]uint32{
-	AMD64: sync.OnceValue(AMD64.numbers),
-	I386:  sync.OnceValue(I386.numbers),
-	X32:   sync.OnceValue(X32.numbers),
-	ARM64: sync.OnceValue(ARM64.numbers),
+// byName are the numbers of each ABI that have names, in the order of these, when it is first
+// asked for one. A map would be several times as large, and every start of a program under a policy would fill it.
+var byName = [...]func() []uint32{
+	AMD64: sync.OnceValue(AMD64.byName),
+	I386:  sync.OnceValue(I386.byName),
+	X32:   sync.OnceValue(X32.byName),
+	ARM64: sync.OnceValue(ARM64.byName),
 }
 
-func (a Arch) numbers() map[string]uint32 {
-	of := make(map[string]uint32, len(a.names()))
-	for nr, name := range a.names() {
+func (a Arch) byName() []uint32 {
+	names := a.names()
+	numbers := make([]uint32, 0, len(names))
+	for nr, name := range names {
 		if name != "" {
-			of[name] = uint32(nr)
+			numbers = append(numbers, uint32(nr))
 		}
 	}
-	return of
+	slices.SortFunc(numbers, func(x, y uint32) int { return strings.Compare(names[x], names[y]) })
+	return numbers
 }
 
 // Lookup finds a syscall by its exact name.
 func Lookup(a Arch, name string) (ID, bool) {
-	if int(a) >= len(numbers) || numbers[a] == nil {
+	if int(a) >= len(byName) || byName[a] == nil {
 		return ID{}, false
 	}
-	nr, ok := numbers[a]()[name]
+	names, numbers := a.names(), byName[a]()
+	at, ok := slices.BinarySearchFunc(numbers, name, func(nr uint32, name string) int { return strings.Compare(names[nr], name) })
 	if !ok {
 		return ID{}, false
 	}
-	return ID{a, nr}, true
+	return ID{a, numbers[at]}, true
 }
 
 // All lists the syscalls of an ABI, sorted.
