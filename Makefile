@@ -14,7 +14,7 @@ linking := $(if $(filter static,$(LINK)),$(static))
 stamp   := -X main.version=$(VERSION) -X main.proxies=$(shell GOENV=off GOPROXY= $(GO) env GOPROXY)
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo test test-long bench bench-long bench-overhead bench-speed bench-discovery bench-recall bench-runtimes bench-static bench-directed bench-everyday bench-enforcement bench-newcomer generate release clean
+.PHONY: help setup build demo test test-long fuzz bench bench-long bench-overhead bench-speed bench-discovery bench-recall bench-runtimes bench-static bench-directed bench-everyday bench-enforcement bench-newcomer generate release clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +37,11 @@ test: ## every check and every test; as root, those that need the kernel too
 test-long: ## the tests that learn, at full length: 14 programs a minute each, 20,000 runs (half an hour)
 	@scripts/setup build test
 	TJFUZZ_LONG=1 TJFUZZ_LEARN=60s $(GO) test -v -count=1 -timeout 90m ./trace/rawtp ./fuzz/launch ./cmd/tjfuzz ./benchmarks/acceptance
+
+# FUZZ='10m FuzzStack' is one of them, for longer.
+fuzz: ## every fuzz target, a minute each (an hour)
+	@scripts/setup build test
+	@scripts/fuzz $(FUZZ)
 
 bench: ## a part of each benchmark, and what they say to benchmarks/RESULTS.md (as root; 32 minutes)
 	@scripts/setup build test bench everyday
