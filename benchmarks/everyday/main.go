@@ -5,7 +5,8 @@
 //	go run ./benchmarks/everyday                              # as root; half an hour
 //	go run ./benchmarks/everyday -programs lzop,gforth -execs 300
 //
-// The command lines are in lines, one file a program, one line of shell each. A script in the place of
+// The command lines are in lines, one file a program, one line of shell each; -lines names a directory
+// with others, of programs that are not in this tree. A script in the place of
 // the program has it recorded by tjfuzz trace, with all that it starts, and nothing else of the line.
 //
 // Its main hazard is to be tuned to: once somebody has looked at what is missed of a program,
@@ -40,7 +41,7 @@ import (
 func main() { harness.Main("everyday", run) }
 
 //go:embed lines
-var lines embed.FS
+var embedded embed.FS
 
 // subject is a program with command lines of that name.
 type subject struct {
@@ -67,6 +68,7 @@ var subjects = []subject{
 	{"jdupes", "jdupes", false}, {"msmtp", "msmtp", false}, {"atftpd", "atftpd", false}, {"fossil", "fossil", false},
 	{"pixz", "pixz", false}, {"fzf", "fzf", false}, {"calcurse", "calcurse", false}, {"hexyl", "hexyl", false},
 	{"tinyproxy", "tinyproxy-bin", false}, {"rhash", "rhash", false},
+	{"bogofilter", "bogofilter-bdb", false}, {"mcopy", "mtools", false}, {"ccrypt", "ccrypt", true}, {"qemu-img", "qemu-utils", true},
 }
 
 // row is what was measured of a program.
@@ -88,6 +90,7 @@ type sighting struct {
 type bench struct {
 	dir, tjfuzz string
 	flags       []string // of learn
+	lines       fs.FS    // command lines, in a file of the program's name
 	progress    io.Writer
 }
 
@@ -97,6 +100,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var (
 		list  = flags.String("programs", "", "the `programs`, separated by commas (default: all)")
 		execs = flags.Uint64("execs", 1000, "learn each program with this `number` of runs")
+		own   = flags.String("lines", "", "measure the programs that this `directory` has command lines of instead of those of this benchmark")
 		seed  = flags.Uint64("seed", 1, "the `number` that all randomness of learning comes from")
 		dir   = flags.String("dir", "", "keep in this `directory` what was learned and recorded, and use what is there (default: a temporary one)")
 	)
@@ -104,10 +108,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if flags.NArg() > 0 || *execs == 0 {
-		return errors.New("usage: everyday [-programs LIST] [-execs N] [-seed N] [-dir DIRECTORY]")
+		return errors.New("usage: everyday [-programs LIST] [-lines DIRECTORY] [-execs N] [-seed N] [-dir DIRECTORY]")
 	}
 	b := &bench{progress: stderr, flags: []string{"--jobs", "1", "--duration", "0", "--confidence", "0", "--seed", fmt.Sprint(*seed), "--execs", fmt.Sprint(*execs)}}
-	var err error
+	all, err := b.choose(*own)
+	if err != nil {
+		return err
+	}
 	if *dir == "" {
 		if b.dir, err = os.MkdirTemp("", "tjfuzz-everyday-"); err != nil {
 			return err
@@ -122,7 +129,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	var rows []row
-	for _, s := range subjects {
+	for _, s := range all {
 		if *list != "" && !slices.Contains(strings.Split(*list, ","), s.name) {
 			continue
 		}
@@ -134,6 +141,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	fmt.Fprint(stdout, report(harness.Command("everyday", args), rows))
 	return nil
+}
+
+// choose sets whose command lines are run, and returns the programs that have some.
+func (b *bench) choose(own string) (all []subject, err error) {
+	if own == "" {
+		b.lines, err = fs.Sub(embedded, "lines")
+		return subjects, err
+	}
+	b.lines = os.DirFS(own)
+	files, err := fs.ReadDir(b.lines, ".")
+	for _, f := range files {
+		all = append(all, subject{name: f.Name(), pkg: "unknown"})
+	}
+	return all, err
 }
 
 func (b *bench) measure(ctx context.Context, r *row) error {
@@ -170,7 +191,7 @@ func (b *bench) measure(ctx context.Context, r *row) error {
 	}
 	r.learned = len(learned.Observations)
 	fmt.Fprintf(b.progress, "everyday: the command lines of %s\n", r.name)
-	text, err := lines.ReadFile("lines/" + r.name)
+	text, err := fs.ReadFile(b.lines, r.name)
 	if err != nil {
 		return err
 	}

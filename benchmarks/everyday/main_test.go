@@ -39,7 +39,11 @@ func TestTheReportKeepsApartWhatWasLookedAt(t *testing.T) {
 }
 
 func TestEachProgramHasCommandLinesThatRunIt(t *testing.T) {
-	files, err := fs.ReadDir(lines, "lines")
+	b := &bench{}
+	if _, err := b.choose(""); err != nil {
+		t.Fatal(err)
+	}
+	files, err := fs.ReadDir(b.lines, ".")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +51,7 @@ func TestEachProgramHasCommandLinesThatRunIt(t *testing.T) {
 		t.Errorf("%d files of command lines for %d programs", len(files), len(subjects))
 	}
 	for _, s := range subjects {
-		text, err := lines.ReadFile("lines/" + s.name)
+		text, err := fs.ReadFile(b.lines, s.name)
 		if err != nil {
 			t.Error(err)
 			continue
