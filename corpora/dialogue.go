@@ -207,7 +207,7 @@ func redisDialogues() []Dialogue {
 		session("end", "SET a 1", "SHUTDOWN SAVE"),
 		session("end-now", "SHUTDOWN NOSAVE"),
 		session("transactions", "MULTI", "SET a 1", "INCR a", "EXEC", "WATCH a", "MULTI", "DISCARD", "UNWATCH"),
-		session("script", "EVAL return{KEYS[1],redis.call('set',KEYS[1],ARGV[1])} 1 k v", "EVAL while(true)do;end 0", "SCRIPT FLUSH ASYNC", "FUNCTION LIST", "SCRIPT KILL"),
+		session("script", "EVAL return{KEYS[1],redis.call('set',KEYS[1],ARGV[1])} 1 k v", "EVAL error('x') 0", "EVAL x 0", "SCRIPT LOAD return(1)", "SCRIPT FLUSH ASYNC", "FUNCTION LIST", "SCRIPT KILL"),
 		session("subscribe", "SUBSCRIBE ch", "PSUBSCRIBE p*", "PING", "UNSUBSCRIBE", "PUBLISH ch x", "RESET"),
 		session("server", "INFO", "COMMAND", "CONFIG GET *", "CONFIG REWRITE", "CONFIG RESETSTAT", "CLIENT LIST", "CLIENT SETNAME x", "CLIENT PAUSE 1", "SLOWLOG GET", "LATENCY DOCTOR", "MEMORY DOCTOR", "MEMORY PURGE", "DBSIZE", "TIME", "ROLE", "ACL WHOAMI", "ACL SAVE", "LOLWUT"),
 		session("flush", "SET a 1", "FLUSHALL ASYNC", "FLUSHDB", "SWAPDB 0 1", "SELECT 3", "MOVE a 0", "DEBUG JMAP", "DEBUG RELOAD"),

@@ -32,6 +32,13 @@ func (s *session) configure(paths []string) error {
 			found = append(found, f)
 		}
 	}
+	if s.cage != nil && len(paths) > 0 {
+		texts := textsOf(s.path, s.args[1:])
+		for _, f := range slices.Concat(s.files, found) {
+			texts = append(texts, f.Data)
+		}
+		s.cage.Run = runDirs(texts, packaged)
+	}
 	if len(found) == 0 {
 		return nil
 	}

@@ -14,22 +14,42 @@ import (
 	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
-var inRun = lazyregexp.New(`/run(?:/[A-Za-z0-9][A-Za-z0-9_.-]*){1,4}`)
+var (
+	inRun = lazyregexp.New(`/run(?:/[A-Za-z0-9][A-Za-z0-9_.-]*){1,4}`)
+	inEtc = lazyregexp.New(`/etc(?:/[A-Za-z0-9][A-Za-z0-9_.-]*){1,4}`)
+)
 
-// runDirs are the directories in /run that a program's file names, or a text file that its command line names, and that
-// the init system makes before it starts the program: many a service refuses to work without. They are those that the host
-// has now, or that a packaged unit of systemd or a line for systemd-tmpfiles asks for. A cage shows no more of /run.
-func runDirs(program string, words []string, from initFiles) (dirs []cage.RunDir) {
+// maxTexts bounds the files in /etc that a program's file names, of which few are there.
+const maxTexts = 16
+
+// textsOf are the program's file and what may be its configuration: the text files that its command line names, and those in
+// /etc that its own file does.
+func textsOf(program string, words []string) (texts [][]byte) {
 	data, err := os.ReadFile(program)
 	if err != nil {
 		return nil
 	}
-	texts := [][]byte{data}
-	for _, w := range words {
-		if f, err := readConfig(w); err == nil {
+	texts = append(texts, data)
+	add := func(path string) {
+		if f, err := readConfig(path); err == nil {
 			texts = append(texts, f.Data)
 		}
 	}
+	for _, w := range words {
+		add(w)
+	}
+	for _, m := range inEtc.FindAllString(string(data), -1) {
+		if len(texts) < 1+len(words)+maxTexts {
+			add(m)
+		}
+	}
+	return texts
+}
+
+// runDirs are the directories in /run that texts name, and that the init system makes before it starts the program: many a
+// service refuses to work without. They are those that the host has now, or that a packaged unit of systemd or a line for
+// systemd-tmpfiles asks for. A cage shows no more of /run.
+func runDirs(texts [][]byte, from initFiles) (dirs []cage.RunDir) {
 	const most = 16
 	var names []string
 	for _, text := range texts {
@@ -81,17 +101,12 @@ func (i initFiles) directories() map[string]cage.RunDir {
 			}
 		}
 	}
-	for _, line := range fieldsOf(filepath.Join(i.units, "*.service")) {
-		// See systemd.exec(5).
-		if first, ok := strings.CutPrefix(line[0], "RuntimeDirectory="); ok {
-			for _, name := range append([]string{first}, line[1:]...) {
-				if name != "" {
-					add(cage.RunDir{Name: name, Mode: 0o755})
-				}
-			}
+	for _, file := range linesOf(filepath.Join(i.units, "*.service")) {
+		for _, d := range runtimeDirectories(file) {
+			add(d)
 		}
 	}
-	for _, line := range fieldsOf(filepath.Join(i.tmpfiles, "*.conf")) {
+	for _, line := range slices.Concat(linesOf(filepath.Join(i.tmpfiles, "*.conf"))...) {
 		if len(line) < 2 || !strings.ContainsAny(line[0][:1], "dDv") {
 			continue
 		}
@@ -110,28 +125,76 @@ func tmpfile(name string, of []string) cage.RunDir {
 	if mode, err := strconv.ParseUint(strings.TrimLeft(of[0], "~:"), 8, 12); err == nil {
 		d.Mode = uint32(mode)
 	}
-	if u, err := user.Lookup(of[1]); err == nil {
-		d.UID, _ = strconv.Atoi(u.Uid)
-	}
-	if g, err := user.LookupGroup(of[2]); err == nil {
-		d.GID, _ = strconv.Atoi(g.Gid)
-	}
+	d.UID, _ = userNumbers(of[1])
+	d.GID = groupNumber(of[2], 0)
 	return d
 }
 
-// fieldsOf are the words of each line of files that is not empty.
-func fieldsOf(pattern string) (lines [][]string) {
+// runtimeDirectories are those that the lines of a unit ask for, see systemd.exec(5): they belong to whom the service runs as.
+func runtimeDirectories(unit [][]string) (dirs []cage.RunDir) {
+	var owner, group string
+	of := cage.RunDir{Mode: 0o755}
+	for _, line := range unit {
+		key, first, _ := strings.Cut(line[0], "=")
+		switch words := append([]string{first}, line[1:]...); key {
+		case "RuntimeDirectory":
+			for _, w := range words {
+				if name, _, _ := strings.Cut(w, ":"); name != "" { // what follows is a link to it
+					dirs = append(dirs, cage.RunDir{Name: name})
+				}
+			}
+		case "RuntimeDirectoryMode":
+			if mode, err := strconv.ParseUint(first, 8, 12); err == nil {
+				of.Mode = uint32(mode)
+			}
+		case "User":
+			owner = first
+		case "Group":
+			group = first
+		}
+	}
+	of.UID, of.GID = userNumbers(owner)
+	of.GID = groupNumber(group, of.GID)
+	for i := range dirs {
+		of.Name = dirs[i].Name
+		dirs[i] = of
+	}
+	return dirs
+}
+
+// userNumbers are those of a user and of its group, root's where nobody is called that.
+func userNumbers(name string) (uid, gid int) {
+	if u, err := user.Lookup(name); err == nil {
+		uid, _ = strconv.Atoi(u.Uid)
+		gid, _ = strconv.Atoi(u.Gid)
+	}
+	return uid, gid
+}
+
+func groupNumber(name string, otherwise int) int {
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return otherwise
+	}
+	gid, _ := strconv.Atoi(g.Gid)
+	return gid
+}
+
+// linesOf are the words of each line that is not empty, of each of some files.
+func linesOf(pattern string) (all [][][]string) {
 	files, _ := filepath.Glob(pattern)
 	for _, f := range files {
 		text, err := os.ReadFile(f)
 		if err != nil {
 			continue
 		}
+		var lines [][]string
 		for line := range strings.Lines(string(text)) {
 			if words := strings.Fields(line); len(words) > 0 {
 				lines = append(lines, words)
 			}
 		}
+		all = append(all, lines)
 	}
-	return lines
+	return all
 }

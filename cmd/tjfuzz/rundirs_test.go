@@ -20,7 +20,7 @@ func TestAProgramFindsTheDirectoriesInRunThatItsUnitAsksFor(t *testing.T) {
 		"program":   "\x7fELF\x00/run/tjfuzz-asked\x00/var/run/tjfuzz-too.pid\x00/run/tjfuzz-two/x\x00/run/tjfuzz-not-asked\x00",
 		"p.conf":    "secure_chroot_dir=/var/run/tjfuzz-three/empty\nlock = /run/tjfuzz-four/x.lock # /run/tjfuzz-three/other\n",
 		"a.conf":    "# d /run/tjfuzz-not-asked\nd /var/run/tjfuzz-three/empty/ 0750 root nogroup - -\nD! /run/tjfuzz-four 2775 - - -\nf /run/tjfuzz-three/other\nd /run/%u\nd\n",
-		"a.service": "[Service]\nRuntimeDirectory=tjfuzz-asked tjfuzz-two\nRuntimeDirectoryMode=0755\n",
+		"a.service": "[Service]\nRuntimeDirectory=tjfuzz-asked tjfuzz-two\nRuntimeDirectoryMode=0711\nUser=nobody\n",
 		"b.service": "RuntimeDirectory=tjfuzz-of-another\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -35,11 +35,15 @@ func TestAProgramFindsTheDirectoriesInRunThatItsUnitAsksFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []cage.RunDir{
-		{Name: "tjfuzz-asked", Mode: 0o755}, {Name: "tjfuzz-four", Mode: 0o2775},
-		{Name: "tjfuzz-three", Mode: 0o755}, {Name: "tjfuzz-three/empty", Mode: 0o750, GID: gid}, {Name: "tjfuzz-two", Mode: 0o755},
+	uid, own := userNumbers("nobody")
+	if uid == 0 || own == 0 {
+		t.Fatal("there is no user nobody")
 	}
-	if got := runDirs(filepath.Join(dir, "program"), []string{"-c", filepath.Join(dir, "p.conf")}, initFiles{dir, dir}); !reflect.DeepEqual(got, want) {
+	want := []cage.RunDir{
+		{Name: "tjfuzz-asked", Mode: 0o711, UID: uid, GID: own}, {Name: "tjfuzz-four", Mode: 0o2775},
+		{Name: "tjfuzz-three", Mode: 0o755}, {Name: "tjfuzz-three/empty", Mode: 0o750, GID: gid}, {Name: "tjfuzz-two", Mode: 0o711, UID: uid, GID: own},
+	}
+	if got := runDirs(textsOf(filepath.Join(dir, "program"), []string{"-c", filepath.Join(dir, "p.conf")}), initFiles{dir, dir}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
@@ -57,10 +61,29 @@ func TestADirectoryBehindALinkInRunIsLeftOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	var names []string
-	for _, d := range runDirs(program, nil, initFiles{}) {
+	for _, d := range runDirs(textsOf(program, nil), initFiles{}) {
 		names = append(names, d.Name)
 	}
 	if want := []string{"tjfuzz-test-real", "tjfuzz-test-real/sub"}; !slices.Equal(names, want) {
 		t.Errorf("got %v, want %v", names, want)
+	}
+}
+
+// The configuration may be one that only --config names.
+func TestAConfigurationIsSearchedForDirectoriesInRun(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	there := "/run/tjfuzz-test-there"
+	t.Cleanup(func() { _ = os.Remove(there) })
+	dir := t.TempDir()
+	program, conf := filepath.Join(dir, "program"), filepath.Join(dir, "p.conf")
+	if err := errors.Join(os.MkdirAll(there, 0o750), os.WriteFile(program, nil, 0o700), os.WriteFile(conf, []byte("pid "+there+"/pid\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	s := &session{path: program, args: []string{program}, cage: &cage.Options{}}
+	if err := s.configure([]string{conf}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []cage.RunDir{{Name: "tjfuzz-test-there", Mode: 0o750}}; !reflect.DeepEqual(s.cage.Run, want) {
+		t.Errorf("got %+v, want %+v", s.cage.Run, want)
 	}
 }

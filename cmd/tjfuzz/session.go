@@ -107,7 +107,7 @@ func newSession(args []string, runs runFlags) (*session, error) {
 	if runs.noCage {
 		return s, s.resolveArgs()
 	}
-	s.cage = &cage.Options{Run: runDirs(path, s.args[1:], packaged)}
+	s.cage = &cage.Options{Run: runDirs(textsOf(path, s.args[1:]), packaged)}
 	if relative {
 		err = s.startHere()
 	}
