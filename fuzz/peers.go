@@ -215,6 +215,7 @@ func (c *corpus) varies(d dimension) bool {
 const (
 	maxSwept    = 3
 	maxAnswered = 256
+	maxLives    = 32 // of a service
 )
 
 // answer lists what to try of a scenario that has called somebody.
@@ -226,8 +227,11 @@ func (c *corpus) answer(s *Scenario) (out []Scenario) {
 		c.called = true
 		c.budget.share()
 	}
-	line := strings.Join(s.Argv, "\x00")
-	if c.calls[line] || len(c.calls) >= maxAnswered {
+	line, most := strings.Join(s.Argv, "\x00"), maxAnswered
+	if len(s.Acts) > 0 { // whom a service calls, it is told
+		line, most = line+"\x00"+s.ID(), maxLives
+	}
+	if c.calls[line] || len(c.calls) >= most {
 		return nil
 	}
 	c.calls[line] = true

@@ -90,3 +90,18 @@ func TestWhoCallsNobodyMeetsNobody(t *testing.T) {
 		t.Error("it is not said that somebody was called who could not answer")
 	}
 }
+
+// A service calls whom it is told to, so each talk after which it has called somebody is had again where that is answered.
+func TestAServiceIsAnsweredAfterEachTalk(t *testing.T) {
+	o := Options{Bases: []Scenario{{Argv: []string{"server"}}}, Can: Abilities{Peers: true}}
+	c := newCorpus(&o, nil)
+	for _, to := range []string{"nobody", "somebody"} {
+		s := Scenario{Argv: []string{"server"}, Acts: []Act{{Do: DeedSend, To: "tcp/7", Client: 1, Data: []byte("call " + to)}}}
+		if !slices.ContainsFunc(c.answer(&s), func(s Scenario) bool { return s.World.Peers.Conduct == ConductProper }) {
+			t.Errorf("what it calls when it hears %q never answers", s.Acts[0].Data)
+		}
+		if again := c.answer(&s); len(again) > 0 {
+			t.Errorf("%d runs are made of %q once more", len(again), s.Acts[0].Data)
+		}
+	}
+}

@@ -106,7 +106,7 @@ func change(s int, kind uint16, body []byte) error {
 // Called reports whether anybody tried to reach somebody over the network since the
 // network namespace was made, by the kernel's counters: a connection or datagram was sent, or
 // there was no way to send it. What is looked up or bound alone does not count. Without alone, somebody
-// has talked to the program there, and only that there was no way tells.
+// has talked to the program there, who calls nobody that is not there: only that there was no way tells, and that nobody was.
 func (c *Cage) Called(alone bool) (bool, error) {
 	old, err := c.counters("snmp")
 	if err != nil {
@@ -118,7 +118,7 @@ func (c *Cage) Called(alone bool) (bool, error) {
 		names, values := strings.Fields(lines[i]), strings.Fields(lines[i+1])
 		for j := range min(len(names), len(values)) {
 			switch names[0] + names[j] {
-			case "Ip:OutNoRoutes":
+			case "Ip:OutNoRoutes", "Tcp:AttemptFails", "Udp:NoPorts":
 				if values[j] != "0" {
 					return true, nil
 				}
@@ -134,7 +134,7 @@ func (c *Cage) Called(alone bool) (bool, error) {
 		return false, nil
 	}
 	for line := range strings.Lines(six) {
-		if f := strings.Fields(line); len(f) == 2 && (f[0] == "Ip6OutNoRoutes" || alone && f[0] == "Udp6OutDatagrams") && f[1] != "0" {
+		if f := strings.Fields(line); len(f) == 2 && (f[0] == "Ip6OutNoRoutes" || f[0] == "Udp6NoPorts" || alone && f[0] == "Udp6OutDatagrams") && f[1] != "0" {
 			return true, nil
 		}
 	}

@@ -249,6 +249,29 @@ func TestACallIsToldOfWhereNobodyAnswers(t *testing.T) {
 	}
 }
 
+// Where a service has been talked to, what went over the network is no call of its own, but that nobody was there.
+func TestACallOfAServiceIsToldOfWhereNobodyAnswers(t *testing.T) {
+	e := newClient(t, "python3")
+	for _, c := range []struct {
+		calls string
+		want  bool
+	}{
+		{"pass", false},
+		{"socket.socket().connect_ex(('127.0.0.1', 9000))", true},
+		{"socket.socket().connect_ex(('192.0.2.1', 80))", true},
+		{"socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 53))", true},
+	} {
+		program := "import socket; l = socket.create_server(('127.0.0.1', 7)); c, _ = l.accept(); c.recv(9); " + c.calls + "; c.send(b'y'); l.accept()"
+		r, err := e.Run(context.Background(), &fuzz.Scenario{Argv: []string{"python3", "-c", program}, Stdin: fuzz.StdinNull, Acts: []fuzz.Act{say("tcp/7", 1, "x")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Called != c.want {
+			t.Errorf("%s: called %v, want %v", c.calls, r.Called, c.want)
+		}
+	}
+}
+
 // A name server is asked on loopback addresses, and what it asks others reaches them, not itself.
 func TestANameServerIsAskedAndAsksOthers(t *testing.T) {
 	e := newClient(t, "python3")
