@@ -46,17 +46,29 @@ var signs = []struct {
 	{true, "220", "", "smtp"},
 	{true, "+OK", "", "pop3"},
 	{true, "* OK", "", "imap"},
+	{true, "@RSYNCD:", "", "rsync"},
+	{true, "200", "NNTP", "nntp"},
+	{true, "201", "NNTP", "nntp"},
+	{true, "INFO {", "", "nats"},
+	{true, "RFB 003.", "", "vnc"},
 	{false, "HTTP/", "", "http"},
 	{false, "", "<html", "http"},
 	{false, "-ERR", "", "redis"},
 	{false, "-NOAUTH", "", "redis"},
 	{false, "ERROR\r\n", "", "memcached"},
+	{false, "UNKNOWN_COMMAND\r\n", "", "beanstalk"},
+	{false, "", "<stream:stream", "xmpp"},
+	{false, "RTSP/", "", "rtsp"},
+	{false, "SIP/2.0", "", "sip"},
+	{false, ":", " 451 ", "irc"},
 }
 
 // ports are those of protocols whose services may say nothing that they are known by.
 var ports = map[int]string{
-	21: "ftp", 22: "ssh", 25: "smtp", 53: "dns", 67: "dhcp", 69: "tftp", 80: "http", 110: "pop3", 123: "ntp", 143: "imap", 443: "http",
-	514: "syslog", 587: "smtp", 1883: "mqtt", 6379: "redis", 8000: "http", 8080: "http", 8443: "http", 11211: "memcached",
+	21: "ftp", 22: "ssh", 25: "smtp", 53: "dns", 67: "dhcp", 69: "tftp", 80: "http", 110: "pop3", 119: "nntp", 123: "ntp", 143: "imap", 161: "snmp", 389: "ldap",
+	443: "http", 514: "syslog", 554: "rtsp", 587: "smtp", 631: "http", 873: "rsync", 1080: "socks", 1883: "mqtt", 3128: "http", 3306: "mysql", 4222: "nats",
+	5060: "sip", 5222: "xmpp", 5432: "postgres", 5900: "vnc", 6379: "redis", 6667: "irc", 8000: "http", 8080: "http", 8443: "http", 11211: "memcached",
+	11300: "beanstalk", 61613: "stomp",
 }
 
 // Protocols are those that Protocol tells apart, and Dialogues knows, sorted.
@@ -107,11 +119,76 @@ func Dialogues(protocol string) []Dialogue {
 	case "imap":
 		return []Dialogue{lines("mail", "a CAPABILITY", "b LOGIN root a", "c LIST \"\" *", "d SELECT INBOX", "e FETCH 1 BODY[]", "f APPEND INBOX {5}", "hello", "g IDLE", "DONE", "h LOGOUT"), lines("tls", "a STARTTLS")}
 	case "mqtt":
-		return []Dialogue{said("publish", "\x10\x10\x00\x04MQTT\x04\x02\x00<\x00\x04test", "\x82\x06\x00\x01\x00\x01t\x00", "0\x04\x00\x01tx", "\xc0\x00", "\xe0\x00")}
+		const connect = "\x10\x10\x00\x04MQTT\x04\x02\x00<\x00\x04test" // version 3.1.1, a clean session
+		return []Dialogue{
+			said("publish", connect, "\x82\x06\x00\x01\x00\x01t\x00", "0\x04\x00\x01tx", "\xc0\x00", "\xe0\x00"),
+			said("assured", connect, "\x82\x08\x00\x02\x00\x03a/#\x02", "2\x08\x00\x03a/b\x00\x01x", "4\x09\x00\x03a/c\x00\x02yz", "\x62\x02\x00\x02", "\xa2\x07\x00\x03\x00\x03a/#", "\xe0\x00"),
+			said("kept", "\x10\x1a\x00\x04MQTT\x04\xce\x00<\x00\x02c1\x00\x01w\x00\x01z\x00\x01u\x00\x01p", "\x10\x0e\x00\x04MQTT\x04\x00\x00\x05\x00\x02c1", "\x82\x06\x00\x01\x00\x01t\x01", "1\x04\x00\x01tx"),
+			said("status", connect, "\x82\x0b\x00\x01\x00\x06$SYS/#\x00"),
+			said("five", "\x10\x11\x00\x04MQTT\x05\x02\x00<\x00\x00\x04test", "0\x05\x00\x01t\x00x", "\xe0\x00"),
+		}
 	case "ntp":
 		return []Dialogue{said("client", "\x23"+strings.Repeat("\x00", 47)), said("control", "\x16\x02\x00\x01"+strings.Repeat("\x00", 8))}
 	case "tftp":
 		return []Dialogue{said("read", "\x00\x01file\x00octet\x00", "\x00\x04\x00\x01"), said("write", "\x00\x02new\x00octet\x00", "\x00\x03\x00\x01hello")}
+	case "irc":
+		return []Dialogue{
+			lines("channel", "NICK tj", "USER tj 0 * :tj", "JOIN #x", "MODE #x +o tj", "TOPIC #x :hi", "PRIVMSG #x :hello", "NAMES #x", "WHO #x", "PART #x", "QUIT :bye"),
+			lines("queries", "NICK tk", "USER tk 0 * :tk", "MOTD", "LUSERS", "VERSION", "TIME", "ADMIN", "INFO", "LIST", "STATS u", "WHOIS tk", "WHOWAS tj", "USERHOST tk", "ISON tk", "LINKS", "AWAY :x", "PING x", "OPER a b", "REHASH", "CONNECT example.org"),
+			lines("server", "PASS x 0210-IRC+ a|b:c", "SERVER a.example.org 1 :x", "CAP LS", "SQUIT a"),
+		}
+	case "nntp":
+		return []Dialogue{lines("read", "CAPABILITIES", "MODE READER", "LIST", "GROUP a.b", "ARTICLE 1", "OVER 1-", "DATE", "POST", "Subject: a", ".", "QUIT")}
+	case "beanstalk":
+		return []Dialogue{lines("jobs", "use t", "put 0 0 10 5", "hello", "watch t", "reserve-with-timeout 1", "touch 1", "release 1 0 1", "reserve-with-timeout 2", "bury 1 0", "kick 9", "peek 1", "stats", "stats-job 1", "list-tubes", "pause-tube t 1", "delete 1", "put 0 1 1 1", "a", "quit")}
+	case "rsync":
+		return []Dialogue{
+			lines("list", "@RSYNCD: 31.0", "#list"),
+			lines("module", "@RSYNCD: 29", "data", "--server", "--sender", "-logDtpr", ".", "data/", ""),
+			lines("wrong", "@RSYNCD: 99", "none"),
+		}
+	case "sip":
+		const to = " sip:a@localhost SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5061;branch=z9hG4bK1\r\nFrom: <sip:b@localhost>;tag=1\r\nTo: <sip:a@localhost>\r\nCall-ID: 1\r\nMax-Forwards: 70\r\nContact: <sip:b@127.0.0.1:5061>\r\nCSeq: 1 "
+		return []Dialogue{said("calls", "OPTIONS"+to+"OPTIONS\r\n\r\n", "REGISTER"+to+"REGISTER\r\n\r\n", "INVITE"+to+"INVITE\r\n\r\n")}
+	case "rtsp":
+		const of = " rtsp://localhost/a RTSP/1.0\r\nCSeq: 1\r\n\r\n"
+		return []Dialogue{said("play", "OPTIONS"+of, "DESCRIBE"+of, "SETUP"+of, "PLAY"+of)}
+	case "xmpp":
+		return []Dialogue{said("stream", "<?xml version='1.0'?><stream:stream to='localhost' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>", "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>", "</stream:stream>")}
+	case "nats":
+		return []Dialogue{lines("publish", `CONNECT {"verbose":true}`, "PING", "SUB a.> 1", "PUB a.b 5\r\nhello", "UNSUB 1")}
+	case "stomp":
+		return []Dialogue{said("send", "CONNECT\naccept-version:1.2\nhost:localhost\n\n\x00", "SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\x00", "SEND\ndestination:/queue/a\n\nhello\x00", "DISCONNECT\n\n\x00")}
+	case "vnc":
+		return []Dialogue{said("look", "RFB 003.008\n", "\x01", "\x01", "\x03\x00\x00\x00\x00\x00\x00\x10\x00\x10")}
+	case "socks":
+		return []Dialogue{
+			said("five", "\x05\x01\x00", "\x05\x01\x00\x03\x0bexample.org\x00\x50", "GET / HTTP/1.0\r\n\r\n"),
+			said("four", "\x04\x01\x00\x50\xc0\x00\x02\x07a\x00", "GET / HTTP/1.0\r\n\r\n"),
+			said("datagrams", "\x05\x01\x00", "\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00"),
+		}
+	case "ldap": // RFC 4511
+		const bind, all = "\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00", "\x0a\x01\x00\x02\x01\x00\x02\x01\x00\x01\x01\x00\x87\x0bobjectClass\x30\x00"
+		return []Dialogue{
+			said("root", bind, "\x30\x25\x02\x01\x02\x63\x20\x04\x00\x0a\x01\x00"+all, "\x30\x05\x02\x01\x03\x42\x00"),
+			said("tree", bind, "\x30\x30\x02\x01\x02\x63\x2b\x04\x0bdc=nodomain\x0a\x01\x02"+all),
+			said("write", "\x30\x14\x02\x01\x01\x60\x0f\x02\x01\x03\x04\x04cn=a\x80\x04pass", "\x30\x09\x02\x01\x02\x4a\x04cn=b", "\x30\x1d\x02\x01\x03\x77\x18\x80\x161.3.6.1.4.1.1466.20037"),
+		}
+	case "snmp": // RFC 3416
+		const get, next = "\xa0\x19\x02\x01\x01\x02\x01\x00\x02\x01\x00\x30\x0e\x30\x0c\x06\x08\x2b\x06\x01\x02\x01\x01\x01\x00\x05\x00", "\xa1\x16\x02\x01\x02\x02\x01\x00\x02\x01\x00\x30\x0b\x30\x09\x06\x05\x2b\x06\x01\x02\x01\x05\x00"
+		const many = "\xa5\x16\x02\x01\x03\x02\x01\x00\x02\x01\x40\x30\x0b\x30\x09\x06\x05\x2b\x06\x01\x02\x01\x05\x00"
+		return []Dialogue{
+			said("get", "\x30\x26\x02\x01\x01\x04\x06public"+get, "\x30\x23\x02\x01\x01\x04\x06public"+next, "\x30\x23\x02\x01\x01\x04\x06public"+many),
+			said("denied", "\x30\x24\x02\x01\x00\x04\x04none"+get),
+			said("discover", "\x30\x3a\x02\x01\x03\x30\x0f\x02\x02\x4a\x69\x02\x03\x00\xff\xe3\x04\x01\x04\x02\x01\x03\x04\x10\x30\x0e\x04\x00\x02\x01\x00\x02\x01\x00\x04\x00\x04\x00\x04\x00\x30\x12\x04\x00\x04\x00\xa0\x0c\x02\x02\x37\xf0\x02\x01\x00\x02\x01\x00\x30\x00"),
+		}
+	case "postgres":
+		return []Dialogue{
+			said("query", "\x00\x00\x00\x08\x04\xd2\x16\x2f"), // whether it speaks TLS
+			said("start", "\x00\x00\x00\x21\x00\x03\x00\x00user\x00postgres\x00database\x00a\x00\x00", "Q\x00\x00\x00\x0dselect 1\x00", "X\x00\x00\x00\x04"),
+		}
+	case "mysql":
+		return []Dialogue{said("log-in", "\x20\x00\x00\x01\x05\xa2\x00\x00\x00\x00\x00\x01\x21"+strings.Repeat("\x00", 23), "\x25\x00\x00\x01\x05\xa2\x00\x00\x00\x00\x00\x01\x21"+strings.Repeat("\x00", 23)+"root\x00\x00", "\x09\x00\x00\x00\x03select 1", "\x01\x00\x00\x00\x01")}
 	case "syslog":
 		return []Dialogue{said("lines", "<13>Jan  1 00:00:00 host a: hello\n", "<0>1 2026-01-01T00:00:00Z host a 1 - - hello\n", "<999>")}
 	case "dhcp":
@@ -125,6 +202,25 @@ func Dialogues(protocol string) []Dialogue {
 		said("binary", "\x00\x00\x00\x08\x04\xd2\x16/", "\x00\x00\x00\x00", strings.Repeat("\xff", 64)),
 		said("long", strings.Repeat("a", 3000)+"\n"),
 	}
+}
+
+// openings are how many messages of its first dialogue a peer says before others of a protocol whose messages are lines, each a
+// command: who it is.
+var openings = map[string]int{"beanstalk": 0, "ftp": 2, "irc": 2, "memcached": 0, "nats": 1, "nntp": 0, "pop3": 0, "smtp": 1}
+
+// OfLines reports whether each message of a protocol is a line that begins with a command.
+func OfLines(protocol string) bool {
+	_, ok := openings[protocol]
+	return ok
+}
+
+// Opening is what is said before other commands of a protocol.
+func Opening(protocol string) [][]byte {
+	n := openings[protocol]
+	if n == 0 {
+		return nil
+	}
+	return Dialogues(protocol)[0].Messages[:n]
 }
 
 // said is a dialogue of messages as they are.

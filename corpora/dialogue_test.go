@@ -1,6 +1,9 @@
 package corpora
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 func TestEachProtocolHasDialogues(t *testing.T) {
 	unknown := Dialogues("")
@@ -44,6 +47,9 @@ func TestAServiceIsKnownByWhatItSays(t *testing.T) {
 		{11211, "", "ERROR\r\n", "memcached"},
 		{5353, "", "\x12\x34\x81\x80\x00\x01\x00\x00\x00\x00\x00\x00\x09", "dns"},
 		{5353, "", "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x09", ""}, // an echo of the question
+		{8730, "@RSYNCD: 31.0 sha512 md5\n", "", "rsync"},
+		{1119, "200 news.example.org InterNetNews NNRP server (NNTP)\r\n", "", "nntp"},
+		{7000, "", ":irc.example.net 451 * :Connection not registered\r\n", "irc"},
 		{443, "", "", "http"},
 		{53, "", "", "dns"},
 		{9999, "", "", ""},
@@ -53,4 +59,46 @@ func TestAServiceIsKnownByWhatItSays(t *testing.T) {
 			t.Errorf("port %d, %q, %q: got %q, want %q", tt.port, tt.banner, tt.answer, got, tt.want)
 		}
 	}
+}
+
+// A service waits for the rest of a message that is longer by its own account, and takes what follows a shorter one for another.
+func TestMessagesAreAsLongAsTheySay(t *testing.T) {
+	for _, tt := range []struct {
+		protocol string
+		size     func([]byte) (int, error)
+	}{{"ldap", sizeBER}, {"snmp", sizeBER}, {"mqtt", sizeMQTT}} {
+		for _, d := range Dialogues(tt.protocol) {
+			for i, m := range d.Messages {
+				if n, err := tt.size(m); err != nil || n != len(m) {
+					t.Errorf("%s: %s, message %d says that it has %d bytes, %v; it has %d", tt.protocol, d.Name, i+1, n, err, len(m))
+				}
+			}
+		}
+	}
+}
+
+// sizeBER is the length of an element with a tag and a length of one byte, of which those that are made of others are as long as these.
+func sizeBER(m []byte) (int, error) {
+	const constructed = 0x20
+	if len(m) < 2 || 2+int(m[1]) > len(m) {
+		return 0, fmt.Errorf("%x is cut off", m)
+	}
+	n := 2 + int(m[1])
+	if m[0]&constructed != 0 {
+		for in := m[2:n]; len(in) > 0; {
+			k, err := sizeBER(in)
+			if err != nil {
+				return 0, err
+			}
+			in = in[k:]
+		}
+	}
+	return n, nil
+}
+
+func sizeMQTT(m []byte) (int, error) {
+	if len(m) < 2 {
+		return 0, fmt.Errorf("%x is cut off", m)
+	}
+	return 2 + int(m[1]), nil
 }
