@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -64,6 +65,27 @@ func TestWebServersAreAskedForWhatTheirPageRefersTo(t *testing.T) {
 		}) {
 			t.Errorf("with %v said nobody asks for what it refers to: %v", said, all)
 		}
+	}
+}
+
+func TestServicesOfLinesAreToldTheCommandsOfTheirFiles(t *testing.T) {
+	doors := []door{{socket: "tcp/6667", protocol: "irc"}, {socket: "tcp/80", protocol: "http"}, {socket: "udp/99"}, {socket: "tcp/99"}}
+	said := map[fuzz.Socket][]string{}
+	for _, acts := range commandTalks(doors, []string{"PING", "put "}) {
+		var text string
+		for _, a := range acts {
+			text += string(a.Data)
+		}
+		said[acts[0].To] = append(said[acts[0].To], text)
+	}
+	const irc = "NICK tj\r\nUSER tj 0 * :tj\r\n"
+	alone := []string{"PING\r\n", "PING 1\r\nput 1\r\n", "PING file\r\nput file\r\n", "PING #a a 1\r\nput #a a 1\r\n"}
+	want := map[fuzz.Socket][]string{"tcp/99": alone}
+	for _, text := range alone {
+		want["tcp/6667"] = append(want["tcp/6667"], irc+text)
+	}
+	if !reflect.DeepEqual(said, want) {
+		t.Errorf("got %q, want %q", said, want)
 	}
 }
 

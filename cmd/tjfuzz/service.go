@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/service"
+	"github.com/tjfuzz/tjfuzz/fuzz/mine"
 )
 
 // door is a socket of a service with what it speaks there, "" where that is not known, and what somebody who knows it
@@ -52,7 +54,59 @@ func (s *session) survey(ctx context.Context, e *launch.Exec) error {
 	}
 	s.doors = withSaid(doors(found), s.said)
 	s.talks = talks(s.doors, pagesOf(s.args[1:]))
-	return nil
+	verbs, err := s.verbs()
+	s.talks = append(s.talks, commandTalks(s.doors, verbs)...)
+	return err
+}
+
+// verbs are what may be commands of a service, if it has a socket at which they would be said.
+func (s *session) verbs() ([]string, error) {
+	if !slices.ContainsFunc(s.doors, door.ofLines) {
+		return nil, nil
+	}
+	f, err := os.Open(s.text)
+	if err != nil {
+		return nil, fmt.Errorf("read the program: %w", err)
+	}
+	defer f.Close()
+	strs, err := mine.Strings(f)
+	if err != nil {
+		return nil, fmt.Errorf("read the program: %w", err)
+	}
+	return mine.Verbs(strs), nil
+}
+
+// ofLines reports whether the socket may be one at which commands are said, each in a line.
+func (d door) ofLines() bool {
+	return d.socket.Kind() != fuzz.SocketUDP && (d.protocol == "" || corpora.OfLines(d.protocol))
+}
+
+// commandTalks say words as commands: alone, and with a number, a file and a name behind them.
+func commandTalks(doors []door, verbs []string) (out [][]fuzz.Act) {
+	const together = 24
+	for _, d := range doors[:min(len(doors), maxDoors)] {
+		if !d.ofLines() {
+			continue
+		}
+		for _, with := range []string{"", " 1", " " + fixtureFile, " #a a 1"} {
+			for some := range slices.Chunk(verbs, together) {
+				var acts []fuzz.Act
+				say := func(m []byte) { acts = append(acts, fuzz.Act{Do: fuzz.DeedSend, To: d.socket, Client: 1, Data: m}) }
+				for _, m := range corpora.Opening(d.protocol) {
+					say(m)
+				}
+				for _, v := range some {
+					if with != "" || !strings.HasSuffix(v, " ") {
+						say([]byte(strings.TrimSpace(v) + with + "\r\n"))
+					}
+				}
+				if len(acts) > 0 {
+					out = append(out, acts)
+				}
+			}
+		}
+	}
+	return out
 }
 
 func doors(found []service.Found) (out []door) {
