@@ -83,7 +83,7 @@ func (d door) ofLines() bool {
 
 // commandTalks say words as commands: alone, and with a number, a file and a name behind them.
 func commandTalks(doors []door, verbs []string) (out [][]fuzz.Act) {
-	const together = 24
+	const together = 8 // some let who says much wait
 	for _, d := range doors[:min(len(doors), maxDoors)] {
 		if !d.ofLines() {
 			continue
