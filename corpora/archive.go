@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,7 +15,7 @@ import (
 // folder that it is unpacked in, but for the ones that say so.
 func archiveFamilies() []family {
 	tarFiles, zipFiles := encodeTar(false), encodeZip()
-	cpio := encodeCPIO()
+	cpio, cab := encodeCPIO(), encodeCAB(0)
 	return []family{
 		{"tar", []Seed{
 			valid("ustar", tarFiles),
@@ -49,6 +50,11 @@ func archiveFamilies() []family {
 			valid("newc", cpio),
 			odd("odc", "070707"+strings.Repeat("0", 53)+"000013"+strings.Repeat("0", 11)+"TRAILER!!!\x00"),
 			broken("truncated", cut(cpio)),
+		}},
+		{"cab", []Seed{
+			valid("files", cab),
+			broken("checksum", encodeCAB(1)),
+			broken("truncated", cut(cab)),
 		}},
 		{"shar", []Seed{
 			valid("file", "#!/bin/sh\n# This is a shell archive\nsed 's/^X//' >a.txt <<'SHAR_EOF'\nXhello\nSHAR_EOF\nexit 0\n"),
@@ -136,6 +142,51 @@ func encodeAr(files ...file) []byte {
 		}
 	}
 	return b
+}
+
+// encodeCAB writes a cabinet, as [MS-CAB] has it, of two folders: one is stored, the other compressed. No checksum is 0.
+func encodeCAB(checksum uint32) []byte {
+	const (
+		header, folder          = 36, 8
+		stored, mszip           = 0, 1
+		date, clock, attributes = 0x5c22, 0x1883, 0x20 // 2026-01-02 03:04:06, to be archived
+	)
+	folders := []struct {
+		method uint16
+		file
+		data []byte
+	}{
+		{stored, file{`d\a.txt`, "hello\n"}, []byte("hello\n")},
+		{mszip, file{"b.txt", prose}, slices.Concat([]byte("CK"), encodeDeflate(prose))},
+	}
+	le := binary.LittleEndian
+	var heads, files, blocks []byte
+	start := header + folder*len(folders)
+	data := start // of the data: behind all files
+	for _, f := range folders {
+		data += 16 + len(f.name) + 1
+	}
+	for i, f := range folders {
+		heads = le.AppendUint32(heads, uint32(data+len(blocks)))
+		heads = le.AppendUint16(le.AppendUint16(heads, 1), f.method)
+		files = le.AppendUint32(le.AppendUint32(files, uint32(len(f.body))), 0)
+		for _, v := range []uint16{uint16(i), date, clock, attributes} {
+			files = le.AppendUint16(files, v)
+		}
+		files = append(append(files, f.name...), 0)
+		blocks = le.AppendUint32(blocks, checksum)
+		blocks = le.AppendUint16(le.AppendUint16(blocks, uint16(len(f.data))), uint16(len(f.body)))
+		blocks = append(blocks, f.data...)
+	}
+	b := []byte("MSCF")
+	for _, v := range []uint32{0, uint32(data + len(blocks)), 0, uint32(start), 0} {
+		b = le.AppendUint32(b, v)
+	}
+	const version = 0x0103
+	for _, v := range []uint16{version, uint16(len(folders)), uint16(len(folders)), 0, 1, 0} {
+		b = le.AppendUint16(b, v)
+	}
+	return slices.Concat(b, heads, files, blocks)
 }
 
 func encodeDeb() []byte {

@@ -347,6 +347,7 @@ func TestProgramsAcceptSeedsOfTheirFormat(t *testing.T) {
 		{"deb-package", "dpkg-deb -f {} Package", "tjfuzz-test"},
 		{"tar-links", "tar -tvf {}", "soft -> e.txt"},
 		{"zip-files", "unzip -t {}", "No errors detected"},
+		{"cab-files", "cabextract -t {}", "no errors"},
 		{"elf-sections", "readelf -hlS {}", ".shstrtab"},
 		{"pdf-page", "file -b {}", "PDF document"},
 		{"bmp-rgb", "file -b {}", "5 x 4 x 24"},

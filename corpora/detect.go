@@ -37,6 +37,7 @@ func mediaTypes() map[string]string {
 		"application/vnd.microsoft.portable-executable": "pe",
 		"application/vnd.sqlite3":                       "sqlite",
 		"application/vnd.tcpdump.pcap":                  "pcap",
+		"application/vnd.ms-cab-compressed":             "cab",
 		"application/wasm":                              "wasm",
 		"application/x-archive":                         "ar",
 		"application/x-bzip2":                           "bzip2",

@@ -8,7 +8,7 @@ import (
 // Other fuzzers' files have hashes for names: the bytes are all that tells the format.
 func TestFormatsAreDetectedByContent(t *testing.T) {
 	told := []string{ // of these each valid member shows its format
-		"ar", "au", "bmp", "bzip2", "class", "cpio", "csv", "deb", "elf", "empty", "gif", "gzip", "ics", "jpeg", "macho", "mail",
+		"ar", "au", "bmp", "bzip2", "cab", "class", "cpio", "csv", "deb", "elf", "empty", "gif", "gzip", "ics", "jpeg", "macho", "mail",
 		"midi", "mp3", "ndjson", "pcap", "pdf", "pe", "perl", "php", "playlist", "png", "postscript", "rtf", "ruby", "sqlite",
 		"subtitles", "svg", "tar", "text", "tiff", "tsv", "tzif", "wasm", "wav", "webp", "xpm", "xz", "zip", "zlib", "zstd",
 	}

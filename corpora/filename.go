@@ -30,7 +30,7 @@ func FileName(format string) string {
 // suffixes has a word for each format whose files have one: the format, and after a
 // colon the suffix where that is another.
 const suffixes = `
-ar:a asm:s asn1 au awk base64:b64 bc bmp bson bzip2:bz2 c cbor class compress:Z cpio cpp css csv deb der diff dot ed elf:o eps
+ar:a asm:s asn1 au awk base64:b64 bc bmp bson bzip2:bz2 c cab cbor class compress:Z cpio cpp css csv deb der diff dot ed elf:o eps
 gif gnuplot:gp go gob gzip:gz html ico ics ihex:hex ini javascript:js jpeg:jpg jq json latex:tex log lua lz4 m4 mail:eml markdown:md
 mbox midi:mid mo mp3 mp4 msgpack ndjson pcap pdf pem perl:pl php playlist:m3u plist png pnm:pnm po postscript:ps properties
 protobuf:pb python:py rtf ruby:rb sed sh shar sql sqlite:db srec subtitles:srt svg tar tcl texinfo:texi text:txt tga tiff:tif

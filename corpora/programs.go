@@ -53,7 +53,7 @@ func Packed() []Seed {
 // IsPacked reports whether data of the format holds files, compressed or put together.
 func IsPacked(format string) bool {
 	switch format {
-	case "ar", "bzip2", "compress", "cpio", "deb", "gzip", "lz4", "tar", "xz", "zip", "zlib", "zstd":
+	case "ar", "bzip2", "cab", "compress", "cpio", "deb", "gzip", "lz4", "tar", "xz", "zip", "zlib", "zstd":
 		return true
 	}
 	return false
@@ -253,7 +253,8 @@ func programs() []struct{ names, formats string } {
 		{"compress", "compress text bytes"},
 		{"tar bsdtar gtar star", archives + " text"},
 		{"zip unzip zipinfo funzip", "zip text bytes"},
-		{"7z 7za 7zr p7zip unar", archives},
+		{"7z 7za 7zr p7zip unar", archives + " cab"},
+		{"cabextract", "cab"},
 		{"cpio pax", "cpio tar text"},
 		{"ar ranlib dpkg-deb dpkg", "ar deb elf"},
 
