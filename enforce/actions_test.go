@@ -60,14 +60,17 @@ func TestTheKernelDoesWhatEachActionSays(t *testing.T) {
 	if out, err := exec.Command(testenv.Program(t, "go"), "build", "-o", golang, "./testdata/govictim").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	victims := []struct {
+	type victim struct {
 		name, path string
 		arch       sysno.Arch
-	}{
+	}
+	victims := []victim{
 		{"dynamic", testenv.Compile(t, "testdata/victim.c", "-pthread"), sysno.AMD64},
 		{"static", testenv.Compile(t, "testdata/victim.c", "-pthread", "-static"), sysno.AMD64},
-		{"32-bit", testenv.Compile(t, "testdata/victim.c", "-pthread", "-m32"), sysno.I386},
 		{"go", golang, sysno.AMD64},
+	}
+	if testenv.RunsCompat() {
+		victims = append(victims, victim{"32-bit", testenv.Compile(t, "testdata/victim.c", "-pthread", "-m32"), sysno.I386})
 	}
 	const sigsys = "killed by SIGSYS"
 	actions := []struct {
