@@ -123,7 +123,8 @@ func Dialogues(protocol string) []Dialogue {
 		return []Dialogue{
 			said("publish", connect, "\x82\x06\x00\x01\x00\x01t\x00", "0\x04\x00\x01tx", "\xc0\x00", "\xe0\x00"),
 			said("assured", connect, "\x82\x08\x00\x02\x00\x03a/#\x02", "2\x08\x00\x03a/b\x00\x01x", "4\x09\x00\x03a/c\x00\x02yz", "\x62\x02\x00\x02", "\xa2\x07\x00\x03\x00\x03a/#", "\xe0\x00"),
-			said("kept", "\x10\x1a\x00\x04MQTT\x04\xce\x00<\x00\x02c1\x00\x01w\x00\x01z\x00\x01u\x00\x01p", "\x10\x0e\x00\x04MQTT\x04\x00\x00\x05\x00\x02c1", "\x82\x06\x00\x01\x00\x01t\x01", "1\x04\x00\x01tx"),
+			said("will", "\x10\x1a\x00\x04MQTT\x04\xce\x00<\x00\x02c1\x00\x01w\x00\x01z\x00\x01u\x00\x01p"),
+			said("kept", "\x10\x0e\x00\x04MQTT\x04\x00\x00\x05\x00\x02c1", "\x82\x06\x00\x01\x00\x01t\x01", "1\x04\x00\x01tx"),
 			said("status", connect, "\x82\x0b\x00\x01\x00\x06$SYS/#\x00"),
 			said("five", "\x10\x11\x00\x04MQTT\x05\x02\x00<\x00\x00\x04test", "0\x05\x00\x01t\x00x", "\xe0\x00"),
 		}
@@ -141,11 +142,13 @@ func Dialogues(protocol string) []Dialogue {
 		return []Dialogue{lines("read", "CAPABILITIES", "MODE READER", "LIST", "GROUP a.b", "ARTICLE 1", "OVER 1-", "DATE", "POST", "Subject: a", ".", "QUIT")}
 	case "beanstalk":
 		return []Dialogue{lines("jobs", "use t", "put 0 0 10 5", "hello", "watch t", "reserve-with-timeout 1", "touch 1", "release 1 0 1", "reserve-with-timeout 2", "bury 1 0", "kick 9", "peek 1", "stats", "stats-job 1", "list-tubes", "pause-tube t 1", "delete 1", "put 0 1 1 1", "a", "quit")}
-	case "rsync":
+	case "rsync": // a carriage return ends a line, too: another one behind it would end the arguments
 		return []Dialogue{
-			lines("list", "@RSYNCD: 31.0", "#list"),
-			lines("module", "@RSYNCD: 29", "data", "--server", "--sender", "-logDtpr", ".", "data/", ""),
-			lines("wrong", "@RSYNCD: 99", "none"),
+			said("list", "@RSYNCD: 31.0\n", "#list\n"),
+			said("module", "@RSYNCD: 29\n", "data\n", "--server\n--sender\n-logDtpr\n.\ndata/\n\n", "\x00\x00\x00\x00", // no filters
+				"\x01\x00\x00\x00\x00\x80\x00\x00\x00\x00\xbc\x02\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00", // the second of the files, of which there is nothing yet
+				"\xff\xff\xff\xff", "\xff\xff\xff\xff", "\xff\xff\xff\xff", "\xff\xff\xff\xff"),
+			said("wrong", "@RSYNCD: 99\n", "none\n"),
 		}
 	case "sip":
 		const to = " sip:a@localhost SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5061;branch=z9hG4bK1\r\nFrom: <sip:b@localhost>;tag=1\r\nTo: <sip:a@localhost>\r\nCall-ID: 1\r\nMax-Forwards: 70\r\nContact: <sip:b@127.0.0.1:5061>\r\nCSeq: 1 "
@@ -185,10 +188,14 @@ func Dialogues(protocol string) []Dialogue {
 	case "postgres":
 		return []Dialogue{
 			said("query", "\x00\x00\x00\x08\x04\xd2\x16\x2f"), // whether it speaks TLS
-			said("start", "\x00\x00\x00\x21\x00\x03\x00\x00user\x00postgres\x00database\x00a\x00\x00", "Q\x00\x00\x00\x0dselect 1\x00", "X\x00\x00\x00\x04"),
+			said("start", "\x00\x00\x00\x22\x00\x03\x00\x00user\x00postgres\x00database\x00a\x00\x00", "Q\x00\x00\x00\x0dselect 1\x00", "X\x00\x00\x00\x04"),
 		}
 	case "mysql":
-		return []Dialogue{said("log-in", "\x20\x00\x00\x01\x05\xa2\x00\x00\x00\x00\x00\x01\x21"+strings.Repeat("\x00", 23), "\x25\x00\x00\x01\x05\xa2\x00\x00\x00\x00\x00\x01\x21"+strings.Repeat("\x00", 23)+"root\x00\x00", "\x09\x00\x00\x00\x03select 1", "\x01\x00\x00\x00\x01")}
+		const client = "\x00\x00\x00\x01\x21" + "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" // how long packets may be, the character set
+		return []Dialogue{
+			said("log-in", "\x26\x00\x00\x01\x05\xa2\x00\x00"+client+"root\x00\x00", "\x09\x00\x00\x00\x03select 1", "\x01\x00\x00\x00\x01"),
+			said("tls", "\x20\x00\x00\x01\x05\xaa\x00\x00"+client),
+		}
 	case "syslog":
 		return []Dialogue{said("lines", "<13>Jan  1 00:00:00 host a: hello\n", "<0>1 2026-01-01T00:00:00Z host a 1 - - hello\n", "<999>")}
 	case "dhcp":

@@ -1,6 +1,8 @@
 package corpora
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"testing"
 )
@@ -66,12 +68,35 @@ func TestMessagesAreAsLongAsTheySay(t *testing.T) {
 	for _, tt := range []struct {
 		protocol string
 		size     func([]byte) (int, error)
-	}{{"ldap", sizeBER}, {"snmp", sizeBER}, {"mqtt", sizeMQTT}} {
+	}{{"ldap", sizeBER}, {"snmp", sizeBER}, {"mqtt", sizeMQTT}, {"mysql", sizeMySQL}, {"postgres", sizePostgres}} {
 		for _, d := range Dialogues(tt.protocol) {
 			for i, m := range d.Messages {
 				if n, err := tt.size(m); err != nil || n != len(m) {
 					t.Errorf("%s: %s, message %d says that it has %d bytes, %v; it has %d", tt.protocol, d.Name, i+1, n, err, len(m))
 				}
+			}
+		}
+	}
+}
+
+// A service of lines that end in either takes the second one for an empty line, which ends the arguments of rsync.
+func TestLinesOfRsyncEndOnce(t *testing.T) {
+	for _, d := range Dialogues("rsync") {
+		for _, m := range d.Messages {
+			if bytes.ContainsRune(m, '\r') {
+				t.Errorf("%s says %q", d.Name, m)
+			}
+		}
+	}
+}
+
+// A second one on the same connection is an error (MQTT 3.1.1, 3.1).
+func TestAClientOfMQTTConnectsOnce(t *testing.T) {
+	const connect = 0x10
+	for _, d := range Dialogues("mqtt") {
+		for i, m := range d.Messages {
+			if first := i == 0; (m[0] == connect) != first {
+				t.Errorf("%s: message %d is %x", d.Name, i+1, m)
 			}
 		}
 	}
@@ -101,4 +126,24 @@ func sizeMQTT(m []byte) (int, error) {
 		return 0, fmt.Errorf("%x is cut off", m)
 	}
 	return 2 + int(m[1]), nil
+}
+
+// sizeMySQL is the length of a packet, which is before the number of the packet.
+func sizeMySQL(m []byte) (int, error) {
+	if len(m) < 4 {
+		return 0, fmt.Errorf("%x is cut off", m)
+	}
+	return 4 + int(binary.LittleEndian.Uint32(m)&0xffffff), nil
+}
+
+// sizePostgres is the length of a message, which has itself in it; but for the first ones there is a letter before it.
+func sizePostgres(m []byte) (int, error) {
+	typed := 0
+	if len(m) > 0 && m[0] != 0 {
+		typed = 1
+	}
+	if len(m) < typed+4 {
+		return 0, fmt.Errorf("%x is cut off", m)
+	}
+	return typed + int(binary.BigEndian.Uint32(m[typed:])), nil
 }
