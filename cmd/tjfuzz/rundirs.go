@@ -19,8 +19,8 @@ var (
 	inEtc = lazyregexp.New(`/etc(?:/[A-Za-z0-9][A-Za-z0-9_.-]*){1,4}`)
 )
 
-// maxTexts bounds the files in /etc that a program's file names, of which few are there.
-const maxTexts = 16
+// Of the names of files in /etc in a program's file, few are of files that are there.
+const maxTexts, maxNames = 16, 1024
 
 // textsOf are the program's file and what may be its configuration: the text files that its command line names, and those in
 // /etc that its own file does.
@@ -31,6 +31,10 @@ func textsOf(program string, words []string) (texts [][]byte) {
 	}
 	texts = append(texts, data)
 	add := func(path string) {
+		// Those of /proc have no size: what they say is the host's, such as its mounts.
+		if st, err := os.Stat(path); err != nil || st.Size() == 0 {
+			return
+		}
 		if f, err := readConfig(path); err == nil {
 			texts = append(texts, f.Data)
 		}
@@ -38,9 +42,13 @@ func textsOf(program string, words []string) (texts [][]byte) {
 	for _, w := range words {
 		add(w)
 	}
-	for _, m := range inEtc.FindAllString(string(data), -1) {
-		if len(texts) < 1+len(words)+maxTexts {
-			add(m)
+	names := inEtc.FindAllString(string(data), -1)
+	slices.Sort(names)
+	names = slices.Compact(names)
+	most := len(texts) + maxTexts
+	for _, name := range names[:min(len(names), maxNames)] {
+		if real, err := filepath.EvalSymlinks(name); len(texts) < most && err == nil && below("/etc", real) {
+			add(name)
 		}
 	}
 	return texts
@@ -94,6 +102,9 @@ var packaged = initFiles{"/usr/lib/systemd/system", "/usr/lib/tmpfiles.d"}
 func (i initFiles) directories() map[string]cage.RunDir {
 	found := map[string]cage.RunDir{}
 	add := func(d cage.RunDir) {
+		if d.Name = path.Clean(d.Name); d.Name == "." || !filepath.IsLocal(d.Name) {
+			return
+		}
 		found[d.Name] = d
 		for name := path.Dir(d.Name); name != "."; name = path.Dir(name) {
 			if _, known := found[name]; !known {
@@ -110,9 +121,8 @@ func (i initFiles) directories() map[string]cage.RunDir {
 		if len(line) < 2 || !strings.ContainsAny(line[0][:1], "dDv") {
 			continue
 		}
-		name, ok := strings.CutPrefix(strings.TrimPrefix(line[1], "/var"), "/run/")
-		if ok {
-			add(tmpfile(strings.TrimRight(name, "/"), line[2:]))
+		if name, ok := strings.CutPrefix(strings.TrimPrefix(path.Clean(line[1]), "/var"), "/run/"); ok {
+			add(tmpfile(name, line[2:]))
 		}
 	}
 	return found
@@ -135,23 +145,26 @@ func runtimeDirectories(unit [][]string) (dirs []cage.RunDir) {
 	var owner, group string
 	of := cage.RunDir{Mode: 0o755}
 	for _, line := range unit {
-		key, first, _ := strings.Cut(line[0], "=")
-		switch words := append([]string{first}, line[1:]...); key {
+		key, value, _ := strings.Cut(strings.Join(line, " "), "=")
+		value = strings.TrimSpace(value)
+		switch strings.TrimSpace(key) {
 		case "RuntimeDirectory":
-			for _, w := range words {
-				if name, _, _ := strings.Cut(w, ":"); name != "" { // what follows is a link to it
-					dirs = append(dirs, cage.RunDir{Name: name})
-				}
+			for _, w := range strings.Fields(value) {
+				name, _, _ := strings.Cut(w, ":") // what follows is a link to it
+				dirs = append(dirs, cage.RunDir{Name: name})
 			}
 		case "RuntimeDirectoryMode":
-			if mode, err := strconv.ParseUint(first, 8, 12); err == nil {
+			if mode, err := strconv.ParseUint(value, 8, 12); err == nil {
 				of.Mode = uint32(mode)
 			}
 		case "User":
-			owner = first
+			owner = value
 		case "Group":
-			group = first
+			group = value
 		}
+	}
+	if len(dirs) == 0 { // of most units: who is asked for users may be far away
+		return nil
 	}
 	of.UID, of.GID = userNumbers(owner)
 	of.GID = groupNumber(group, of.GID)

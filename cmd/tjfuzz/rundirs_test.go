@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
@@ -45,6 +46,41 @@ func TestAProgramFindsTheDirectoriesInRunThatItsUnitAsksFor(t *testing.T) {
 	}
 	if got := runDirs(textsOf(filepath.Join(dir, "program"), []string{"-c", filepath.Join(dir, "p.conf")}), initFiles{dir, dir}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// systemd refuses an absolute name; a name with a slash too many is that of the same directory.
+func TestNamesThatUnitsHaveWrongAskForNothing(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"a.conf":    "d /run//tjfuzz-a/ 0700 - - -\nd /run/../tjfuzz-b - - - -\nd /run/ - - - -\nd / - - - -\n",
+		"a.service": "RuntimeDirectory=/tjfuzz-c tjfuzz-d/../../e .. :f\n",
+		"b.service": "[Service]\nRuntimeDirectory = tjfuzz-g\nRuntimeDirectoryMode = 0700\nUser = nobody\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	uid, gid := userNumbers("nobody")
+	want := map[string]cage.RunDir{"tjfuzz-a": {Name: "tjfuzz-a", Mode: 0o700}, "tjfuzz-g": {Name: "tjfuzz-g", Mode: 0o700, UID: uid, GID: gid}}
+	if got := (initFiles{dir, dir}).directories(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// A name that comes often is read once; what is a link out of /etc, such as /etc/mtab, says nothing of the program.
+func TestEachConfigurationThatAProgramNamesIsReadOnce(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	const etc = "/etc/tjfuzz-test"
+	t.Cleanup(func() { _ = os.RemoveAll(etc) })
+	program := filepath.Join(t.TempDir(), "program")
+	names := strings.Repeat(etc+"/a\x00", maxTexts) + etc + "/mounts\x00" + etc + "/out\x00" + etc + "/none\x00" + etc + "/link\x00"
+	if err := errors.Join(os.Mkdir(etc, 0o755), os.WriteFile(etc+"/a", []byte("a"), 0o600), os.WriteFile(etc+"/b", []byte("b"), 0o600),
+		os.WriteFile(program, []byte(names), 0o700), os.Symlink("/proc/mounts", etc+"/mounts"), os.Symlink(program, etc+"/out"), os.Symlink("b", etc+"/link")); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := textsOf(program, []string{"/proc/mounts"}), [][]byte{[]byte(names), []byte("a"), []byte("b")}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
