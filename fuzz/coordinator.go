@@ -330,7 +330,7 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 		c.quiet[dimHistory] = 0 // draws that go back to it are not like those before
 	}
 	c.called = c.called || r.Called
-	if r.Called || len(r.Asked) > 0 {
+	if (r.Called || len(r.Asked) > 0) && j.phase != PhaseReplay { // a smaller one is no other talk
 		c.sweep = append(c.sweep, c.unswept(c.corpus.answer(&j.s))...)
 	}
 	if j.phase == PhaseBase && r.Clean() && r.ExitCode == 0 {

@@ -82,6 +82,7 @@ type corpus struct {
 	budget budget
 	called bool            // some run has called somebody over the network, so that peers are worth drawing
 	calls  map[string]bool // command lines that have
+	lives  map[string]bool // of services that have, see lifeOf
 
 	sittings []Scenario // those that have waited at a terminal for something to be typed
 	keyed    bool       // some have for single keys
@@ -107,7 +108,7 @@ func newCorpus(o *Options, books map[sysno.ID]*record) *corpus {
 		o: o, books: books, known: make(map[string]*entry), owners: make(map[Signal]*entry),
 		sets: make(map[uint64]bool), alone: make(map[sysno.ID]int), pairs: make(map[[2]sysno.ID]int),
 		suspects: make(map[string]*suspect), banned: make(map[string]bool), byTree: make(map[uint64]*leaving),
-		calls: make(map[string]bool), fates: make(map[deed]fate), endings: make(map[deed]bool),
+		calls: make(map[string]bool), lives: make(map[string]bool), fates: make(map[deed]fate), endings: make(map[deed]bool),
 	}
 	c.budget = newBudget(c.varies)
 	for _, base := range o.Bases {

@@ -215,7 +215,7 @@ func (c *corpus) varies(d dimension) bool {
 const (
 	maxSwept    = 3
 	maxAnswered = 256
-	maxLives    = 32 // of a service
+	maxLives    = 32 // of a service, in the place of command lines
 )
 
 // answer lists what to try of a scenario that has called somebody.
@@ -227,20 +227,20 @@ func (c *corpus) answer(s *Scenario) (out []Scenario) {
 		c.called = true
 		c.budget.share()
 	}
-	line, most := strings.Join(s.Argv, "\x00"), maxAnswered
-	if len(s.Acts) > 0 { // whom a service calls, it is told
-		line, most = line+"\x00"+s.ID(), maxLives
+	known, line, most := c.calls, strings.Join(s.Argv, "\x00"), maxAnswered
+	if len(s.Acts) > 0 && !s.Types() { // whom a service calls, it is told
+		known, line, most = c.lives, lifeOf(s), maxLives
 	}
-	if c.calls[line] || len(c.calls) >= most {
+	if known[line] || len(known) >= most {
 		return nil
 	}
-	c.calls[line] = true
+	known[line] = true
 	all := tellingPeers()
-	if len(c.calls) > maxSwept {
+	if len(known) > maxSwept {
 		all = all[:1]
 	}
 	for _, p := range all {
-		if p.stalls() && len(c.calls) > 1 { // each costs a time limit
+		if p.stalls() && len(known) > 1 { // each costs a time limit
 			break
 		}
 		with := *s
@@ -249,6 +249,15 @@ func (c *corpus) answer(s *Scenario) (out []Scenario) {
 		}
 	}
 	return out
+}
+
+// lifeOf names what a service is told: in whatever world that is, and however soon it is ended, the talk is the same.
+func lifeOf(s *Scenario) string {
+	acts := s.Acts
+	if len(acts) > 1 && isKilled(acts) {
+		acts = acts[:len(acts)-1]
+	}
+	return (&Scenario{Argv: s.Argv, Acts: acts}).ID()
 }
 
 // accompanied makes what is planned for a target that calls others meet some.

@@ -95,13 +95,25 @@ func TestWhoCallsNobodyMeetsNobody(t *testing.T) {
 func TestAServiceIsAnsweredAfterEachTalk(t *testing.T) {
 	o := Options{Bases: []Scenario{{Argv: []string{"server"}}}, Can: Abilities{Peers: true}}
 	c := newCorpus(&o, nil)
-	for _, to := range []string{"nobody", "somebody"} {
+	for i, to := range []string{"nobody", "somebody"} {
 		s := Scenario{Argv: []string{"server"}, Acts: []Act{{Do: DeedSend, To: "tcp/7", Client: 1, Data: []byte("call " + to)}}}
-		if !slices.ContainsFunc(c.answer(&s), func(s Scenario) bool { return s.World.Peers.Conduct == ConductProper }) {
+		runs := c.answer(&s)
+		if !slices.ContainsFunc(runs, func(s Scenario) bool { return s.World.Peers.Conduct == ConductProper }) {
 			t.Errorf("what it calls when it hears %q never answers", s.Acts[0].Data)
 		}
-		if again := c.answer(&s); len(again) > 0 {
-			t.Errorf("%d runs are made of %q once more", len(again), s.Acts[0].Data)
+		// Neither in another world nor ended sooner is it another talk, nor does it take the place of one.
+		ended, typing := s, s
+		ended.Acts = killed(s.Acts)
+		ended.Files = []File{{Name: "file", Data: []byte("x")}}
+		typing.Argv, typing.Acts = []string{"server", "at", "a terminal"}, []Act{{Do: DeedType, Data: []byte("call")}}
+		for _, same := range append(runs, s, ended) {
+			if again := c.answer(&same); len(again) > 0 {
+				t.Errorf("%d runs are made of %q once more", len(again), s.Acts[0].Data)
+			}
+		}
+		c.answer(&typing)
+		if lives := i + 1; len(c.lives) != lives || len(c.calls) != 1 {
+			t.Errorf("after talk %d, %d talks and %d command lines count, want 1", lives, len(c.lives), len(c.calls))
 		}
 	}
 }
