@@ -151,7 +151,7 @@ func Dialogues(protocol string) []Dialogue {
 			said("wrong", "@RSYNCD: 99\n", "none\n"),
 		}
 	case "sip":
-		const to = " sip:a@localhost SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5061;branch=z9hG4bK1\r\nFrom: <sip:b@localhost>;tag=1\r\nTo: <sip:a@localhost>\r\nCall-ID: 1\r\nMax-Forwards: 70\r\nContact: <sip:b@127.0.0.1:5061>\r\nCSeq: 1 "
+		const to = " sip:a@localhost SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5061;branch=z9hG4bK1;rport\r\nFrom: <sip:b@localhost>;tag=1\r\nTo: <sip:a@localhost>\r\nCall-ID: 1\r\nMax-Forwards: 70\r\nContact: <sip:b@127.0.0.1:5061>\r\nCSeq: 1 "
 		return []Dialogue{said("calls", "OPTIONS"+to+"OPTIONS\r\n\r\n", "REGISTER"+to+"REGISTER\r\n\r\n", "INVITE"+to+"INVITE\r\n\r\n")}
 	case "rtsp":
 		const of = " rtsp://localhost/a RTSP/1.0\r\nCSeq: 1\r\n\r\n"

@@ -272,6 +272,41 @@ func TestACallOfAServiceIsToldOfWhereNobodyAnswers(t *testing.T) {
 	}
 }
 
+// To answer from another port, or when who has asked has left, is to call nobody.
+func TestAnswersOfAServiceAreNoCalls(t *testing.T) {
+	e := newClient(t, "python3")
+	const program = `
+import socket
+for family, host, port in (socket.AF_INET, "127.0.0.1", 69), (socket.AF_INET6, "::1", 70):
+    asked, answers = socket.socket(family, socket.SOCK_DGRAM), socket.socket(family, socket.SOCK_DGRAM)
+    asked.bind((host, port))
+    message, first = asked.recvfrom(9)
+    answers.sendto(message, first)
+    message, first = answers.recvfrom(9)
+    print(message, flush=True)
+    answers.sendto(message, first)
+    message, second = asked.recvfrom(9)
+    answers.sendto(message, first)
+    answers.sendto(message, second)
+`
+	leave := func(to fuzz.Socket) fuzz.Act { return fuzz.Act{Do: fuzz.DeedLeave, To: to, Client: 1} }
+	s := &fuzz.Scenario{Argv: []string{"python3", "-c", program}, Stdin: fuzz.StdinNull}
+	for _, to := range []fuzz.Socket{"udp/69", "udp/70"} {
+		s.Acts = append(s.Acts, say(to, 1, "read"), say(to, 1, "next"), leave(to), say(to, 1, "other"))
+	}
+	r, err := e.Run(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []fuzz.Exchange{{Socket: "udp/69", Sent: 3, Answered: 3, First: []byte("read")}, {Socket: "udp/70", Sent: 3, Answered: 3, First: []byte("read")}}
+	if r.Called || fmt.Sprint(r.Said) != fmt.Sprint(want) {
+		t.Errorf("called %v, was said %+v, want no call and %+v", r.Called, r.Said, want)
+	}
+	if got := string(e.Output()); got != "b'next'\nb'next'\n" {
+		t.Errorf("it writes %q", got)
+	}
+}
+
 // A name server is asked on loopback addresses, and what it asks others reaches them, not itself.
 func TestANameServerIsAskedAndAsksOthers(t *testing.T) {
 	e := newClient(t, "python3")

@@ -29,6 +29,10 @@ type client struct {
 	heard  []byte    // the beginning of all that came
 	closed bool
 
+	// Of a UDP socket: whom to send to. It is connected to nobody, for some services answer from another port, and are
+	// talked to there from then on, as those of TFTP (RFC 1350). nil for all others.
+	peer unix.Sockaddr
+
 	local, remote netip.AddrPort // of a TCP connection
 }
 
@@ -57,6 +61,10 @@ func (t *talker) connect(to fuzz.Socket) (*client, error) {
 	if family == unix.AF_UNIX && s.kind == unix.SOCK_DGRAM {
 		// Without a name of its own nobody can answer it; an empty one makes the kernel choose (unix(7)).
 		_ = unix.Bind(fd, &unix.SockaddrUnix{})
+	}
+	if s.kind == unix.SOCK_DGRAM && s.path == "" {
+		p.peer = sa
+		return p, nil
 	}
 	err = unix.Connect(fd, sa)
 	if err == unix.EINPROGRESS {
@@ -190,7 +198,7 @@ func (t *talker) send(p *client, data []byte, times int, listens bool) error {
 // write sends some of the data. It fails with EAGAIN where there is no room.
 func (p *client) write(data []byte) (int, error) {
 	if p.tls == nil {
-		return unix.SendmsgN(p.fd, data, nil, nil, unix.MSG_NOSIGNAL)
+		return unix.SendmsgN(p.fd, data, nil, p.peer, unix.MSG_NOSIGNAL)
 	}
 	n, err := p.tls.Write(data) // waits by itself
 	if err != nil {
@@ -270,7 +278,14 @@ func (p *client) read(buf []byte) (int, error) {
 	if p.tls != nil {
 		return p.tls.Read(buf)
 	}
-	return unix.Read(p.fd, buf)
+	if p.peer == nil {
+		return unix.Read(p.fd, buf)
+	}
+	n, from, err := unix.Recvfrom(p.fd, buf, 0)
+	if err == nil && from != nil {
+		p.peer = from
+	}
+	return n, err
 }
 
 func (p *client) finish() {
@@ -285,6 +300,11 @@ func (p *client) close(reset bool) {
 		return
 	}
 	p.closed, p.over = true, true
+	if p.peer != nil {
+		// What is still answered is to find somebody, or the service seems to have called who is not there, see cage.Cage.Called.
+		p.t.departed = append(p.t.departed, p.fd)
+		return
+	}
 	if p.tls != nil && !reset {
 		_ = p.tls.CloseWrite()
 	}

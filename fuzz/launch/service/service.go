@@ -112,25 +112,26 @@ func (t *talker) overdue(used, passed time.Duration) bool {
 
 // talker is the state of a conversation.
 type talker struct {
-	init    int // the pid
-	pidfd   int // of it
-	foreign func(network string, at netip.AddrPort) bool
-	peers   func() bool // whether they are about to answer; nil where there are none, or they let it wait
-	main    int         // the first process of the service, 0 until it is there
-	clients map[uint8]*client
-	crowd   []*client
-	said    map[fuzz.Socket]*fuzz.Exchange
-	signals []syscall.Signal
-	begun   int          // acts
-	busy    bool         // it did not come to rest once
-	told    map[int]bool // processes that were told to end
-	killed  bool
-	found   []Found
-	diag    *diag
-	threads map[int]*thread // by tid, with the init's
-	tasks   map[int][]int   // the threads of each process, as they were
-	buf     []byte          // see about
-	heard   []byte          // see client.listen
+	init     int // the pid
+	pidfd    int // of it
+	foreign  func(network string, at netip.AddrPort) bool
+	peers    func() bool // whether they are about to answer; nil where there are none, or they let it wait
+	main     int         // the first process of the service, 0 until it is there
+	clients  map[uint8]*client
+	crowd    []*client
+	departed []int // UDP sockets of clients that have left
+	said     map[fuzz.Socket]*fuzz.Exchange
+	signals  []syscall.Signal
+	begun    int          // acts
+	busy     bool         // it did not come to rest once
+	told     map[int]bool // processes that were told to end
+	killed   bool
+	found    []Found
+	diag     *diag
+	threads  map[int]*thread // by tid, with the init's
+	tasks    map[int][]int   // the threads of each process, as they were
+	buf      []byte          // see about
+	heard    []byte          // see client.listen
 
 	terminal *Terminal // nil: none
 	hungUp   bool
@@ -436,6 +437,9 @@ func (t *talker) report() Report {
 func (t *talker) close() {
 	for _, p := range t.all() {
 		p.close(false)
+	}
+	for _, fd := range t.departed {
+		unix.Close(fd)
 	}
 	for _, th := range t.threads {
 		th.close()
