@@ -363,7 +363,7 @@ func (c *corpus) draw(r *rand.Rand) draft {
 		d.dims[dimMessages] = true
 	}
 	if d.dims[dimMessages] {
-		d.talks, d.ends = c.o.Talks, c.endings
+		d.talks, d.ends = c.talks(r), c.endings
 		if e := c.parent(r); e != nil && len(e.s.Acts) > 0 && r.IntN(2) == 0 {
 			d.talks = [][]Act{e.s.Acts}
 		}
@@ -384,6 +384,17 @@ func (c *corpus) draw(r *rand.Rand) draft {
 		d.other = c.scenario(r, c.parent(r)).Input
 	}
 	return d
+}
+
+// talks are those of a draw. Of what may be commands most is none, and there is much of it: some of that, another part each time, and
+// not more than of what is known.
+func (c *corpus) talks(r *rand.Rand) [][]Act {
+	commands := c.o.Commands
+	if most := len(c.o.Talks); len(commands) > most {
+		from := r.IntN(len(commands))
+		commands = slices.Concat(commands[from:], commands[:from])[:most]
+	}
+	return slices.Concat(c.o.Talks, commands)
 }
 
 // parent draws an entry by weight, or none, which stands for a seed.

@@ -52,6 +52,7 @@ type Options struct {
 	Can        Abilities // of the executors
 	Configs    []string  // names of those of the Bases' files that are configurations
 	Talks      [][]Act   // what to begin with where the program is a service, the most telling first; nil where it is none
+	Commands   [][]Act   // more of them: guesses, of what may be commands of the service
 	Aims       *Aims     // nil: none
 	EnvNames   []string  // environment variables that the target may read
 	Only       []string  // what may be varied, of Dimensions; nil means all. It is for measuring what each is worth

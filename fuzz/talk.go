@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// talks lists what is tried with a service before chance decides: each talk of the options, and,
+// talks lists what is tried with a service before chance decides: each talk of the options, guesses last, and,
 // with the first one of each socket, all that can happen to a service beside what is said to it.
 func talks(o *Options, base Scenario, add func(rank, Scenario)) {
 	if !o.varies(dimMessages) {
@@ -37,7 +37,7 @@ func talks(o *Options, base Scenario, add func(rank, Scenario)) {
 	for i, t := range firsts[min(1, len(firsts)):] { // two connections at a time
 		others = append(others, weave(firsts[i], t))
 	}
-	for _, acts := range lives(others) {
+	for _, acts := range slices.Concat(lives(others), lives(o.Commands)) {
 		try(rankTalks, acts)
 	}
 }

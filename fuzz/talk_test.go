@@ -2,6 +2,7 @@ package fuzz
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -75,6 +76,29 @@ func TestWhatIsDoneToAServiceCanBeStored(t *testing.T) {
 		if !tried[send(sig).Do.String()+unix.SignalName(sig)] {
 			t.Errorf("no planned run has %v", sig)
 		}
+	}
+}
+
+// What may be commands is most of what could be said, and is half of what draws say.
+func TestGuessedCommandsDoNotDrownWhatIsKnown(t *testing.T) {
+	o := talking()
+	for i := range 64 {
+		o.Commands = append(o.Commands, []Act{said(1, fmt.Sprint(i))})
+	}
+	c := newCorpus(o, nil)
+	r := rand.New(rand.NewPCG(1, 2))
+	drawn := map[string]bool{}
+	for range 1000 {
+		got := c.talks(r)
+		if len(got) != 2*len(o.Talks) {
+			t.Fatalf("a draw has %d talks to begin with, of which %d are known", len(got), len(o.Talks))
+		}
+		for _, acts := range got {
+			drawn[string(acts[0].Data)] = true
+		}
+	}
+	if len(drawn) != len(o.Talks)+len(o.Commands) {
+		t.Errorf("%d of %d talks are drawn", len(drawn), len(o.Talks)+len(o.Commands))
 	}
 }
 

@@ -71,7 +71,7 @@ func TestWebServersAreAskedForWhatTheirPageRefersTo(t *testing.T) {
 func TestServicesOfLinesAreToldTheCommandsOfTheirFiles(t *testing.T) {
 	doors := []door{{socket: "tcp/6667", protocol: "irc"}, {socket: "tcp/80", protocol: "http"}, {socket: "udp/99"}, {socket: "tcp/99"}}
 	said := map[fuzz.Socket][]string{}
-	for _, acts := range commandTalks(doors, []string{"PING", "put "}) {
+	for _, acts := range commandTalks(doors, []string{"PING", "QUIT ", "put "}) {
 		var text string
 		for _, a := range acts {
 			text += string(a.Data)
@@ -79,13 +79,27 @@ func TestServicesOfLinesAreToldTheCommandsOfTheirFiles(t *testing.T) {
 		said[acts[0].To] = append(said[acts[0].To], text)
 	}
 	const irc = "NICK tj\r\nUSER tj 0 * :tj\r\n"
-	alone := []string{"PING\r\n", "PING 1\r\nput 1\r\n", "PING file\r\nput file\r\n", "PING #a a 1\r\nput #a a 1\r\n"}
+	// Nothing follows what a service may hang up at, and an opening alone is not said.
+	alone := []string{"PING\r\n", "PING 1\r\nput 1\r\n", "QUIT 1\r\n", "PING file\r\nput file\r\n", "QUIT file\r\n", "PING #a a 1\r\nput #a a 1\r\n", "QUIT #a a 1\r\n"}
 	want := map[fuzz.Socket][]string{"tcp/99": alone}
 	for _, text := range alone {
 		want["tcp/6667"] = append(want["tcp/6667"], irc+text)
 	}
 	if !reflect.DeepEqual(said, want) {
 		t.Errorf("got %q, want %q", said, want)
+	}
+}
+
+func TestSentencesOfAScriptAreNoCommands(t *testing.T) {
+	const text = "#!/usr/bin/python3\n# this server knows some words and these are\n# NICK USER JOIN PART QUIT PING PONG\n"
+	script := filepath.Join(t.TempDir(), "script")
+	if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := session{text: script, doors: []door{{socket: "tcp/6667"}}}
+	want := []string{"NICK", "USER", "JOIN", "PART", "QUIT", "PING", "PONG"}
+	if got, err := s.verbs(); err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 }
 

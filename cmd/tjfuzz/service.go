@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"debug/elf"
 	"fmt"
 	"os"
 	"slices"
@@ -55,11 +56,12 @@ func (s *session) survey(ctx context.Context, e *launch.Exec) error {
 	s.doors = withSaid(doors(found), s.said)
 	s.talks = talks(s.doors, pagesOf(s.args[1:]))
 	verbs, err := s.verbs()
-	s.talks = append(s.talks, commandTalks(s.doors, verbs)...)
+	s.verbTalks = commandTalks(s.doors, verbs)
 	return err
 }
 
-// verbs are what may be commands of a service, if it has a socket at which they would be said.
+// verbs are what may be commands of a service, if it has a socket at which they would be said. In a script words of lower case
+// that stand in a row are a sentence mostly.
 func (s *session) verbs() ([]string, error) {
 	if !slices.ContainsFunc(s.doors, door.ofLines) {
 		return nil, nil
@@ -73,7 +75,12 @@ func (s *session) verbs() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the program: %w", err)
 	}
-	return mine.Verbs(strs), nil
+	verbs := mine.Verbs(strs)
+	magic := make([]byte, len(elf.ELFMAG))
+	if _, err := f.ReadAt(magic, 0); err != nil || string(magic) != elf.ELFMAG {
+		verbs = slices.DeleteFunc(verbs, func(v string) bool { return v[0] >= 'a' })
+	}
+	return verbs, nil
 }
 
 // ofLines reports whether the socket may be one at which commands are said, each in a line.
@@ -81,18 +88,33 @@ func (d door) ofLines() bool {
 	return d.socket.Kind() != fuzz.SocketUDP && (d.protocol == "" || corpora.OfLines(d.protocol))
 }
 
+// rounds are words that are said one after the other. After some a service hangs up, or takes what follows for a text: each
+// of those is said by itself.
+func rounds(verbs []string) [][]string {
+	const together = 8 // some let who says much wait
+	var last, others []string
+	for _, v := range verbs {
+		if slices.ContainsFunc([]string{"quit", "exit", "bye", "data", "die", "shutdown"}, func(end string) bool { return strings.HasPrefix(strings.ToLower(v), end) }) {
+			last = append(last, v)
+		} else {
+			others = append(others, v)
+		}
+	}
+	return slices.AppendSeq(slices.Collect(slices.Chunk(others, together)), slices.Chunk(last, 1))
+}
+
 // commandTalks say words as commands: alone, and with a number, a file and a name behind them.
 func commandTalks(doors []door, verbs []string) (out [][]fuzz.Act) {
-	const together = 8 // some let who says much wait
 	for _, d := range doors[:min(len(doors), maxDoors)] {
 		if !d.ofLines() {
 			continue
 		}
 		for _, with := range []string{"", " 1", " " + fixtureFile, " #a a 1"} {
-			for some := range slices.Chunk(verbs, together) {
+			for _, some := range rounds(verbs) {
 				var acts []fuzz.Act
 				say := func(m []byte) { acts = append(acts, fuzz.Act{Do: fuzz.DeedSend, To: d.socket, Client: 1, Data: m}) }
-				for _, m := range corpora.Opening(d.protocol) {
+				opening := corpora.Opening(d.protocol)
+				for _, m := range opening {
 					say(m)
 				}
 				for _, v := range some {
@@ -100,7 +122,7 @@ func commandTalks(doors []door, verbs []string) (out [][]fuzz.Act) {
 						say([]byte(strings.TrimSpace(v) + with + "\r\n"))
 					}
 				}
-				if len(acts) > 0 {
+				if len(acts) > len(opening) {
 					out = append(out, acts)
 				}
 			}

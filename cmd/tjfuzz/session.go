@@ -55,6 +55,7 @@ type session struct {
 	said       []door         // what a scenario file says of sockets
 	doors      []door         // where it can be talked to, if it is a service, once it was studied
 	talks      [][]fuzz.Act   // what to say there
+	verbTalks  [][]fuzz.Act   // what else, if words in its file are commands
 	complained string         // how the program fails as it was called, if it does
 	code       *coverage.Map  // of which runs tell whether they reached more; nil: they do not tell
 	calls      forced.Search  // for what it can be made to call
