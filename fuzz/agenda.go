@@ -125,12 +125,17 @@ func (a *agenda) take(around bool) planned {
 
 // sayOn plans what a service that has ended did not hear in the run of a turn. That is soon said, and the run is not done before.
 // Where nothing at all was heard, all is said once more, and not again; and not where more is tried than what is said: with an
-// option the program may well be none that listens.
+// option the program may well be none that listens. A service of one connection ends after each talk: what it has not heard after
+// some runs is left to draws, which else would wait for all of it.
 func (a *agenda) sayOn(turn int, acts []Act) {
 	i := slices.IndexFunc(a.plan, func(p planned) bool { return p.turn == turn })
 	p := &a.plan[i]
 	whole := len(acts) == len(p.s.Acts)
 	if whole && (p.again || p.rank != rankTalks && p.rank != rankFavoured) {
+		return
+	}
+	const enough = 8
+	if p.saidOn++; p.saidOn > enough {
 		return
 	}
 	p.again, p.s.Acts = whole, acts

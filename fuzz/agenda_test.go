@@ -254,6 +254,29 @@ func TestALifeIsNotDoneBeforeItsTalksWereHad(t *testing.T) {
 	}
 }
 
+// What comes after each talk of a service that ends with its connection is not all said before draws.
+func TestAServiceOfOneConnectionDoesNotKeepDrawsWaiting(t *testing.T) {
+	o := talking()
+	o.Talks, o.Commands = [][]Act{{said(1, "a")}}, nil
+	for i := range 64 {
+		o.Commands = append(o.Commands, []Act{said(1, fmt.Sprint(i))})
+	}
+	o.NewExecutor = func(int) (Executor, error) { return nil, nil }
+	c := begun(t, *o)
+	r := rand.New(rand.NewPCG(1, 2))
+	var heard []string
+	for c.agenda.early() {
+		j := c.choose(r, &plugin{})
+		if slices.ContainsFunc(o.Commands, func(acts []Act) bool { return len(j.s.Acts) > 0 && string(acts[0].Data) == string(j.s.Acts[0].Data) }) {
+			heard = append(heard, string(j.s.Acts[0].Data))
+		}
+		c.report(&j, &Result{Acts: min(2, len(j.s.Acts))})
+	}
+	if len(heard) < 8 || len(heard) > 16 {
+		t.Errorf("before draws it hears %d commands of %d: %q", len(heard), len(o.Commands), heard)
+	}
+}
+
 // Everything that is planned of a service talks to it. With options that end the program at once, that is soon known.
 func TestOnlyLivesAreHadOnceMoreWhereNobodyListens(t *testing.T) {
 	o := options(t, synthetic{})

@@ -67,6 +67,8 @@ type planned struct {
 	stage stage  // to which it adds an option
 	bare  stage  // that it is, without any option
 	again bool   // it was made, and its service was not ready in time
+
+	saidOn int // how often what was left of it was planned, see agenda.sayOn
 }
 
 // glances reports whether the run shows if the target waits at a terminal. What is then typed is only known by that.
