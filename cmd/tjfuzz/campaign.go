@@ -83,13 +83,16 @@ func readCampaign(c *cobra.Command, path string, given []string) (*campaign.Camp
 }
 
 // session prepares to run the program, by all command lines of a scenario file if there
-// is one.
+// is one. What such a file, or a flag, does not call a configuration is none.
 func (o *learnOptions) session(args []string) (*session, error) {
 	s, err := o.namedSession(args)
 	if err != nil {
 		return nil, err
 	}
-	return s, s.configure(o.configs)
+	if o.campaign == nil && o.configs == nil && s.cage != nil {
+		return s, s.guess(args[s.fixed:])
+	}
+	return s, s.configure(slices.DeleteFunc(o.configs, func(p string) bool { return p == "" }))
 }
 
 // namedSession is the session without configurations.

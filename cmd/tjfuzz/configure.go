@@ -60,6 +60,38 @@ func (s *session) configure(paths []string) error {
 	return nil
 }
 
+// guess makes configurations of what looks like them on the command line: all those in the directory of the first, as
+// targets can start in one only.
+func (s *session) guess(words []string) error {
+	likely := likelyConfigs(words)
+	s.guessed = slices.DeleteFunc(likely, func(p string) bool { return filepath.Dir(p) != filepath.Dir(likely[0]) })
+	return s.configure(s.guessed)
+}
+
+// likelyConfigs are the words of a command line, or the values in them, that name files which look like
+// configurations. What is as often data is one as the value of an option.
+func likelyConfigs(words []string) (out []string) {
+	for i, w := range words {
+		of := i > 0 && strings.HasPrefix(words[i-1], "-")
+		if _, value, ok := strings.Cut(w, "="); ok && strings.HasPrefix(w, "-") {
+			w, of = value, true
+		}
+		switch strings.ToLower(filepath.Ext(w)) {
+		case ".conf", ".cfg", ".cnf", ".ini", ".config", ".properties":
+		case ".yaml", ".yml", ".toml", ".json":
+			if !of {
+				continue
+			}
+		default:
+			continue
+		}
+		if _, err := readConfig(w); err == nil {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
 // readConfig reads a file; its name is absolute, in a directory without links.
 func readConfig(path string) (fuzz.File, error) {
 	st, err := os.Stat(path)

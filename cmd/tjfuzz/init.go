@@ -179,30 +179,6 @@ func scenarioFile(args []string, fixed int, found mine.Found, seeds []corpora.Se
 	return b.Bytes()
 }
 
-// likelyConfigs are the words of a command line, or the values in them, that name files which look like
-// configurations. What is as often data is one as the value of an option.
-func likelyConfigs(words []string) (out []string) {
-	for i, w := range words {
-		of := i > 0 && strings.HasPrefix(words[i-1], "-")
-		if _, value, ok := strings.Cut(w, "="); ok && strings.HasPrefix(w, "-") {
-			w, of = value, true
-		}
-		switch strings.ToLower(filepath.Ext(w)) {
-		case ".conf", ".cfg", ".cnf", ".ini", ".config", ".properties":
-		case ".yaml", ".yml", ".toml", ".json":
-			if !of {
-				continue
-			}
-		default:
-			continue
-		}
-		if f, err := os.Stat(w); err == nil && f.Mode().IsRegular() && f.Size() <= maxConfig {
-			out = append(out, w)
-		}
-	}
-	return out
-}
-
 // flow is a list in YAML.
 func flow(words []string) string {
 	all := make([]string, len(words))
