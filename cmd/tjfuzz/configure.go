@@ -33,7 +33,11 @@ func (s *session) configure(paths []string) error {
 		}
 	}
 	if s.cage != nil && len(paths) > 0 {
-		texts := textsOf(s.path, s.args[1:])
+		words := s.args[1:]
+		for _, args := range s.more {
+			words = slices.Concat(words, args[1:])
+		}
+		texts := textsOf(s.path, words)
 		for _, f := range slices.Concat(s.files, found) {
 			texts = append(texts, f.Data)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/synth"
 	"github.com/tjfuzz/tjfuzz/trace"
@@ -29,6 +30,7 @@ type learned struct {
 	recommended *synth.Recommendation // likewise
 	doors       []door                // of a service
 	moved       string                // session.moved
+	runDirs     []cage.RunDir         // of its cage
 }
 
 func (r *learned) text(v voice, program string) {

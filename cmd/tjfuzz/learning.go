@@ -318,7 +318,10 @@ func (l *learning) conclude(ctx context.Context, outcome *fuzz.Outcome) error {
 			return fmt.Errorf("write the profile: %w", err)
 		}
 	}
-	r := learned{outcome, evidence, policy, check, l.output, l.state.Dir(), changed, reach, recommended(evidence, reach, outcome.Stats.Chance), l.s.doors, l.s.moved}
+	r := learned{outcome, evidence, policy, check, l.output, l.state.Dir(), changed, reach, recommended(evidence, reach, outcome.Stats.Chance), l.s.doors, l.s.moved, nil}
+	if l.s.cage != nil {
+		r.runDirs = l.s.cage.Run
+	}
 	if err := (output{path: filepath.Join(l.state.Dir(), summaryName)}).write(r.summary().encode); err != nil {
 		return fmt.Errorf("write the summary: %w", err)
 	}

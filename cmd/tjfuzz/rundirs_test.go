@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"reflect"
@@ -121,5 +122,42 @@ func TestAConfigurationIsSearchedForDirectoriesInRun(t *testing.T) {
 	}
 	if want := []cage.RunDir{{Name: "tjfuzz-test-there", Mode: 0o750}}; !reflect.DeepEqual(s.cage.Run, want) {
 		t.Errorf("got %+v, want %+v", s.cage.Run, want)
+	}
+}
+
+// A replay finds the directory there that only --config asked for: without it the program does not come to what it does.
+func TestVerifyHasTheDirectoriesInRunOfItsSession(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	there := "/run/tjfuzz-test-verified"
+	t.Cleanup(func() { _ = os.Remove(there) })
+	dir := t.TempDir()
+	program, conf := filepath.Join(dir, "program"), filepath.Join(dir, "p.conf")
+	text := "#!/bin/sh\n[ -d /run/tjfuzz-test-v* ] && exec mkdir -p /tmp/new\n"
+	if err := errors.Join(os.MkdirAll(there, 0o755), os.WriteFile(program, []byte(text), 0o700), os.WriteFile(conf, []byte("pid "+there+"/pid\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	tjfuzz := func(args ...string) (string, error) {
+		cmd := exec.Command("tjfuzz", args...)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := tjfuzz("learn", "--config", conf, "--execs", "20", "--jobs", "1", "--seed", "1", "--", "./program"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	profile := filepath.Join(dir, "program.seccomp.json")
+	data, err := os.ReadFile(profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	less := strings.ReplaceAll(string(data), `"mkdir"`, `"acct"`)
+	if less == string(data) {
+		t.Fatalf("mkdir is not in the profile:\n%s", data)
+	}
+	if err := os.WriteFile(profile, []byte(less), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := tjfuzz("verify", "--", "./program"); err == nil || !strings.Contains(out, "mkdir is refused") {
+		t.Errorf("verify under a policy without mkdir: %v\n%s", err, out)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/synth/report"
 )
 
@@ -36,6 +37,7 @@ type sessionSummary struct {
 	Asked      map[string]uint64 `json:"talks_with_peers,omitempty"` // by protocol
 	Failures   []summaryFailure  `json:"failures"`
 	StartsIn   string            `json:"starts_in,omitempty"` // the directory of its configurations, where runs start in that
+	RunDirs    []cage.RunDir     `json:"run_dirs,omitempty"`  // those in /run of its cage, as files that its command line does not name ask for some
 	Service    []summaryTalk     `json:"service,omitempty"`   // a socket each, where the program is a service
 
 	// Recommended is for --unobserved; nil where the program could not be analyzed.
@@ -99,7 +101,7 @@ func (r *learned) summary() sessionSummary {
 	st := r.outcome.Stats
 	s := sessionSummary{Profile: r.profile, State: r.state, Stop: r.outcome.Stop.String(), Runs: st.Runs, CleanRuns: st.CleanRuns,
 		Seconds: st.Elapsed.Seconds(), Syscalls: len(r.evidence.Observations), Chance: st.Chance,
-		Replays: r.check.Replays, Violations: len(r.check.Violations), StartsIn: r.moved,
+		Replays: r.check.Replays, Violations: len(r.check.Violations), StartsIn: r.moved, RunDirs: r.runDirs,
 		Groups: []summaryGroup{}, Found: []summaryFound{}, Asked: r.outcome.Asked}
 	if x := r.recommended; x != nil {
 		s.Recommended = &summaryRecommended{x.Unobserved, x.Why, x.Reached, len(x.Unseen), x.Dangerous, x.Complete}

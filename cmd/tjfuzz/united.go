@@ -27,6 +27,9 @@ func unite(state string, sessions []sessionSummary, missing int) sessionSummary 
 		u.Replays += s.Replays
 		u.Violations += s.Violations
 		u.StartsIn = cmp.Or(u.StartsIn, s.StartsIn) // the same in all, by the same command line
+		if u.RunDirs == nil {
+			u.RunDirs = s.RunDirs // likewise
+		}
 		for _, f := range s.Found {
 			if known, ok := first[f.Syscall]; !ok || compareFound(f, known) < 0 {
 				first[f.Syscall] = f

@@ -159,7 +159,13 @@ func storedScenarios(s *session, program string) (*fuzz.State, error) {
 		return nil, err
 	}
 	said, err := loadSummary(filepath.Join(s.runs.state, summaryName))
-	if err == nil && said != nil && said.StartsIn != "" && s.cage != nil {
+	if err != nil || said == nil || s.cage == nil {
+		return state, err
+	}
+	if said.RunDirs != nil {
+		s.cage.Run = said.RunDirs
+	}
+	if said.StartsIn != "" {
 		err = s.startIn(said.StartsIn)
 	}
 	return state, err

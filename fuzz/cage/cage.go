@@ -68,9 +68,10 @@ type Options struct {
 
 // RunDir is a directory in /run, as an init system makes them for services.
 type RunDir struct {
-	Name     string // a path there; its parents come before it
-	Mode     uint32 // permission bits
-	UID, GID int    // an ordinary user's cage leaves them out
+	Name string `json:"name"` // a path there; its parents come before it
+	Mode uint32 `json:"mode"` // permission bits
+	UID  int    `json:"uid"`  // an ordinary user's cage leaves these out
+	GID  int    `json:"gid"`
 }
 
 // Cage makes worlds for one worker. Its methods, but for Remove, are called on the
