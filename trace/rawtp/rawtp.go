@@ -122,14 +122,15 @@ func defaultBounds() bounds {
 // may be called from any goroutine. After Close, what it has seen, lost and dropped
 // stays as it was then.
 type Recorder struct {
-	want      Options
-	bounds    bounds
-	noPhases  error
-	noDetails error
-	cookie    uint64
-	coll      *ebpf.Collection
-	links     []link.Link
-	reader    *ringbuf.Reader // nil where there are no events
+	want       Options
+	bounds     bounds
+	noPhases   error
+	noDetails  error
+	cookie     uint64
+	submission string // the name of the tracepoint of io_uring; empty where it shows none
+	coll       *ebpf.Collection
+	links      []link.Link
+	reader     *ringbuf.Reader // nil where there are no events
 
 	mu        sync.RWMutex // Close, which unmaps, excludes all else
 	taken     map[int]bool
@@ -302,7 +303,7 @@ func (r *Recorder) load(o Options, b bounds) error {
 	for _, name := range attachMaps {
 		delete(spec.Maps, name)
 	}
-	if submission() == "" {
+	if r.submission = submission(); r.submission == "" {
 		delete(spec.Programs, "io_uring_submit")
 	}
 	if r.noPhases != nil {
@@ -409,7 +410,7 @@ func (r *Recorder) attach() error {
 		}
 		point := strings.TrimSuffix(strings.TrimSuffix(name, "_details"), "_phases")
 		if name == "io_uring_submit" {
-			point = submission()
+			point = r.submission
 		}
 		l, err := link.AttachRawTracepoint(link.RawTracepointOptions{Name: point, Program: program})
 		if point == "emulate_vsyscall" && errors.Is(err, os.ErrNotExist) {

@@ -1,8 +1,6 @@
 package rawtp
 
 import (
-	"sync"
-
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
@@ -11,9 +9,9 @@ import (
 
 // submission is the name of the tracepoint that shows io_uring requests, empty where
 // there is none that the program can read: it had other arguments before Linux 5.19,
-// and another name before 6.4. Reading the kernel's types costs more than the
-// load of a program, so that is done once.
-var submission = sync.OnceValue(func() string {
+// and another name before 6.4. Reading the kernel's types costs more than the load of
+// a program.
+func submission() string {
 	kernel, err := btf.LoadKernelSpec()
 	if err != nil {
 		return ""
@@ -25,7 +23,7 @@ var submission = sync.OnceValue(func() string {
 		}
 	}
 	return ""
-})
+}
 
 // showsRequest reports whether the first argument of a tracepoint's function, after
 // its own data, is an io_uring request.
