@@ -35,11 +35,12 @@ var RunsCompat = sync.OnceValue(func() bool {
 	if err := os.WriteFile(program, exit32, 0o755); err != nil {
 		panic(err)
 	}
-	err = exec.Command(program).Run()
-	if err != nil && !errors.Is(err, syscall.ENOEXEC) {
-		panic(err)
+	for {
+		// Another goroutine's child may hold the file open for writing until it has made its exec.
+		if err = exec.Command(program).Run(); !errors.Is(err, syscall.ETXTBSY) {
+			return err == nil
+		}
 	}
-	return err == nil
 })
 
 // RequireCompat skips t where the kernel runs no 32-bit programs.
