@@ -152,7 +152,12 @@ func (b *bench) choose(own string) (all []subject, err error) {
 	b.lines = os.DirFS(own)
 	files, err := fs.ReadDir(b.lines, ".")
 	for _, f := range files {
-		all = append(all, subject{name: f.Name(), pkg: "unknown"})
+		if f.Type().IsRegular() {
+			all = append(all, subject{name: f.Name(), pkg: "unknown"})
+		}
+	}
+	if err == nil && len(all) == 0 {
+		err = fmt.Errorf("%s holds no file of command lines; each is called like its program", own)
 	}
 	return all, err
 }
