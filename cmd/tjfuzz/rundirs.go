@@ -113,7 +113,7 @@ func (i initFiles) directories() map[string]cage.RunDir {
 		}
 	}
 	for _, file := range linesOf(filepath.Join(i.units, "*.service")) {
-		for _, d := range runtimeDirectories(file) {
+		for _, d := range slices.Concat(runtimeDirectories(file), preparedDirectories(file)) {
 			add(d)
 		}
 	}
@@ -171,6 +171,46 @@ func runtimeDirectories(unit [][]string) (dirs []cage.RunDir) {
 	for i := range dirs {
 		of.Name = dirs[i].Name
 		dirs[i] = of
+	}
+	return dirs
+}
+
+// preparedDirectories are those in /run that the commands of a unit make before its service starts.
+func preparedDirectories(unit [][]string) (dirs []cage.RunDir) {
+	for _, line := range unit {
+		command, ok := strings.CutPrefix(line[0], "ExecStartPre=")
+		if !ok {
+			continue
+		}
+		d := cage.RunDir{Mode: 0o755}
+		var before string
+		for _, word := range line[1:] {
+			switch before {
+			case "-m":
+				if mode, err := strconv.ParseUint(word, 8, 12); err == nil {
+					d.Mode = uint32(mode)
+				}
+			case "-o":
+				d.UID, _ = userNumbers(word)
+			case "-g":
+				d.GID = groupNumber(word, 0)
+			}
+			before = word
+			if d.Name, ok = strings.CutPrefix(strings.TrimPrefix(word, "/var"), "/run/"); !ok {
+				continue
+			}
+			known := slices.IndexFunc(dirs, func(o cage.RunDir) bool { return o.Name == d.Name })
+			switch path.Base(command) {
+			case "mkdir", "install":
+				dirs = append(dirs, d)
+			case "chown":
+				if known >= 0 {
+					owner, group, _ := strings.Cut(line[1], ":")
+					dirs[known].UID, _ = userNumbers(owner)
+					dirs[known].GID = groupNumber(group, 0)
+				}
+			}
+		}
 	}
 	return dirs
 }

@@ -20,10 +20,11 @@ func TestAProgramFindsTheDirectoriesInRunThatItsUnitAsksFor(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"program":   "\x7fELF\x00/run/tjfuzz-asked\x00/var/run/tjfuzz-too.pid\x00/run/tjfuzz-two/x\x00/run/tjfuzz-not-asked\x00",
-		"p.conf":    "secure_chroot_dir=/var/run/tjfuzz-three/empty\nlock = /run/tjfuzz-four/x.lock # /run/tjfuzz-three/other\n",
+		"p.conf":    "secure_chroot_dir=/var/run/tjfuzz-three/empty\nlock = /run/tjfuzz-four/x.lock # /run/tjfuzz-three/other\npid /run/tjfuzz-five/pid\nsocket /run/tjfuzz-six/s\n",
 		"a.conf":    "# d /run/tjfuzz-not-asked\nd /var/run/tjfuzz-three/empty/ 0750 root nogroup - -\nD! /run/tjfuzz-four 2775 - - -\nf /run/tjfuzz-three/other\nd /run/%u\nd\n",
 		"a.service": "[Service]\nRuntimeDirectory=tjfuzz-asked tjfuzz-two\nRuntimeDirectoryMode=0711\nUser=nobody\n",
 		"b.service": "RuntimeDirectory=tjfuzz-of-another\n",
+		"c.service": "ExecStartPre=/bin/mkdir -m 740 -p /run/tjfuzz-five\nExecStartPre=/bin/chown nobody /run/tjfuzz-five\nExecStartPre=-/usr/bin/install -d -o nobody -g nogroup /var/run/tjfuzz-six\nExecStartPre=/bin/rm -rf /run/tjfuzz-not-asked\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -42,8 +43,8 @@ func TestAProgramFindsTheDirectoriesInRunThatItsUnitAsksFor(t *testing.T) {
 		t.Fatal("there is no user nobody")
 	}
 	want := []cage.RunDir{
-		{Name: "tjfuzz-asked", Mode: 0o711, UID: uid, GID: own}, {Name: "tjfuzz-four", Mode: 0o2775},
-		{Name: "tjfuzz-three", Mode: 0o755}, {Name: "tjfuzz-three/empty", Mode: 0o750, GID: gid}, {Name: "tjfuzz-two", Mode: 0o711, UID: uid, GID: own},
+		{Name: "tjfuzz-asked", Mode: 0o711, UID: uid, GID: own}, {Name: "tjfuzz-five", Mode: 0o740, UID: uid}, {Name: "tjfuzz-four", Mode: 0o2775},
+		{Name: "tjfuzz-six", Mode: 0o755, UID: uid, GID: gid}, {Name: "tjfuzz-three", Mode: 0o755}, {Name: "tjfuzz-three/empty", Mode: 0o750, GID: gid}, {Name: "tjfuzz-two", Mode: 0o711, UID: uid, GID: own},
 	}
 	if got := runDirs(textsOf(filepath.Join(dir, "program"), []string{"-c", filepath.Join(dir, "p.conf")}), initFiles{dir, dir}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
