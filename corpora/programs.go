@@ -39,6 +39,21 @@ func For(program string) []Seed {
 	return seeds
 }
 
+// Others are seeds of the pack, one of each format that none of the seeds has.
+func Others(seeds []Seed) []Seed {
+	byFormat := map[string][]Seed{}
+	for _, s := range Pack() {
+		byFormat[s.Format] = append(byFormat[s.Format], s)
+	}
+	var out []Seed
+	for _, f := range Formats() {
+		if !slices.ContainsFunc(seeds, func(s Seed) bool { return s.Format == f }) {
+			out = append(out, probe(byFormat[f]))
+		}
+	}
+	return out
+}
+
 // Packed are seeds that hold files, compressed or put together: a valid one of each such format.
 func Packed() []Seed {
 	var out []Seed

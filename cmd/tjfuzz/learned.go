@@ -31,7 +31,11 @@ type learned struct {
 	doors       []door                // of a service
 	moved       string                // session.moved
 	runDirs     []cage.RunDir         // of its cage
+	refused     bool                  // session.refused
 }
+
+// feeding is what helps a target that takes none of the seeds.
+const feeding = "give it files that it reads: --seeds DIR"
 
 func (r *learned) text(v voice, program string) {
 	st := r.outcome.Stats
@@ -42,8 +46,12 @@ func (r *learned) text(v voice, program string) {
 	if st.Left > 0 {
 		v.warn("%d runs left processes behind, which were ended; what a daemon does later is not in the policy", st.Left)
 	}
-	if st.Accepted == 0 {
+	switch {
+	case st.Accepted == 0:
 		v.warn("no run ended with exit code 0; give the program arguments with which it works, or --seeds it accepts")
+	case r.refused:
+		v.warn("%s took none of the seeds; what it does with files that it takes may not be in the policy", program)
+		v.hint("%s", feeding)
 	}
 	allowed, groups := 0, 0
 	var table strings.Builder

@@ -194,6 +194,10 @@ func (l *learning) ask(ctx context.Context, pack []corpora.Seed, imported []fuzz
 		l.v.say("%s, as it was called, ends with %s", l.args[0], l.s.complained)
 		l.v.hint("if it lacks something, give it: tjfuzz learn -- %s ...", fuzz.Quote(l.args[0]))
 	}
+	if l.s.refused {
+		l.v.say("%s takes none of the seeds", l.args[0])
+		l.v.hint("%s", feeding)
+	}
 	if l.asJSON {
 		l.events = newEvents(l.c.OutOrStdout())
 		l.events.begin(l)
@@ -318,10 +322,7 @@ func (l *learning) conclude(ctx context.Context, outcome *fuzz.Outcome) error {
 			return fmt.Errorf("write the profile: %w", err)
 		}
 	}
-	r := learned{outcome, evidence, policy, check, l.output, l.state.Dir(), changed, reach, recommended(evidence, reach, outcome.Stats.Chance), l.s.doors, l.s.moved, nil}
-	if l.s.cage != nil {
-		r.runDirs = l.s.cage.Run
-	}
+	r := learned{outcome, evidence, policy, check, l.output, l.state.Dir(), changed, reach, recommended(evidence, reach, outcome.Stats.Chance), l.s.doors, l.s.moved, l.s.inRun(), l.s.refused}
 	if err := (output{path: filepath.Join(l.state.Dir(), summaryName)}).write(r.summary().encode); err != nil {
 		return fmt.Errorf("write the summary: %w", err)
 	}

@@ -92,6 +92,14 @@ func runDirs(texts [][]byte, from initFiles) (dirs []cage.RunDir) {
 	return dirs
 }
 
+// inRun are the directories there that the cage has, if there is a cage.
+func (s *session) inRun() []cage.RunDir {
+	if s.cage == nil {
+		return nil
+	}
+	return s.cage.Run
+}
+
 // initFiles say where an init system's files are that ask for directories: services of systemd, and lines of tmpfiles.d(5).
 type initFiles struct{ units, tmpfiles string }
 

@@ -58,6 +58,7 @@ type session struct {
 	talks      [][]fuzz.Act   // what to say there
 	verbTalks  [][]fuzz.Act   // what else, if words in its file are commands
 	complained string         // how the program fails as it was called, if it does
+	refused    bool           // whether it reads its input, and took none of the seeds
 	code       *coverage.Map  // of which runs tell whether they reached more; nil: they do not tell
 	calls      forced.Search  // for what it can be made to call
 	asking     time.Duration  // for how long the target is asked, once it is known whether it is a service; 0: until all is asked

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -118,7 +119,7 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	}
 	var formats []string
 	if len(s.doors) == 0 { // a service accepts nothing, and ends only when it is told to
-		seeds, formats, err = s.accepted(try, seeds)
+		seeds, formats, err = s.accepted(try, e.Output, seeds)
 	}
 	s.waits = piped.hung == patience && piped.ended == 0
 	if s.runs.timeout == 0 {
@@ -283,19 +284,69 @@ const (
 	fewOfFormat = 8
 )
 
-// accepted puts the seeds first whose format the target takes without complaint,
-// and adds the other built-in seeds of those formats, if the seeds are built-in.
-func (s *session) accepted(try func(*fuzz.Scenario) (*fuzz.Result, error), seeds []corpora.Seed) (_ []corpora.Seed, formats []string, err error) {
-	ranked, formats := corpora.Rank(seeds, func(seed corpora.Seed) bool {
-		sc := s.base()
-		sc.Stdin, sc.Input = fuzz.StdinPipe, seed.Data
-		r, e := try(&sc)
-		if e != nil {
-			err = e
+// accepted puts the seeds first whose format the target takes without complaint, and adds the other built-in seeds
+// of those formats, if the seeds are built-in. What takes none of those that it reads is asked about all other formats.
+func (s *session) accepted(try func(*fuzz.Scenario) (*fuzz.Result, error), output func() []byte, seeds []corpora.Seed) ([]corpora.Seed, []string, error) {
+	var err error
+	hung := false
+	// ends runs the target with an input, and reports whether it was content.
+	ends := func(sc fuzz.Scenario, input []byte) bool {
+		if err != nil {
 			return false
 		}
+		sc.Input = input
+		var r *fuzz.Result
+		if r, err = try(&sc); err != nil {
+			return false
+		}
+		hung = hung || r.TimedOut
 		return r.Clean() && r.ExitCode == 0
-	})
+	}
+	// reads reports whether the target says something else of an input, which is none for it, than of a file that is not there.
+	// What works on directories may do so, too.
+	reads := func(sc fuzz.Scenario) bool {
+		const absent = "-absent"
+		gone, dir := sc, sc
+		gone.Argv = slices.Clone(sc.Argv)
+		for i, a := range gone.Argv {
+			gone.Argv[i] = strings.ReplaceAll(a, mutate.Input, mutate.Input+absent)
+		}
+		dir.World.Input = fuzz.FileDirectory
+		if ends(gone, nil) {
+			return false
+		}
+		missed := bytes.ReplaceAll(output(), []byte(absent), nil)
+		return !ends(sc, []byte("text\n")) && !bytes.Equal(missed, output()) && !ends(dir, nil)
+	}
+	took := 0
+	rank := func(way fuzz.Scenario, seeds []corpora.Seed) (ranked []corpora.Seed, formats []string) {
+		took = 0
+		return corpora.Rank(seeds, func(seed corpora.Seed) bool {
+			ok := ends(way, seed.Data)
+			if ok {
+				took++
+			}
+			return ok
+		})
+	}
+	ways := s.ways()
+	ranked, formats := rank(ways[0], seeds)
+	if len(ways) > 1 && (took == 0 || len(formats) > discerning) {
+		before := took
+		if order, taken := rank(ways[1], seeds); 0 < took && len(taken) <= discerning {
+			ranked, formats = order, taken
+		} else {
+			took += before
+		}
+	}
+	if way := ways[len(ways)-1]; took == 0 && len(seeds) > 0 && namesInput(way) && reads(way) {
+		var others []corpora.Seed
+		if !slices.ContainsFunc(seeds, func(s corpora.Seed) bool { return s.Kind == corpora.KindUnknown }) {
+			others, formats = rank(way, corpora.Others(seeds))
+		}
+		s.refused = took == 0 && !hung
+		ranked = slices.Concat(slices.DeleteFunc(others, func(o corpora.Seed) bool { return !slices.Contains(formats, o.Format) }), ranked)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -312,4 +363,23 @@ func (s *session) accepted(try func(*fuzz.Scenario) (*fuzz.Result, error), seeds
 		}
 	}
 	return ranked, formats, nil
+}
+
+// ways are those in which the target is asked about seeds: on its standard input, or in the file that the command line
+// names; and as its only operand, where it was given none.
+func (s *session) ways() []fuzz.Scenario {
+	piped := s.base()
+	piped.Stdin = fuzz.StdinPipe
+	out := []fuzz.Scenario{piped}
+	if len(s.args) == s.fixed {
+		operand := s.base()
+		operand.Argv = append(slices.Clone(operand.Argv), mutate.Input)
+		operand.Stdin = fuzz.StdinNull
+		out = append(out, operand)
+	}
+	return out
+}
+
+func namesInput(sc fuzz.Scenario) bool {
+	return slices.ContainsFunc(sc.Argv, func(a string) bool { return strings.Contains(a, mutate.Input) })
 }

@@ -107,6 +107,39 @@ func TestHangingWithAnInputIsNoticed(t *testing.T) {
 	}
 }
 
+// Programs that read an operand alone take seeds as well, even if of a format that is not common; what a program says of
+// an operand that it does not read is the same whether there is such a file or not.
+func TestSeedsAreTriedAsAnOperand(t *testing.T) {
+	testenv.Require(t, testenv.Cage)
+	const missing = `[ -e "$1" ] || { echo "$1: not there"; exit 1; }; read -r first <"$1"; `
+	few := slices.DeleteFunc(corpora.Pack(), func(s corpora.Seed) bool { return s.Name != "text-lines" && s.Name != "zip-files" })
+	for _, c := range []struct {
+		name, body string
+		seeds      []corpora.Seed
+		first      string // of the formats of seeds
+		refused    bool
+	}{
+		{"common", missing + `case $first in PK*) ;; *) echo "$1: no archive"; exit 1; esac`, few, "zip", false},
+		{"rare", missing + `case $first in MSCF*) ;; *) echo "$1: no cabinet"; exit 1; esac`, few, "cab", false},
+		{"none", missing + `echo "$1: no input"; exit 1`, few, "text", true},
+		{"its own", missing + `echo "$1: no input"; exit 1`, []corpora.Seed{{Data: []byte("some")}}, "", true},
+		{"unread", `echo "$1: no such user"; exit 1`, few, "text", false},
+		{"directories", missing + `[ -d "$1" ] || { echo "$1: no directory"; exit 1; }`, few, "text", false},
+	} {
+		s, err := newSession([]string{script(t, t.TempDir(), "target", c.body)}, runFlags{backend: backendEBPF})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, seeds, err := s.study(t.Context(), c.seeds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := seeds[0].Format; got != c.first || s.refused != c.refused {
+			t.Errorf("%s: the first seed is of %q, refused is %v; want %q, %v", c.name, got, s.refused, c.first, c.refused)
+		}
+	}
+}
+
 func TestNothingIsAskedWhenItIsLate(t *testing.T) {
 	testenv.Require(t, testenv.Cage)
 	testenv.Program(t, "perl")
