@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
 // maxConfig bounds a configuration, in bytes.
@@ -64,26 +65,46 @@ func (s *session) configure(paths []string) error {
 	return nil
 }
 
-// guess makes configurations of what looks like them on the command line: all those in the directory of the first, as
-// targets can start in one only.
+// guess makes configurations of what looks like them on the command line, where that changes little else: they lie below
+// the current directory or in /etc, all in the directory of the first, as targets can start in one only; everybody may read
+// them, as everybody may read what learn writes and the copies that targets find; and no long list of runs comes of them.
 func (s *session) guess(words []string) error {
-	likely := likelyConfigs(words)
-	s.guessed = slices.DeleteFunc(likely, func(p string) bool { return filepath.Dir(p) != filepath.Dir(likely[0]) })
+	here, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	if here, err = filepath.EvalSymlinks(here); err != nil {
+		return err
+	}
+	const long = 64 << 10 // bytes
+	likely := slices.DeleteFunc(likelyConfigs(words), func(p string) bool {
+		f, err := readConfig(p)
+		st, e := os.Stat(p)
+		return err != nil || e != nil || len(f.Data) > long || st.Mode()&0o004 == 0 || !below("/etc", f.Name) && (here == "/" || !below(here, f.Name))
+	})
+	for _, p := range likely {
+		if filepath.Dir(p) == filepath.Dir(likely[0]) {
+			s.guessed = append(s.guessed, p)
+		}
+	}
 	return s.configure(s.guessed)
 }
 
 // likelyConfigs are the words of a command line, or the values in them, that name files which look like
-// configurations. What is as often data is one as the value of an option.
+// configurations. What is as often data is one as the value of an option that speaks of them.
 func likelyConfigs(words []string) (out []string) {
 	for i, w := range words {
-		of := i > 0 && strings.HasPrefix(words[i-1], "-")
-		if _, value, ok := strings.Cut(w, "="); ok && strings.HasPrefix(w, "-") {
-			w, of = value, true
+		option := ""
+		if i > 0 && strings.HasPrefix(words[i-1], "-") {
+			option = words[i-1]
+		}
+		if o, value, ok := strings.Cut(w, "="); ok && strings.HasPrefix(w, "-") {
+			w, option = value, o
 		}
 		switch strings.ToLower(filepath.Ext(w)) {
 		case ".conf", ".cfg", ".cnf", ".ini", ".config", ".properties":
 		case ".yaml", ".yml", ".toml", ".json":
-			if !of {
+			if !ofConfig.MatchString(option) {
 				continue
 			}
 		default:
@@ -95,6 +116,9 @@ func likelyConfigs(words []string) (out []string) {
 	}
 	return out
 }
+
+// ofConfig matches options whose value is a configuration.
+var ofConfig = lazyregexp.New(`(?i)conf|cfg|setting|^-[cf]$`)
 
 // readConfig reads a file; its name is absolute, in a directory without links.
 func readConfig(path string) (fuzz.File, error) {
@@ -154,6 +178,10 @@ func (s *session) startIn(dir string) error {
 	if err := s.resolveArgs(); err != nil {
 		return err
 	}
+	before := s.cage.Dir
 	s.cage.Dir, s.cage.Hide, s.moved = dir, nil, dir
+	if before != "" {
+		s.expose([]string{before}) // what the command line names there
+	}
 	return nil
 }

@@ -391,7 +391,7 @@ func openState(v voice, dir string, resume bool) (_ *fuzz.State, unlock func() e
 	}
 	finished := exists(filepath.Join(dir, evidenceName))
 	if finished && !resume {
-		if err := state.Clear(); err != nil {
+		if err := errors.Join(state.Clear(), os.RemoveAll(filepath.Join(dir, summaryName))); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -159,8 +159,11 @@ func storedScenarios(s *session, program string) (*fuzz.State, error) {
 		return nil, err
 	}
 	said, err := loadSummary(filepath.Join(s.runs.state, summaryName))
-	if err != nil || said == nil || s.cage == nil {
+	if err != nil || s.cage == nil {
 		return state, err
+	}
+	if said == nil { // the session did not end by itself
+		return state, s.guess(s.args[s.fixed:])
 	}
 	if said.RunDirs != nil {
 		s.cage.Run = said.RunDirs
