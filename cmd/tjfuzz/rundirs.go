@@ -187,7 +187,7 @@ func runtimeDirectories(unit [][]string) (dirs []cage.RunDir) {
 func preparedDirectories(unit [][]string) (dirs []cage.RunDir) {
 	for _, line := range unit {
 		command, ok := strings.CutPrefix(line[0], "ExecStartPre=")
-		if !ok {
+		if command = path.Base(command); !ok || command != "mkdir" && command != "chown" && (command != "install" || !slices.Contains(line, "-d")) {
 			continue
 		}
 		d := cage.RunDir{Mode: 0o755}
@@ -208,15 +208,14 @@ func preparedDirectories(unit [][]string) (dirs []cage.RunDir) {
 				continue
 			}
 			known := slices.IndexFunc(dirs, func(o cage.RunDir) bool { return o.Name == d.Name })
-			switch path.Base(command) {
-			case "mkdir", "install":
+			switch {
+			case command != "chown":
 				dirs = append(dirs, d)
-			case "chown":
-				if known >= 0 {
-					owner, group, _ := strings.Cut(line[1], ":")
-					dirs[known].UID, _ = userNumbers(owner)
-					dirs[known].GID = groupNumber(group, 0)
-				}
+			case known >= 0:
+				to := slices.IndexFunc(line[1:], func(w string) bool { return !strings.HasPrefix(w, "-") })
+				owner, group, _ := strings.Cut(line[1+to], ":")
+				dirs[known].UID, _ = userNumbers(owner)
+				dirs[known].GID = groupNumber(group, 0)
 			}
 		}
 	}

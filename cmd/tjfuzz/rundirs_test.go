@@ -24,7 +24,7 @@ func TestAProgramFindsTheDirectoriesInRunThatItsUnitAsksFor(t *testing.T) {
 		"a.conf":    "# d /run/tjfuzz-not-asked\nd /var/run/tjfuzz-three/empty/ 0750 root nogroup - -\nD! /run/tjfuzz-four 2775 - - -\nf /run/tjfuzz-three/other\nd /run/%u\nd\n",
 		"a.service": "[Service]\nRuntimeDirectory=tjfuzz-asked tjfuzz-two\nRuntimeDirectoryMode=0711\nUser=nobody\n",
 		"b.service": "RuntimeDirectory=tjfuzz-of-another\n",
-		"c.service": "ExecStartPre=/bin/mkdir -m 740 -p /run/tjfuzz-five\nExecStartPre=/bin/chown nobody /run/tjfuzz-five\nExecStartPre=-/usr/bin/install -d -o nobody -g nogroup /var/run/tjfuzz-six\nExecStartPre=/bin/rm -rf /run/tjfuzz-not-asked\n",
+		"c.service": "ExecStartPre=/bin/mkdir -m 740 -p /run/tjfuzz-five\nExecStartPre=/bin/chown -R nobody /run/tjfuzz-five\nExecStartPre=-/usr/bin/install -d -o nobody -g nogroup /var/run/tjfuzz-six\nExecStartPre=/bin/rm -rf /run/tjfuzz-not-asked\nExecStartPre=install -m 600 p.conf /run/tjfuzz-not-asked\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
