@@ -282,7 +282,7 @@ for family, host, port in (socket.AF_INET, "127.0.0.1", 69), (socket.AF_INET6, "
     asked.bind((host, port))
     message, first = asked.recvfrom(9)
     answers.sendto(message, first)
-    message, first = answers.recvfrom(9)
+    message, first = (answers if port == 69 else asked).recvfrom(9) # only TFTP goes on there
     print(message, flush=True)
     answers.sendto(message, first)
     message, second = asked.recvfrom(9)

@@ -29,12 +29,15 @@ type client struct {
 	heard  []byte    // the beginning of all that came
 	closed bool
 
-	// Of a UDP socket: whom to send to. It is connected to nobody, for some services answer from another port, and are
-	// talked to there from then on, as those of TFTP (RFC 1350). nil for all others.
+	// Of a UDP socket: whom to send to. It is connected to nobody, for some services answer from another port. Those of
+	// TFTP are talked to there from then on (RFC 1350), others where they listen. nil for all other sockets.
 	peer unix.Sockaddr
 
 	local, remote netip.AddrPort // of a TCP connection
 }
+
+// tftp is the socket of services that answer from a port of their own for each transfer.
+const tftp fuzz.Socket = "udp/69"
 
 // maxHeard bounds client.heard.
 const maxHeard = 4096
@@ -282,7 +285,7 @@ func (p *client) read(buf []byte) (int, error) {
 		return unix.Read(p.fd, buf)
 	}
 	n, from, err := unix.Recvfrom(p.fd, buf, 0)
-	if err == nil && from != nil {
+	if err == nil && from != nil && p.to == tftp {
 		p.peer = from
 	}
 	return n, err
