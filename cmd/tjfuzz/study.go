@@ -288,7 +288,7 @@ const (
 // of those formats, if the seeds are built-in. What takes none of those that it reads is asked about all other formats.
 func (s *session) accepted(try func(*fuzz.Scenario) (*fuzz.Result, error), output func() []byte, seeds []corpora.Seed) ([]corpora.Seed, []string, error) {
 	var err error
-	hung := false
+	hung, code := false, 0
 	// ends runs the target with an input, and reports whether it was content.
 	ends := func(sc fuzz.Scenario, input []byte) bool {
 		if err != nil {
@@ -299,11 +299,11 @@ func (s *session) accepted(try func(*fuzz.Scenario) (*fuzz.Result, error), outpu
 		if r, err = try(&sc); err != nil {
 			return false
 		}
-		hung = hung || r.TimedOut
+		hung, code = hung || r.TimedOut, r.ExitCode
 		return r.Clean() && r.ExitCode == 0
 	}
-	// reads reports whether the target says something else of an input, which is none for it, than of a file that is not there.
-	// What works on directories may do so, too.
+	// reads reports whether the target says something else of an input, which is none for it, than of a file that is not there,
+	// and fails in the same way: another exit code may be its answer, as that of grep is. What works on directories may do so, too.
 	reads := func(sc fuzz.Scenario) bool {
 		const absent = "-absent"
 		gone, dir := sc, sc
@@ -315,8 +315,8 @@ func (s *session) accepted(try func(*fuzz.Scenario) (*fuzz.Result, error), outpu
 		if ends(gone, nil) {
 			return false
 		}
-		missed := bytes.ReplaceAll(output(), []byte(absent), nil)
-		return !ends(sc, []byte("text\n")) && !bytes.Equal(missed, output()) && !ends(dir, nil)
+		missed, failed := bytes.ReplaceAll(output(), []byte(absent), nil), code
+		return !ends(sc, []byte("text\n")) && code == failed && !bytes.Equal(missed, output()) && !ends(dir, nil)
 	}
 	took := 0
 	rank := func(way fuzz.Scenario, seeds []corpora.Seed) (ranked []corpora.Seed, formats []string) {

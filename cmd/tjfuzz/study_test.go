@@ -123,6 +123,7 @@ func TestSeedsAreTriedAsAnOperand(t *testing.T) {
 		{"rare", missing + `case $first in MSCF*) ;; *) echo "$1: no cabinet"; exit 1; esac`, few, "cab", false},
 		{"none", missing + `echo "$1: no input"; exit 1`, few, "text", true},
 		{"its own", missing + `echo "$1: no input"; exit 1`, []corpora.Seed{{Data: []byte("some")}}, "", true},
+		{"an answer", missing + `[ "$first" = no ] || exit 2`, few, "text", false},
 		{"unread", `echo "$1: no such user"; exit 1`, few, "text", false},
 		{"directories", missing + `[ -d "$1" ] || { echo "$1: no directory"; exit 1; }`, few, "text", false},
 	} {
