@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // exit32 is a 32-bit program for x86 that calls exit(0) by int 0x80 and does nothing else.
@@ -35,12 +36,17 @@ var RunsCompat = sync.OnceValue(func() bool {
 	if err := os.WriteFile(program, exit32, 0o755); err != nil {
 		panic(err)
 	}
-	for {
-		// Another goroutine's child may hold the file open for writing until it has made its exec.
+	// Another goroutine's child may hold the file open for writing until it has made its exec.
+	for range 1000 {
 		if err = exec.Command(program).Run(); !errors.Is(err, syscall.ETXTBSY) {
-			return err == nil
+			break
 		}
+		time.Sleep(time.Millisecond)
 	}
+	if err != nil && !errors.Is(err, syscall.ENOEXEC) {
+		panic(err)
+	}
+	return err == nil
 })
 
 // RequireCompat skips t where the kernel runs no 32-bit programs.
