@@ -37,7 +37,7 @@ import (
 // unchanged; few are the runs for tests that are run often.
 const (
 	everything = time.Minute
-	few        = 500
+	few        = 150
 )
 
 func TestLearnedProgramsDoTheirEverydayWork(t *testing.T) {
