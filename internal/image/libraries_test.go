@@ -171,6 +171,7 @@ func once(build func(flags []string) string) func([]string) string {
 }
 
 func TestLibrariesOf32BitProgramsAre32Bit(t *testing.T) {
+	testenv.RequireCompat(t) // what the loader itself says is compared
 	program := testenv.Compile(t, source(t, "program.c", "int main(void) { return 0; }\n"), "-m32")
 	for _, path := range compare(t, program, "") {
 		if id := identify(t, path); id.Machine != elf.EM_386 {
