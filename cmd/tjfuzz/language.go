@@ -76,18 +76,28 @@ func (s *session) callSeeds(ctx context.Context) ([]corpora.Seed, error) {
 		return nil, err
 	}
 	if len(calls) == 0 {
-		f, err := os.Open(s.text)
+		strs, _, err := s.strings()
 		if err != nil {
-			return nil, fmt.Errorf("read the program: %w", err)
-		}
-		defer f.Close()
-		strs, err := mine.Strings(f)
-		if err != nil {
-			return nil, fmt.Errorf("read the program: %w", err)
+			return nil, err
 		}
 		calls = mine.Calls(strs, fixtureFile)
 	}
 	return commandSeeds("call", calls, nil), nil
+}
+
+// strings are those in the program's text, be it a script or, as compiled says, an ELF file.
+func (s *session) strings() (all []string, compiled bool, err error) {
+	f, err := os.Open(s.text)
+	if err != nil {
+		return nil, false, fmt.Errorf("read the program: %w", err)
+	}
+	defer f.Close()
+	if all, err = mine.Strings(f); err != nil {
+		return nil, false, fmt.Errorf("read the program: %w", err)
+	}
+	magic := make([]byte, len(elf.ELFMAG))
+	_, err = f.ReadAt(magic, 0)
+	return all, err == nil && string(magic) == elf.ELFMAG, nil
 }
 
 // vocabulary are the strings of a program and of the libraries that are its own, and the names of the functions

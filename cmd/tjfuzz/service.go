@@ -3,9 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
-	"debug/elf"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -66,18 +64,12 @@ func (s *session) verbs() ([]string, error) {
 	if !slices.ContainsFunc(s.doors, door.ofLines) {
 		return nil, nil
 	}
-	f, err := os.Open(s.text)
+	strs, compiled, err := s.strings()
 	if err != nil {
-		return nil, fmt.Errorf("read the program: %w", err)
-	}
-	defer f.Close()
-	strs, err := mine.Strings(f)
-	if err != nil {
-		return nil, fmt.Errorf("read the program: %w", err)
+		return nil, err
 	}
 	verbs := mine.Verbs(strs)
-	magic := make([]byte, len(elf.ELFMAG))
-	if _, err := f.ReadAt(magic, 0); err != nil || string(magic) != elf.ELFMAG {
+	if !compiled {
 		verbs = slices.DeleteFunc(verbs, func(v string) bool { return v[0] >= 'a' })
 	}
 	return verbs, nil
