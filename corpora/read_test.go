@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tjfuzz/tjfuzz/internal/testenv"
 )
 
 func TestReadKnowsTheLayoutsOfFuzzers(t *testing.T) {
@@ -209,11 +210,7 @@ func TestReadSaysWhatIsWrongWithAFolder(t *testing.T) {
 }
 
 func TestGoFuzzCorpusOfTheModuleHasSeedsForOurFormats(t *testing.T) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/dvyukov/go-fuzz-corpus").CombinedOutput()
-	if err != nil {
-		t.Fatalf("go list: %v: %s", err, out)
-	}
-	seeds, err := GoFuzzCorpus(strings.TrimSpace(string(out)))
+	seeds, err := GoFuzzCorpus(testenv.GoFuzzCorpus(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,11 +2,14 @@ package main
 
 import (
 	"errors"
+	"log"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -24,7 +27,33 @@ func TestMain(m *testing.M) {
 	if strings.HasSuffix(os.Args[0], ".test") { // and not as one of the commands
 		heedSignals()
 	}
-	testscript.Main(m, map[string]func(){"tjfuzz": main, "nobody": nobody})
+	testscript.Main(tests{m}, map[string]func(){"tjfuzz": main, "nobody": nobody})
+}
+
+// tests are run with two programs of ours. What other tests find on their PATH is what people have.
+// Most scripts have this one here, so where the tests are looked through for data races, it is, too;
+// learning takes twice the processor time then.
+type tests struct{ *testing.M }
+
+// here is the directory of this program under the names of the commands.
+var here string
+
+func (m tests) Run() int {
+	tool, err := exec.LookPath("tjfuzz")
+	if err != nil {
+		log.Fatal(err)
+	}
+	here = filepath.Dir(tool)
+	info, ok := debug.ReadBuildInfo()
+	if !ok || !slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		return m.M.Run()
+	}
+	usual := filepath.Join(filepath.Dir(here), "usual")
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(usual, "tjfuzz"), ".").CombinedOutput(); err != nil {
+		log.Fatalf("go build: %v\n%s", err, out)
+	}
+	os.Setenv("PATH", usual+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	return m.M.Run()
 }
 
 // heedSignals keeps the programs under test from inheriting that HUP and INT are
@@ -54,7 +83,7 @@ func nobody() {
 // What needs no rights: refusals, help, groups, profiles from stored evidence.
 func TestCommands(t *testing.T) {
 	testenv.Program(t, "jq")
-	scripts(t, "testdata/any", "")
+	scripts(t, "testdata/any", "", true)
 }
 
 // What records or applies.
@@ -63,11 +92,21 @@ func TestRecordingCommands(t *testing.T) {
 	for _, program := range []string{"jq", "sort", "strace", "/usr/bin/python3"} {
 		testenv.Program(t, program)
 	}
-	scripts(t, "testdata/recorded", compiled(t))
+	scripts(t, "testdata/recorded", compiled(t), true)
 }
 
-// scripts runs the txtar scripts of a folder. $VICTIMS is a directory of programs.
-func scripts(t *testing.T, dir, victims string) {
+// What learns again and again: how sessions differ, and what one leaves to the next.
+func TestSessions(t *testing.T) {
+	testenv.Require(t, testenv.BPF)
+	for _, program := range []string{"jq", "sort", "/usr/bin/python3"} {
+		testenv.Program(t, program)
+	}
+	scripts(t, "testdata/sessions", compiled(t), false)
+}
+
+// scripts runs the txtar scripts of a folder, with this program, or with the one that people have.
+// $VICTIMS is a directory of programs.
+func scripts(t *testing.T, dir, victims string, this bool) {
 	testscript.Run(t, testscript.Params{
 		Dir: dir,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -77,13 +116,12 @@ func scripts(t *testing.T, dir, victims string) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("VICTIMS", victims)
 			e.Setenv("GORACE", os.Getenv("GORACE"))
-			tool, err := exec.LookPath("tjfuzz")
-			if err != nil {
-				return err
+			if this {
+				e.Setenv("PATH", here+string(filepath.ListSeparator)+os.Getenv("PATH"))
 			}
 			// Another user than root has to reach the program and the scripts' files.
 			return errors.Join(
-				os.Chmod(filepath.Dir(filepath.Dir(tool)), 0o755),
+				os.Chmod(filepath.Dir(here), 0o755),
 				os.Chmod(filepath.Dir(e.WorkDir), 0o755),
 				os.Chmod(e.WorkDir, 0o777),
 			)

@@ -227,10 +227,7 @@ func TestServersShareWhatTheirCopiesReached(t *testing.T) {
 // TJFUZZ_LONG takes all files of each corpus.
 func TestBreakpointsChangeNoRunOfFiveCorpora(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/dvyukov/go-fuzz-corpus").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	module := testenv.GoFuzzCorpus(t)
 	for _, tt := range []struct {
 		corpus string
 		argv   []string
@@ -242,7 +239,7 @@ func TestBreakpointsChangeNoRunOfFiveCorpora(t *testing.T) {
 		{"png", []string{"file", "-"}},
 	} {
 		t.Run(tt.corpus, func(t *testing.T) {
-			dir := filepath.Join(strings.TrimSpace(string(out)), tt.corpus, "corpus")
+			dir := filepath.Join(module, tt.corpus, "corpus")
 			files, err := os.ReadDir(dir)
 			if err != nil {
 				t.Fatal(err)

@@ -43,7 +43,9 @@ func read(path string) *file {
 			if functions := functionsOf(separate); len(functions) > 0 {
 				r.functions = functions
 			}
-			if r.debug == nil {
+			// Of a library the names are enough: nobody here has its sources, and to unpack what
+			// there is of libc takes longer than the rest of a short session.
+			if soname, _ := f.DynString(elf.DT_SONAME); r.debug == nil && len(soname) == 0 {
 				r.debug = debugOf(separate)
 			}
 		}

@@ -5,6 +5,7 @@
 package testenv
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -71,6 +72,21 @@ func Compile(t testing.TB, src string, flags ...string) string {
 		t.Fatalf("gcc %s %s: %v\n%s", strings.Join(flags, " "), src, err, out)
 	}
 	return program
+}
+
+// GoFuzzCorpus returns the folder of github.com/dvyukov/go-fuzz-corpus, and has the go
+// command load it first where nothing that was compiled needed the module.
+func GoFuzzCorpus(t testing.TB) string {
+	t.Helper()
+	out, err := exec.Command("go", "mod", "download", "-json", "github.com/dvyukov/go-fuzz-corpus").Output()
+	if err != nil {
+		t.Fatalf("go mod download: %v\n%s", err, out)
+	}
+	var module struct{ Dir string }
+	if err := json.Unmarshal(out, &module); err != nil {
+		t.Fatalf("go mod download: %v\n%s", err, out)
+	}
+	return module.Dir
 }
 
 func missing(n Need) string {
