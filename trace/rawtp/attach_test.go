@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -148,7 +147,7 @@ func (c *churning) check(t *testing.T, s *Slot) {
 func missesNothing(t *testing.T, cgroup string, rounds int) {
 	recorders := 1
 	if os.Getenv("TJFUZZ_LONG") != "" {
-		recorders = 10
+		recorders, rounds = 10, 3*rounds
 	}
 	program := testenv.Compile(t, "testdata/churn.c", "-static", "-pthread")
 	for range recorders {
@@ -192,13 +191,13 @@ func missesNothingWith(t *testing.T, program, cgroup string, rounds int) {
 
 func TestAttachToATreeThatForksMissesNothing(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
-	missesNothing(t, "", 30)
+	missesNothing(t, "", 10)
 }
 
 func TestAttachToACgroupThatForksMissesNothing(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
 	for _, version := range []string{"v1", "v2"} {
-		t.Run(version, func(t *testing.T) { missesNothing(t, newCgroup(t, version), 10) })
+		t.Run(version, func(t *testing.T) { missesNothing(t, newCgroup(t, version), 5) })
 	}
 }
 
@@ -243,7 +242,7 @@ func enter(t *testing.T, cgroup string, pid int) {
 
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !is(); runtime.Gosched() {
+	for deadline := time.Now().Add(30 * time.Second); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within 30 s: %s", what)
 		}

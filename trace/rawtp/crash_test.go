@@ -6,11 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -133,7 +133,7 @@ func TestAHangIsWhereTheProgramWaits(t *testing.T) {
 			if strings.HasPrefix(string(now), in) && fields[1] == "("+filepath.Base(program)+")" && (in != "running" || ticks >= 5) {
 				break
 			}
-			runtime.Gosched()
+			time.Sleep(time.Millisecond)
 		}
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)

@@ -208,7 +208,7 @@ func (o objects) wantGone(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("BPF objects are left after 30 s")
 		}
-		runtime.Gosched()
+		time.Sleep(time.Millisecond)
 	}
 }
 

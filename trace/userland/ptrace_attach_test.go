@@ -156,7 +156,7 @@ func TestPtraceAttachesToAStoppedProcessWhichStaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	// On its way from one kind of stop to the other it runs, in the kernel.
-	for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
 		if err == nil && strings.Contains(string(status), "\nState:\tT (stopped)\n") {
 			break
