@@ -179,6 +179,10 @@ func (v *servers) copy(ctx context.Context, c *class, s *fuzz.Scenario, watch Wa
 	return r, err
 }
 
+// looks is how often a scenario is run by execve at most, to find that a copy of it did what the
+// program does.
+const looks = 6
+
 // compare runs by execve what was run as a copy. A program that does not always do the
 // same is run again: the copy must show nothing that the program never does, and all
 // that it does each time.
@@ -187,19 +191,20 @@ func (v *servers) compare(ctx context.Context, c *class, s *fuzz.Scenario, copie
 	var err error
 	var always []sysno.ID
 	ended := false // some run ended as the copy did
-	for n := range 3 {
+	for n := range looks {
 		if r, err = v.exec(c, s); err != nil || ctx.Err() != nil || same(r, copied) {
 			return withSignals(r, copied.Signals), err
 		}
 		if n == 0 {
 			always = slices.Clone(r.Seen)
 		}
-		always = slices.DeleteFunc(always, func(id sysno.ID) bool { return !slices.Contains(r.Seen, id) })
+		always = common(always, r.Seen)
 		ended = ended || sameEnd(r, copied)
+		if ended && n > 0 && within(copied.Seen, c.known) && within(always, copied.Seen) {
+			return withSignals(r, copied.Signals), nil
+		}
 	}
-	if !ended || !within(copied.Seen, c.known) || !within(always, copied.Seen) {
-		v.differs(c)
-	}
+	v.differs(c)
 	return withSignals(r, copied.Signals), nil
 }
 
