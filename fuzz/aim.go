@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 )
 
@@ -24,8 +25,9 @@ type Aims struct {
 
 // Aim is what is known of the way to a syscall.
 type Aim struct {
-	Blocks []AimBlock // nearest first
-	Clues  []Clue     // nearest first
+	Blocks  []AimBlock // nearest first
+	Setters []AimBlock // code that sets what is looked at on the way; by the distance of where it is looked at, nearest first
+	Clues   []Clue     // nearest first
 }
 
 // AimBlock is some code of the target from which the syscall can be reached.
@@ -79,14 +81,18 @@ type aims struct {
 	next    int // goal
 }
 
+// passed is how much farther than the nearest block something may be that no run has passed yet.
+const passed = 2
+
 // lead is how many runs are made beside Find before one waits for it.
 const lead = 128
 
 // patient is how many runs are aimed at each goal without coming nearer until it has only every
-// second, then every third turn and so on, but at least one of laggard.
+// second, then every third turn and so on, but at least one of laggard or of stray.
 const (
 	patient = 32
 	laggard = 8
+	stray   = 64 // instead of laggard, where all that is left of the way is other code than the target's own
 )
 
 // find has the goals found once the runs are made that come before all draws. If a number of runs
@@ -155,11 +161,15 @@ func (a *aims) due(started uint64, c *corpus) bool {
 // choose takes the goals in turns, those on which more was spent in vain less often. It
 // returns nil where none of those that are left is worth a turn.
 func (a *aims) choose(c *corpus) *goal {
-	for range len(a.goals) * laggard {
+	for range len(a.goals) * stray {
 		a.next++
 		round, i := a.next/len(a.goals), a.next%len(a.goals)
 		g := a.goals[i]
-		if g.tired >= patient && round%min(1+g.tired/patient, laggard) != 0 {
+		seldom := laggard
+		if g.reached == 0 {
+			seldom = stray
+		}
+		if g.tired >= patient && round%min(1+g.tired/patient, seldom) != 0 {
 			continue
 		}
 		g.look(c)
@@ -205,7 +215,7 @@ func (g *goal) distance() int { return g.aim.Blocks[g.reached].Distance }
 // aimed chooses what is changed to come nearer to a goal, and a little to others.
 func (c *corpus) aimed(r *rand.Rand, g *goal, others []*goal) draft {
 	c.weigh()
-	d := draft{banned: c.banned, clues: g.clues(r)}
+	d := draft{banned: c.banned, clues: g.clues(r), setters: g.setters(c)}
 	for r.IntN(2) == 0 && len(d.beside) < 4 { // what is read of the surroundings mostly does not exclude other such
 		d.beside = append(d.beside, one(r, others).clues(r))
 	}
@@ -233,13 +243,29 @@ func (c *corpus) aimed(r *rand.Rand, g *goal, others []*goal) draft {
 	return d
 }
 
+// setters are the scenarios that were the first to set what is looked at next on the way, but for those that vary nothing.
+func (g *goal) setters(c *corpus) []Scenario {
+	var out []Scenario
+	known := map[*entry]bool{nil: true}
+	for _, b := range g.aim.Setters {
+		if g.reached < len(g.aim.Blocks) && b.Distance > g.distance()+passed {
+			break
+		}
+		e := c.owners[Signal{SignalBlock, b.Key}]
+		if !known[e] && (len(e.s.Argv) > c.o.Fixed && !slices.Equal(e.s.Argv[c.o.Fixed:], []string{mutate.Input}) || len(e.s.Env) > 0 || len(e.s.Files) > 0) {
+			out = append(out, e.s)
+		}
+		known[e] = true
+	}
+	return out
+}
+
 // clues are those of the code that no run has passed, mostly.
 func (g *goal) clues(r *rand.Rand) []Clue {
 	all := g.aim.Clues
 	if g.reached == len(g.aim.Blocks) || r.IntN(4) == 0 {
 		return all
 	}
-	const passed = 2
 	n := 0
 	for n < len(all) && all[n].Distance <= g.distance()+passed {
 		n++

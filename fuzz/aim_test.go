@@ -266,6 +266,10 @@ func TestAttemptsCanBeRunWhateverTheClues(t *testing.T) {
 		}
 		s := Scenario{Argv: target(), Stdin: StdinNull, Files: []File{{Name: "sub/x"}}}
 		d := draft{s: s, clues: clues}
+		if r.IntN(2) == 0 {
+			set := Scenario{Argv: target("-a", mutate.Input), Env: []string{"X=1", "Y"}, Files: []File{{Name: "sub/x/y"}, {Name: "z"}}}
+			d.setters = []Scenario{set, set}
+		}
 		got := d.attempt(r, &o, &plugin{})
 		if err := got.Check(); err != nil {
 			t.Fatalf("%v: %+v of %+v", err, got, clues)
@@ -351,5 +355,72 @@ func TestTheNearestScenarioIsWhatIsChanged(t *testing.T) {
 	}
 	if passed == 0 || passed > tries/2 {
 		t.Errorf("the clue of a branch that was passed is used in %d of %d draws, want some", passed, tries)
+	}
+}
+
+// choosy is an executor for a target that makes a call only where three options are given, each of which sets something.
+type choosy struct{ secretive }
+
+var chosen = []string{"--flush", "--force", "--twice"}
+
+func (choosy) Run(_ context.Context, s *Scenario) (*Result, error) {
+	r := &Result{Seen: []sysno.ID{id(0)}, Signals: []Signal{{SignalBlock, 9}}}
+	set := 0
+	for i, name := range chosen {
+		if slices.Contains(s.Argv, name) {
+			r.Signals = append(r.Signals, Signal{SignalBlock, uint64(1 + i)})
+			set++
+		}
+	}
+	if set == len(chosen) {
+		r.Seen = append(r.Seen, id(200))
+	}
+	return r, nil
+}
+
+func TestWhatSetsSomethingEachIsTriedTogether(t *testing.T) {
+	missed := [2]int{}
+	const seeds = 3
+	for seed := range uint64(seeds) {
+		for i, setters := range [][]AimBlock{{{1, 1}, {2, 1}, {3, 1}}, nil} {
+			o := secretOptions(t, nil)
+			o.Seed, o.Execs = seed, 1000
+			for _, name := range chosen {
+				o.Table.Options = append(o.Table.Options, mutate.Option{Name: name, Arity: mutate.NoValue})
+			}
+			for c := 'a'; c <= 'z'; c++ {
+				o.Table.Options = append(o.Table.Options, mutate.Option{Name: "--with-" + string(c), Arity: mutate.NoValue})
+			}
+			o.NewExecutor = func(int) (Executor, error) { return choosy{}, nil }
+			o.Aims = &Aims{Find: finds(id(200)), Aim: func(sysno.ID) *Aim {
+				return &Aim{Blocks: []AimBlock{{8, 0}, {9, 4}}, Setters: setters, Clues: []Clue{{Kind: ClueText, Text: "nothing", Distance: 1}}}
+			}}
+			if witness(run(t, o), 200) == nil {
+				missed[i]++
+			}
+		}
+	}
+	if missed[0] > 0 || missed[1] == 0 {
+		t.Errorf("not found in %d of %d sessions that know what sets something, and in %d of others; want it in all of those, and not in all of these", missed[0], seeds, missed[1])
+	}
+}
+
+func TestWhereOnlyOtherCodeIsLeftOnTheWayFewerRunsAreAimed(t *testing.T) {
+	o := secretOptions(t, nil)
+	if err := o.fill(); err != nil {
+		t.Fatal(err)
+	}
+	c := newCorpus(&o, map[sysno.ID]*record{})
+	own := &goal{id: id(200), aim: &Aim{Blocks: []AimBlock{{1, 2}}}, reached: 1, tired: 4096}
+	deep := &goal{id: id(201), aim: &Aim{Blocks: []AimBlock{{2, 2}}}, reached: 0, tired: 4096}
+	a := aims{goals: []*goal{own, deep}}
+	turns := map[*goal]int{}
+	for range 4000 {
+		g := a.choose(c)
+		g.missed(0)
+		turns[g]++
+	}
+	if turns[deep] < 4000/stray/2 || turns[deep] > turns[own]/4 {
+		t.Errorf("%d runs were aimed at what is reached by other code alone, %d at the other one", turns[deep], turns[own])
 	}
 }

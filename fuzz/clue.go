@@ -26,10 +26,14 @@ type attempt struct {
 func (d *draft) attempt(r *rand.Rand, o *Options, p *plugin) Scenario {
 	a := attempt{r: r, o: o, s: d.s, all: d.faults}
 	a.sort(d.clues)
+	joined := a.join(d.setters)
 	ways := a.ways()
+	if d.from != nil && o.varies(dimBytes) && a.s.usesInput() && len(a.s.Input) > 0 {
+		ways = append(ways, placing{1, a.tweak})
+	}
 	total := sum(ways)
 	const most = 6
-	for n := 0; total > 0 && n < most && (n == 0 || r.IntN(3) != 0); n++ {
+	for n := 0; (!joined || r.IntN(2) == 0) && total > 0 && n < most && (n == 0 || r.IntN(3) != 0); n++ {
 		use(r, ways, total)
 	}
 	if o.varies(dimArgv) && (total == 0 || r.IntN(4) == 0) {
@@ -53,6 +57,49 @@ func (d *draft) attempt(r *rand.Rand, o *Options, p *plugin) Scenario {
 	return a.s
 }
 
+// join adds what some of the scenarios have, all of which have set something: only together may they do
+// what is looked at. It reports whether it did.
+func (a *attempt) join(all []Scenario) bool {
+	if len(all) == 0 || a.r.IntN(3) != 0 {
+		return false
+	}
+	const most = 4
+	n := 1 + a.r.IntN(min(len(all), most))
+	for _, i := range a.r.Perm(len(all))[:n] {
+		s := &all[i]
+		if words := s.Argv[min(a.o.Fixed, len(s.Argv)):]; a.o.varies(dimArgv) {
+			words = slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == mutate.Input && slices.Contains(a.s.Argv, w) })
+			if len(words) > 0 && len(a.s.Argv)-a.o.Fixed+len(words) <= maxWords {
+				a.s.Argv = slices.Concat(a.s.Argv[:a.o.Fixed], words, a.s.Argv[a.o.Fixed:])
+			}
+		}
+		for _, e := range s.Env {
+			if name, v, set := strings.Cut(e, "="); a.o.varies(dimEnv) && set {
+				a.set(name, &v)
+			} else if a.o.varies(dimEnv) {
+				a.set(name, nil)
+			}
+		}
+		for _, f := range s.Files {
+			if a.o.varies(dimFiles) && a.s.File(f.Name) == nil && roomFor(a.s.Files, f.Name) && len(a.s.Files) < maxFiles {
+				a.s.Files = append(slices.Clone(a.s.Files), f)
+				slices.SortFunc(a.s.Files, func(x, y File) int { return strings.Compare(x.Name, y.Name) })
+			}
+		}
+	}
+	return true
+}
+
+// tweak changes a byte of the first ones, where headers are: what is computed from several, no clue tells.
+func (a *attempt) tweak() {
+	const head = 32
+	if len(a.s.Input) == 0 { // by now
+		return
+	}
+	a.s.Input = slices.Clone(a.s.Input)
+	a.s.Input[a.r.IntN(min(len(a.s.Input), head))] = byte(a.r.IntN(256))
+}
+
 // sort takes clues in the place of those so far.
 func (a *attempt) sort(clues []Clue) {
 	a.clues = [clueKinds][]Clue{}
@@ -63,6 +110,9 @@ func (a *attempt) sort(clues []Clue) {
 		}
 	}
 }
+
+// maxFiles bounds those of a scenario that is aimed.
+const maxFiles = 16
 
 // fileName is what files are called: settings.conf, %s/.toolrc, and not 1.5.
 var fileName = lazyregexp.New(`^(?:%s/)?[\w.%-]*\.[\w-]*[a-z][\w-]*$`)
@@ -420,7 +470,7 @@ func (a *attempt) make(name string) {
 		f.Data = a.amend(before, a.lines())
 	}
 	files := slices.DeleteFunc(slices.Clone(a.s.Files), func(o File) bool { return o.Name == name })
-	if !roomFor(files, name) || len(files) > 16 {
+	if !roomFor(files, name) || len(files) > maxFiles {
 		return
 	}
 	a.s.Files = append(files, f)

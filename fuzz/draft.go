@@ -23,6 +23,8 @@ type draft struct {
 
 	clues  []Clue   // of a run that is aimed
 	beside [][]Clue // and of what else it may come to
+
+	setters []Scenario // of which it may need several at once
 }
 
 // extraNames are the names of files that draws put into the working directory.

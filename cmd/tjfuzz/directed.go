@@ -69,8 +69,14 @@ func (g *guide) aim(id sysno.ID) *fuzz.Aim {
 		return nil
 	}
 	var aim fuzz.Aim
+	block := func(b static.Block) fuzz.AimBlock {
+		return fuzz.AimBlock{Key: coverage.BlockKey(g.file(b.File), b.Offset), Distance: b.Distance}
+	}
 	for _, b := range way.Blocks {
-		aim.Blocks = append(aim.Blocks, fuzz.AimBlock{Key: coverage.BlockKey(g.file(b.File), b.Offset), Distance: b.Distance})
+		aim.Blocks = append(aim.Blocks, block(b))
+	}
+	for _, b := range way.Setters() {
+		aim.Setters = append(aim.Setters, block(b))
 	}
 	kinds := map[static.ClueKind]fuzz.ClueKind{
 		static.ClueText: fuzz.ClueText, static.ClueVariable: fuzz.ClueVariable, static.ClueFile: fuzz.ClueFile, static.ClueNumber: fuzz.ClueNumber,

@@ -31,6 +31,8 @@ const (
 	maxWay      = 1 << 16
 	maxClues    = 96
 	maxDistance = 1 << 10
+	maxSetters  = 64
+	maxSets     = 16 // of one variable
 )
 
 const never = int32(1) << 30
@@ -76,8 +78,8 @@ func (c *Chart) Way(id sysno.ID) *Way {
 // block to decide whether the way is gone.
 const telling = 3
 
-// Clues are what decides on the way, that of the nearest branches first; at most some hundred.
-func (w *Way) Clues() []Clue {
+// guards are the nodes that decide whether the way is gone, nearest first; at most some hundred.
+func (w *Way) guards() []int32 {
 	c := w.chart
 	nearest, worst := make([]int32, len(c.nodes)), make([]int32, len(c.nodes)) // of what a block branches to
 	for n := range nearest {
@@ -90,6 +92,41 @@ func (w *Way) Clues() []Clue {
 			}
 		}
 	}
+	var guards []int32
+	for n := range c.nodes {
+		if far := nearest[n]; far < never && w.far[n] > far && worst[n]-far >= telling {
+			guards = append(guards, int32(n))
+		}
+	}
+	slices.SortFunc(guards, func(a, b int32) int { return cmp.Or(cmp.Compare(w.far[a], w.far[b]), cmp.Compare(a, b)) })
+	const most = 512
+	return guards[:min(len(guards), most)]
+}
+
+// Setters are blocks that write variables which branches on the way look at, those of the nearest branches
+// first; at most some dozen. Most are where an option or a setting is read.
+func (w *Way) Setters() []Block {
+	c := w.chart
+	known := map[int32]bool{}
+	var out []Block
+	for _, n := range w.guards() {
+		for _, v := range c.tests[n] {
+			sets := c.sets[v]
+			for _, from := range sets[:min(len(sets), maxSets)] {
+				if known[from] || len(out) == maxSetters {
+					continue
+				}
+				known[from] = true
+				out = append(out, Block{c.files[c.nodes[from].file], c.nodes[from].offset, int(w.far[n])})
+			}
+		}
+	}
+	return out
+}
+
+// Clues are what decides on the way, that of the nearest branches first; at most some hundred.
+func (w *Way) Clues() []Clue {
+	c := w.chart
 	found := map[Clue]int{}
 	add := func(n int32, distance int) {
 		for _, k := range c.clues[n] {
@@ -98,20 +135,12 @@ func (w *Way) Clues() []Clue {
 			}
 		}
 	}
-	var guards []int32
-	for n := range c.nodes {
-		if far := nearest[n]; far < never && w.far[n] > far && worst[n]-far >= telling {
-			guards = append(guards, int32(n))
-		}
-	}
 	for n := range c.clues { // tables and handlers tell something of the function itself
 		if w.far[n] < never && w.far[n] <= 4*costPointer && c.first(n) {
 			add(n, int(w.far[n]))
 		}
 	}
-	slices.SortFunc(guards, func(a, b int32) int { return cmp.Or(cmp.Compare(w.far[a], w.far[b]), cmp.Compare(a, b)) })
-	const most = 512
-	for _, n := range guards[:min(len(guards), most)] {
+	for _, n := range w.guards() {
 		far := int(w.far[n])
 		add(n, far)
 		for _, e := range c.preds[n] { // what is compared may be put together before
@@ -141,11 +170,11 @@ func (c *Chart) first(n int32) bool {
 // before adds the clues of where the variables are set that a block looks at: a branch on what an
 // option has set is decided where the option is read.
 func (w *Way) before(n int32, far int, add func(int32, int)) {
-	const setters, steps, penalty = 16, 3, 2
+	const steps, penalty = 3, 2
 	c := w.chart
 	for _, v := range c.tests[n] {
 		sets := c.sets[v]
-		for _, from := range sets[:min(len(sets), setters)] {
+		for _, from := range sets[:min(len(sets), maxSets)] {
 			level := []int32{from}
 			for step := range steps {
 				var more []int32
@@ -157,7 +186,7 @@ func (w *Way) before(n int32, far int, add func(int32, int)) {
 						}
 					}
 				}
-				level = more[:min(len(more), setters)]
+				level = more[:min(len(more), maxSets)]
 			}
 		}
 	}

@@ -103,6 +103,25 @@ func TestTheBlocksOfAWayAreThoseThatBreakpointsLieOn(t *testing.T) {
 	}
 }
 
+func TestWhatABranchLooksAtIsSetWhereAnOptionIsRead(t *testing.T) {
+	_, c := charted(t)
+	way := c.Way(lookup(t, "times")) // behind a variable that main sets
+	setters := way.Setters()
+	for i, b := range setters {
+		if i > 0 && b.Distance < setters[i-1].Distance {
+			t.Errorf("setter %d is of a nearer branch than the one before: %+v", i, setters)
+		}
+	}
+	if !slices.ContainsFunc(setters, func(b Block) bool {
+		return slices.ContainsFunc(c.clues[c.find(b)], func(k Clue) bool { return k.Text == "loquacious" }) ||
+			slices.ContainsFunc(c.preds[c.find(b)], func(e edge) bool {
+				return slices.ContainsFunc(c.clues[e.from], func(k Clue) bool { return k.Text == "loquacious" })
+			})
+	}) {
+		t.Errorf("none of %+v is behind the comparison that decides", setters)
+	}
+}
+
 func TestShortSaysHowFarRunsGot(t *testing.T) {
 	_, c := charted(t)
 	way := c.Way(lookup(t, "getsid"))
