@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"path"
 	"slices"
@@ -90,14 +91,23 @@ func (a *attempt) join(all []Scenario) bool {
 	return true
 }
 
-// tweak changes a byte of the first ones, where headers are: what is computed from several, no clue tells.
+// tweak changes a byte of the first ones, where headers are, or says there how long all is: what is computed, no clue tells.
 func (a *attempt) tweak() {
 	const head = 32
-	if len(a.s.Input) == 0 { // by now
+	n := len(a.s.Input)
+	if n == 0 { // by now
 		return
 	}
 	a.s.Input = slices.Clone(a.s.Input)
-	a.s.Input[a.r.IntN(min(len(a.s.Input), head))] = byte(a.r.IntN(256))
+	if size := 2 << a.r.IntN(3); n >= 2*size && a.r.IntN(4) == 0 {
+		b := binary.LittleEndian.AppendUint64(nil, uint64(n))[:size]
+		if a.r.IntN(2) == 0 {
+			slices.Reverse(b)
+		}
+		copy(a.s.Input[size*a.r.IntN(min(n, head)/size):], b)
+		return
+	}
+	a.s.Input[a.r.IntN(min(n, head))] = byte(a.r.IntN(256))
 }
 
 // sort takes clues in the place of those so far.
@@ -238,9 +248,14 @@ func (a *attempt) number() uint64 {
 		v--
 	case 3:
 		v += uint64(a.r.IntN(100))
+	case 4: // what is compared may be counted in other units than what was given
+		v /= one(a.r, units)
 	}
 	return v
 }
+
+// units are those of sizes and times.
+var units = []uint64{2, 4, 8, 10, 60, 100, 512, 1000, 1024, 1 << 20}
 
 func (a *attempt) decimal() string {
 	if v := a.number(); a.r.IntN(8) == 0 {
@@ -309,8 +324,32 @@ func (a *attempt) word() {
 	case 3:
 		a.insert(t, mutate.Input)
 		return
+	case 4:
+		if letters := a.letters(t); letters != "" {
+			a.insert(letters)
+			return
+		}
 	}
 	a.insert(t)
+}
+
+// letters are some of those in a text, as options in one word, if they can be such of which each is looked for.
+func (a *attempt) letters(of string) string {
+	const most = 24
+	if len(of) > most || strings.ContainsFunc(of, func(r rune) bool {
+		return strings.Count(of, string(r)) > 1 && r != ':' || r != ':' && !('a' <= r|0x20 && r|0x20 <= 'z' || '0' <= r && r <= '9')
+	}) {
+		return ""
+	}
+	of = strings.ReplaceAll(of, ":", "")
+	if len(of) < 2 {
+		return ""
+	}
+	b := []byte("-")
+	for _, i := range a.r.Perm(len(of))[:1+a.r.IntN(min(len(of), 4))] {
+		b = append(b, of[i])
+	}
+	return string(b)
 }
 
 // value gives a text to an option that takes one.
@@ -386,7 +425,10 @@ func (a *attempt) variable() {
 	case 3:
 		v = a.decimal()
 	case 4:
-		v = a.term() + one(a.r, []string{",", ":", "=", " "}) + a.term()
+		if v = a.some(); a.r.IntN(2) == 0 {
+			v = a.term()
+		}
+		v += one(a.r, []string{",", ":", "=", " ", ""}) + a.term()
 	default:
 		v = a.term()
 	}

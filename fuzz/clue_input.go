@@ -18,8 +18,10 @@ func (a *attempt) line(between string) string {
 		return nearest(a.r, texts).Text + between + a.decimal()
 	}
 	switch a.r.IntN(10) {
-	case 0, 1, 2:
+	case 0, 1:
 		return a.term()
+	case 2:
+		return a.marked()
 	case 3:
 		return a.term() + between + a.some()
 	case 4:
@@ -32,6 +34,30 @@ func (a *attempt) line(between string) string {
 		}
 	}
 	return a.term() + between + a.term()
+}
+
+// marked is a term with characters around it for which something is looked.
+func (a *attempt) marked() string {
+	var marks []string
+	for _, k := range a.clues[ClueNumber] {
+		if k.Size == 1 && ' ' < k.Number && k.Number < 0x7f {
+			marks = append(marks, string(rune(k.Number)))
+		}
+	}
+	t := a.term()
+	if len(marks) == 0 {
+		return t
+	}
+	mark := func() string { return nearest(a.r, marks) }
+	switch a.r.IntN(4) {
+	case 0:
+		return t + mark()
+	case 1:
+		return mark() + t
+	case 2:
+		return mark() + t + mark() + mark()
+	}
+	return mark() + t + mark()
 }
 
 // lines are some, perhaps below headings. Many are tried at once half of the time: few programs mind those that
@@ -139,9 +165,9 @@ func (a *attempt) magic() {
 		// What is farther is looked for first, and stands in front.
 		k := nearest(a.r, numbers[1:])
 		j := max(slices.Index(numbers, k)-1, 0)
-		in := slices.Clone(a.s.Input)
 		head := append(binary.LittleEndian.AppendUint64(nil, k.Number)[:max(k.Size, 1)], binary.LittleEndian.AppendUint64(nil, numbers[j].Number)[:max(numbers[j].Size, 1)]...)
-		in = append(head, in[min(len(head), len(in)):]...)
+		at := min(one(a.r, []int{0, 0, 4, 8}), len(a.s.Input))
+		in := slices.Concat(a.s.Input[:at], head, a.s.Input[min(at+len(head), len(a.s.Input)):])
 		a.s.Input = in[:min(len(in), a.limit())]
 		return
 	}

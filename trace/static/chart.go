@@ -3,6 +3,7 @@ package static
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"sort"
 
@@ -315,6 +316,7 @@ func (d *draftsman) tables() {
 	slices.SortFunc(d.refers, func(a, b reference) int {
 		return cmp.Or(cmp.Compare(a.m.index, b.m.index), cmp.Compare(a.at, b.at), cmp.Compare(a.node, b.node))
 	})
+	d.packed()
 	for i, m := range d.modules {
 		if !d.own[i] {
 			continue
@@ -354,4 +356,47 @@ func (m *module) pointed(slot uint64) (string, bool) {
 		return "", false
 	}
 	return m.word(r.Address)
+}
+
+// packed notes texts behind one that code knows, if nothing knows an address of theirs: they are found by the
+// end of the one before, or as elements of an array.
+func (d *draftsman) packed() {
+	const most, apart = 16, 16 // texts; bytes of zeros between two
+	known := make([][]uint64, len(d.modules))
+	for i, m := range d.modules {
+		for _, r := range m.Relocs {
+			if d.own[i] && r.Symbol == "" {
+				known[i] = append(known[i], r.Address)
+			}
+		}
+	}
+	for _, r := range d.refers {
+		known[r.m.index] = append(known[r.m.index], r.at)
+	}
+	for _, all := range known {
+		slices.Sort(all)
+	}
+	for _, r := range d.refers {
+		if _, ok := r.m.word(r.at); !ok || r.m.Go || !d.own[r.m.index] {
+			continue
+		}
+		end := uint64(math.MaxUint64)
+		if i, _ := slices.BinarySearch(known[r.m.index], r.at+1); i < len(known[r.m.index]) {
+			end = known[r.m.index][i]
+		}
+		zeros := 0
+		text, _ := r.m.String(r.at)
+		for at, n := r.at+uint64(len(text))+1, 0; n < most && zeros < apart && at < end; at++ {
+			if text, _ = r.m.String(at); text == "" {
+				zeros++
+				continue
+			}
+			word, ok := r.m.word(at)
+			if !ok {
+				break
+			}
+			d.c.clue(r.node, Clue{Kind: ClueText, Text: word})
+			at, n, zeros = at+uint64(len(text)), n+1, 0
+		}
+	}
 }

@@ -48,6 +48,7 @@ func TestTheCluesToACallAreThoseOfTheBranchesBeforeIt(t *testing.T) {
 				{"getsid", []Clue{{Kind: ClueText, Text: "turbo"}, {Kind: ClueVariable, Text: "WAYS_MODE"}}},
 				{"getpgid", []Clue{{Kind: ClueSignal, Number: 10}}},
 				{"getpriority", []Clue{{Kind: ClueNumber, Number: 0x1122334455667788, Size: 8}}},
+				{"getpgrp", []Clue{{Kind: ClueText, Text: "quiet"}, {Kind: ClueText, Text: "normal"}, {Kind: ClueText, Text: "verbose"}}},
 				{"times", []Clue{{Kind: ClueText, Text: "loquacious"}}},
 				{"membarrier", []Clue{{Kind: ClueErrno, Number: 18}, {Kind: ClueFailure, ID: lookup(t, "rename")}}},
 				{"ioprio_get", []Clue{{Kind: ClueText, Text: "excavate"}}},

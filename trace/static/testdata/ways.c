@@ -40,6 +40,11 @@ int main(int argc, char **argv)
 		getpriority(PRIO_PROCESS, 0);
 	if (verbose)
 		times(NULL);
+	static const char levels[] = "quiet\0normal\0verbose\0";
+	int level = 0;
+	for (const char *l = levels; argc > 2 && *l; l += strlen(l) + 1, level++)
+		if (strcmp(l, argv[2]) == 0 && level == 2)
+			getpgrp();
 	if (rename("a", "b") < 0 && errno == EXDEV)
 		syscall(SYS_membarrier, 0, 0, 0);
 	return 0;
