@@ -88,11 +88,13 @@ const passed = 2
 const lead = 128
 
 // patient is how many runs are aimed at each goal without coming nearer until it has only every
-// second, then every third turn and so on, but at least one of laggard or of stray.
+// second, then every third turn and so on, but at least one of laggard. Where all that is left of the way is other code than the
+// target's own, no clue tells of what is decided there: such a goal has one turn of astray from the start, and then fewer, but at least one of stray.
 const (
 	patient = 32
 	laggard = 8
-	stray   = 64 // instead of laggard, where all that is left of the way is other code than the target's own
+	astray  = 4
+	stray   = 64
 )
 
 // find has the goals found once the runs are made that come before all draws. If a number of runs
@@ -165,17 +167,21 @@ func (a *aims) choose(c *corpus) *goal {
 		a.next++
 		round, i := a.next/len(a.goals), a.next%len(a.goals)
 		g := a.goals[i]
-		seldom := laggard
-		if g.reached == 0 {
-			seldom = stray
-		}
-		if g.tired >= patient && round%min(1+g.tired/patient, seldom) != 0 {
+		if round%g.every() != 0 {
 			continue
 		}
 		g.look(c)
 		return g
 	}
 	return nil
+}
+
+// every is of how many turns the goal takes one.
+func (g *goal) every() int {
+	if g.reached == 0 {
+		return min(astray+g.tired/patient, stray)
+	}
+	return min(1+g.tired/patient, laggard)
 }
 
 // look sees how near runs have come.
