@@ -380,7 +380,7 @@ func (choosy) Run(_ context.Context, s *Scenario) (*Result, error) {
 
 func TestWhatSetsSomethingEachIsTriedTogether(t *testing.T) {
 	missed := [2]int{}
-	const seeds = 3
+	const seeds = 2
 	for seed := range uint64(seeds) {
 		for i, setters := range [][]AimBlock{{{1, 1}, {2, 1}, {3, 1}}, nil} {
 			o := secretOptions(t, nil)
@@ -422,5 +422,37 @@ func TestWhereOnlyOtherCodeIsLeftOnTheWayFewerRunsAreAimed(t *testing.T) {
 	}
 	if turns[deep] < 4000/stray/2 || turns[deep] > turns[own]/4 {
 		t.Errorf("%d runs were aimed at what is reached by other code alone, %d at the other one", turns[deep], turns[own])
+	}
+}
+
+func TestWhatSetsSomethingIsTriedWithOtherValues(t *testing.T) {
+	o := secretOptions(t, nil)
+	if err := o.fill(); err != nil {
+		t.Fatal(err)
+	}
+	set := Scenario{Argv: target("--level=1", "-w3", "--name", "x"), Env: []string{"LEVEL=1"}, Files: []File{{Name: "tool.conf", Data: []byte("level=1\n")}}}
+	r := rand.New(rand.NewPCG(1, 2))
+	tried := map[string]int{}
+	for range 2000 {
+		a := attempt{r: r, o: &o, s: Scenario{Argv: target(), Stdin: StdinNull}}
+		a.sort([]Clue{{Kind: ClueNumber, Number: 4711, Size: 4}})
+		if !a.join([]Scenario{set}) {
+			continue
+		}
+		words := append(slices.Clone(a.s.Argv), a.s.Env...)
+		for _, f := range a.s.Files {
+			words = append(words, strings.Split(string(f.Data), "\n")...)
+		}
+		for _, w := range words {
+			tried[w]++
+		}
+	}
+	for _, want := range []string{"--level=1", "--level=4711", "-w3", "-w4711", "--name", "x", "4711", "LEVEL=1", "LEVEL=4711", "level=1"} {
+		if tried[want] < 20 {
+			t.Errorf("%q was tried %d times in 2000", want, tried[want])
+		}
+	}
+	if slices.Compare(set.Argv, target("--level=1", "-w3", "--name", "x")) != 0 {
+		t.Errorf("the scenario itself was changed: %q", set.Argv)
 	}
 }
