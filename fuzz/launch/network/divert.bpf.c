@@ -46,7 +46,8 @@ enum sk_action { SK_DROP, SK_PASS };
 #define AF_INET6 10
 #define IPPROTO_TCP 6
 #define DNS 53
-#define TCP_LISTEN 10 /* include/net/tcp_states.h */
+#define TCP_CLOSE 7 /* include/net/tcp_states.h */
+#define TCP_LISTEN 10
 
 /* Offsets are the running kernel's, by CO-RE. */
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -133,7 +134,10 @@ int state(__u64 *args)
 	struct sock *sk = (void *)args[0];
 	int before = args[1], after = args[2];
 
-	if ((before != TCP_LISTEN && after != TCP_LISTEN) || sk->__sk_common.skc_net.net->ns.inum != namespace)
+	/* What is accepted begins as a copy of the listener: it leaves that state, too, but not to be closed. */
+	if (after != TCP_LISTEN && (before != TCP_LISTEN || after != TCP_CLOSE))
+		return 0;
+	if (sk->__sk_common.skc_net.net->ns.inum != namespace)
 		return 0;
 	/* Of a listener that is closed, the number in sock_common is gone already. */
 	struct port *p = &listening[bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport))];
