@@ -306,13 +306,10 @@ func redisDialogues() []Dialogue {
 		session("sets", "SADD s a b c", "SMEMBERS s", "SPOP s", "SINTERSTORE t s s", "ZADD z 1 a 2 b", "ZRANGE z 0 -1 WITHSCORES", "ZINCRBY z 5 a", "ZRANGEBYSCORE z -inf +inf", "GEOADD g 13.3 38.1 p", "GEOSEARCH g FROMMEMBER p BYRADIUS 10 km"),
 		session("hashes", "HSET h f 1 g 2", "HGETALL h", "HINCRBY h f 3", "HSCAN h 0", "PFADD p a b", "PFCOUNT p", "XADD x * f v", "XRANGE x - +", "XGROUP CREATE x g 0", "XREADGROUP GROUP g c STREAMS x >"),
 		session("save", "SET a 1", "SAVE", "BGSAVE", "LASTSAVE", "DEBUG SLEEP 0", "CONFIG SET appendonly yes", "SET b 2", "BGREWRITEAOF", "CONFIG SET appendonly no", "CONFIG SET save 1"),
-		session("aof", "CONFIG SET appendfsync always", "CONFIG SET appendonly yes", "SET c 3", "INFO persistence", "BGREWRITEAOF", "SHUTDOWN"),
-		session("end", "SET a 1", "SHUTDOWN SAVE"),
-		session("end-now", "SHUTDOWN NOSAVE"),
 		session("transactions", "MULTI", "SET a 1", "INCR a", "EXEC", "WATCH a", "MULTI", "DISCARD", "UNWATCH"),
 		session("script", "EVAL return{KEYS[1],redis.call('set',KEYS[1],ARGV[1])} 1 k v", "EVAL error('x') 0", "EVAL x 0", "SCRIPT LOAD return(1)", "SCRIPT FLUSH ASYNC", "FUNCTION LIST", "SCRIPT KILL"),
 		session("subscribe", "SUBSCRIBE ch", "PSUBSCRIBE p*", "PING", "UNSUBSCRIBE", "PUBLISH ch x", "RESET"),
-		session("server", "INFO", "COMMAND", "CONFIG GET *", "CONFIG REWRITE", "CONFIG RESETSTAT", "CLIENT LIST", "CLIENT SETNAME x", "CLIENT PAUSE 1", "SLOWLOG GET", "LATENCY DOCTOR", "MEMORY DOCTOR", "MEMORY PURGE", "DBSIZE", "TIME", "ROLE", "ACL WHOAMI", "ACL SAVE", "LOLWUT"),
+		session("server", "INFO", "COMMAND", "CONFIG GET *", "CONFIG REWRITE", "CONFIG RESETSTAT", "CLIENT LIST", "CLIENT SETNAME x", "SLOWLOG GET", "LATENCY DOCTOR", "MEMORY DOCTOR", "MEMORY PURGE", "DBSIZE", "TIME", "ROLE", "ACL WHOAMI", "ACL SAVE", "LOLWUT"),
 		session("flush", "SET a 1", "FLUSHALL ASYNC", "FLUSHDB", "SWAPDB 0 1", "SELECT 3", "MOVE a 0", "DEBUG JMAP", "DEBUG RELOAD"),
 		session("replica", "REPLICAOF 127.0.0.1 6379", "ROLE", "REPLICAOF primary.example.org 6379", "ROLE", "REPLICAOF NO ONE", "REPLCONF listening-port 1", "PSYNC ? -1", "WAIT 0 1"),
 		session("cluster", "CLUSTER INFO", "CLUSTER MEET 127.0.0.1 7000", "FAILOVER", "MODULE LIST", "MODULE LOAD /x.so", "AUTH a", "HELLO 3"),
@@ -322,6 +319,11 @@ func redisDialogues() []Dialogue {
 		said("inline", "PING\r\n", "SET k v EX 10\r\n", "INFO\r\n"),
 		said("large", resp("SET", "big", strings.Repeat("x", 100000)), resp("GET", "big"), resp("APPEND", "big", "y")),
 		said("broken", "*-2\r\n", "*1\r\n$99999999999\r\nA\r\n"),
+		session("large-save", "CONFIG SET rdbcompression no", "SETRANGE large 5000000 x", "SAVE"),
+		session("pause", "CLIENT PAUSE 1"), // nobody is answered for a tenth of a second
+		session("aof", "CONFIG SET appendfsync always", "CONFIG SET appendonly yes", "SET c 3", "INFO persistence", "BGREWRITEAOF", "SHUTDOWN"),
+		session("end", "SET a 1", "SHUTDOWN SAVE"),
+		session("end-now", "SHUTDOWN NOSAVE"),
 	}
 }
 

@@ -15,7 +15,8 @@ type agenda struct {
 	around   fair       // among the others
 	refusals            // of the target, for which some are left out
 	stages   stages
-	leading  []int   // others that come before all draws, too: late ones, and what is left of early ones
+	unheard  []int   // what is left of runs, said next
+	leading  []int   // others that come before all draws, too: late ones, and what is to be said once more
 	open     bool    // which these are
 	staged   []int   // of rankStages
 	starts   []start // worth to begin draws with
@@ -39,7 +40,9 @@ func newAgenda(plan []planned, r refusals) agenda {
 }
 
 // early reports whether a run that comes before all draws is left.
-func (a *agenda) early() bool { return a.first() || a.open || len(a.leading) > 0 }
+func (a *agenda) early() bool {
+	return a.first() || a.open || len(a.unheard)+len(a.leading) > 0
+}
 
 // first reports whether one of those is left that come before anything is known of the program.
 func (a *agenda) first() bool { return a.next < len(a.plan) && a.plan[a.next].early }
@@ -104,6 +107,9 @@ func (a *agenda) take(around bool) planned {
 	}
 	i, as := a.next, rankBase
 	switch {
+	case len(a.unheard) > 0:
+		i = a.unheard[0]
+		a.unheard = a.unheard[1:]
 	case a.first():
 		a.next++
 	case len(a.leading) > 0:
@@ -123,10 +129,11 @@ func (a *agenda) take(around bool) planned {
 	return p
 }
 
-// sayOn plans what a service that has ended did not hear in the run of a turn. That is soon said, and the run is not done before.
-// Where nothing at all was heard, all is said once more, and not again; and not where more is tried than what is said: with an
-// option the program may well be none that listens. A service of one connection ends after each talk: what it has not heard after
-// some runs is left to draws, which else would wait for all of it.
+// sayOn plans what a service that has ended did not hear in the run of a turn: next, for most of what there is to say to it
+// may stand behind one word that ends it. The run is not done before. Where nothing at all was heard, all is said once more
+// when the other early runs are made, and not again; and not where more is tried than what is said: with an option the program
+// may well be none that listens. A service of one connection ends after each talk: what it has not heard after some runs is left
+// to draws, which else would wait for all of it.
 func (a *agenda) sayOn(turn int, acts []Act) {
 	i := slices.IndexFunc(a.plan, func(p planned) bool { return p.turn == turn })
 	p := &a.plan[i]
@@ -140,7 +147,11 @@ func (a *agenda) sayOn(turn int, acts []Act) {
 	}
 	p.again, p.s.Acts = whole, acts
 	a.taken[i] = false
-	a.leading = append(a.leading, i)
+	if whole {
+		a.leading = append(a.leading, i)
+	} else {
+		a.unheard = append(a.unheard, i)
+	}
 }
 
 func (a *agenda) fair(around bool) *fair {
@@ -153,6 +164,8 @@ func (a *agenda) fair(around bool) *fair {
 // phase is that of the next run, as far as that can be told, of draws where none is left.
 func (a *agenda) phase() Phase {
 	switch {
+	case len(a.unheard) > 0:
+		return a.plan[a.unheard[0]].phase
 	case a.first():
 		return a.plan[a.next].phase
 	case len(a.leading) > 0:

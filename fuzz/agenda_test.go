@@ -232,6 +232,9 @@ func TestALifeIsNotDoneBeforeItsTalksWereHad(t *testing.T) {
 				life = j.turn
 			}
 			if life == 0 || j.turn != life {
+				if runs > 0 && left > 0 && tt.begun[runs-1] > 0 {
+					t.Errorf("%s: a run comes before %d acts that the service has not lived to hear", tt.name, left)
+				}
 				c.report(&j, &Result{Acts: len(j.s.Acts)})
 				continue
 			}
