@@ -331,7 +331,9 @@ func (c *coordinator) report(j *job, r *Result) (fresh []sysno.ID, keep []Folder
 	}
 	c.called = c.called || r.Called
 	if (r.Called || len(r.Asked) > 0) && j.phase != PhaseReplay { // a smaller one is no other talk
-		c.sweep = append(c.sweep, c.unswept(c.corpus.answer(&j.s))...)
+		if answered := c.unswept(c.corpus.answer(&j.s)); len(answered) > 0 { // to have got an answer at all comes before what waits
+			c.sweep = slices.Concat(answered[:1], c.sweep, answered[1:])
+		}
 	}
 	if j.phase == PhaseBase && r.Clean() && r.ExitCode == 0 {
 		c.corpus.plain = true
