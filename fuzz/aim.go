@@ -69,6 +69,8 @@ type goal struct {
 	reached int // index in aim.Blocks of the nearest block that a run has reached; their number where none has
 	looked  int // how many things the corpus knew of then
 	tired   int // runs since one came nearer
+	among   int // goals that the same block leads to, last of the target's own code; they share their turns
+	place   int // in those
 }
 
 // aims are the goals that are left. The lock of the coordinator guards all but found and finding.
@@ -156,8 +158,26 @@ func (a *aims) due(started uint64, c *corpus) bool {
 	if a.from == 0 || started < a.from {
 		return false
 	}
+	n := len(a.goals)
 	a.goals = slices.DeleteFunc(a.goals, func(g *goal) bool { return c.books[g.id] != nil })
+	if a.next == 0 || len(a.goals) < n {
+		a.share()
+	}
 	return len(a.goals) > 0
+}
+
+// share makes goals share turns to which one block leads: what brings a run there serves all of them.
+func (a *aims) share() {
+	same := map[uint64][]*goal{}
+	for _, g := range a.goals {
+		key := g.aim.Blocks[0].Key
+		same[key] = append(same[key], g)
+	}
+	for _, goals := range same {
+		for i, g := range goals {
+			g.among, g.place = len(goals), i
+		}
+	}
 }
 
 // choose takes the goals in turns, those on which more was spent in vain less often. It
@@ -167,7 +187,7 @@ func (a *aims) choose(c *corpus) *goal {
 		a.next++
 		round, i := a.next/len(a.goals), a.next%len(a.goals)
 		g := a.goals[i]
-		if round%g.every() != 0 {
+		if every := g.every(); round%every != 0 || round/every%g.among != g.place {
 			continue
 		}
 		g.look(c)

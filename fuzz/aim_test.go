@@ -414,6 +414,7 @@ func TestWhereOnlyOtherCodeIsLeftOnTheWayFewerRunsAreAimed(t *testing.T) {
 	own := &goal{id: id(200), aim: &Aim{Blocks: []AimBlock{{1, 2}}}, reached: 1, tired: 4096}
 	deep := &goal{id: id(201), aim: &Aim{Blocks: []AimBlock{{2, 2}}}, reached: 0, tired: 4096}
 	a := aims{goals: []*goal{own, deep}}
+	a.share()
 	turns := map[*goal]int{}
 	for range 4000 {
 		g := a.choose(c)
@@ -454,5 +455,35 @@ func TestWhatSetsSomethingIsTriedWithOtherValues(t *testing.T) {
 	}
 	if slices.Compare(set.Argv, target("--level=1", "-w3", "--name", "x")) != 0 {
 		t.Errorf("the scenario itself was changed: %q", set.Argv)
+	}
+}
+
+func TestGoalsToWhichOneBlockLeadsShareTurns(t *testing.T) {
+	o := secretOptions(t, nil)
+	if err := o.fill(); err != nil {
+		t.Fatal(err)
+	}
+	c := newCorpus(&o, map[sysno.ID]*record{})
+	a := aims{from: 1}
+	for i := range 9 {
+		a.goals = append(a.goals, &goal{id: id(uint32(200 + i)), aim: &Aim{Blocks: []AimBlock{{uint64(1 + i/8), 2}}}, reached: 1})
+	}
+	turns := map[sysno.ID]int{}
+	for i := range 1600 {
+		if i == 800 { // one of them is seen
+			c.books[id(203)] = &record{}
+		}
+		if !a.due(1, c) {
+			t.Fatal("no goal is left")
+		}
+		turns[a.choose(c).id]++
+	}
+	if alone := turns[id(208)]; alone < 700 || alone > 900 {
+		t.Errorf("the goal that shares nothing had %d of 1600 turns, want half", alone)
+	}
+	for i := range 8 {
+		if n := turns[id(uint32(200+i))]; n < 40 {
+			t.Errorf("goal %d of 8 that share had %d turns", i, n)
+		}
 	}
 }
