@@ -487,3 +487,15 @@ func TestGoalsToWhichOneBlockLeadsShareTurns(t *testing.T) {
 		}
 	}
 }
+
+// What is planned is sure to be made, and shows something sooner or later; draws are by chance, as aimed runs.
+func TestAimedRunsTakeTurnsFromDrawsAndNotFromThePlan(t *testing.T) {
+	part := func(aims *Aims, with ...source) float64 {
+		f := newCoordinator(&Options{Now: time.Now, Aims: aims}).sources
+		return shares(f.expected, f.tries, f.gains, func(i int) bool { return slices.Contains(with, source(i)) })[fromPlan]
+	}
+	aimed, without := part(&Aims{}, fromPlan, fromDraw, fromAim), part(nil, fromPlan, fromDraw)
+	if aimed < without*8/10 { // half of the share is what turns have gained, of three and of two
+		t.Errorf("the plan has %.2f of the runs, and %.2f where none is aimed", aimed, without)
+	}
+}

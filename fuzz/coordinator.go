@@ -83,8 +83,12 @@ type coordinator struct {
 
 func newCoordinator(o *Options) *coordinator {
 	books := make(map[sysno.ID]*record)
+	expected := worthwhile
+	if o.Aims != nil {
+		expected[fromPlan] = besideAims
+	}
 	return &coordinator{
-		o: o, start: o.Now(), corpus: newCorpus(o, books), books: books, sources: newFair(worthwhile[:]), others: newFair(others[:]), flying: make(map[int]bool), swept: make(map[string]bool), news: make(chan struct{}, 1),
+		o: o, start: o.Now(), corpus: newCorpus(o, books), books: books, sources: newFair(expected[:]), others: newFair(others[:]), flying: make(map[int]bool), swept: make(map[string]bool), news: make(chan struct{}, 1),
 		crashes: make(map[string]*Failure), hangs: make(map[string]*Failure), talks: make(map[string]uint64), aims: aims{of: o.Aims, found: make(chan struct{})},
 	}
 }
@@ -159,6 +163,9 @@ const (
 // worthwhile is what to expect of the sources. Beside draws alone, aimed runs are a fifth of all
 // where nothing comes of them, and at most two thirds.
 var worthwhile = [sources]float64{fromPlan: 2, fromDraw: 1, fromAim: 0.75}
+
+// besideAims is what to expect of the plan where runs are aimed: these take turns from draws first, not from what is sure to be made.
+const besideAims = 3.5
 
 // others is the same of those that have the turns of draws together.
 var others = [sources]float64{fromDraw: 1, fromSweep: 1, fromAround: 1}
