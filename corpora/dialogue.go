@@ -310,6 +310,7 @@ func redisDialogues() []Dialogue {
 		session("script", "EVAL return{KEYS[1],redis.call('set',KEYS[1],ARGV[1])} 1 k v", "EVAL error('x') 0", "EVAL x 0", "SCRIPT LOAD return(1)", "SCRIPT FLUSH ASYNC", "FUNCTION LIST", "SCRIPT KILL"),
 		session("subscribe", "SUBSCRIBE ch", "PSUBSCRIBE p*", "PING", "UNSUBSCRIBE", "PUBLISH ch x", "RESET"),
 		session("server", "INFO", "COMMAND", "CONFIG GET *", "CONFIG REWRITE", "CONFIG RESETSTAT", "CLIENT LIST", "CLIENT SETNAME x", "SLOWLOG GET", "LATENCY DOCTOR", "MEMORY DOCTOR", "MEMORY PURGE", "DBSIZE", "TIME", "ROLE", "ACL WHOAMI", "ACL SAVE", "LOLWUT"),
+		// Beyond 4 MB it is written in parts.
 		session("large-save", "CONFIG SET rdbcompression no", "SETRANGE large 5000000 x", "SAVE"),
 		session("flush", "SET a 1", "FLUSHALL ASYNC", "FLUSHDB", "SWAPDB 0 1", "SELECT 3", "MOVE a 0", "DEBUG JMAP", "DEBUG RELOAD"),
 		session("replica", "REPLICAOF 127.0.0.1 6379", "ROLE", "REPLICAOF primary.example.org 6379", "ROLE", "REPLICAOF NO ONE", "REPLCONF listening-port 1", "PSYNC ? -1", "WAIT 0 1"),
@@ -323,7 +324,7 @@ func redisDialogues() []Dialogue {
 		session("aof", "CONFIG SET appendfsync always", "CONFIG SET appendonly yes", "SET c 3", "INFO persistence", "BGREWRITEAOF", "SHUTDOWN"),
 		session("end", "SET a 1", "SHUTDOWN SAVE"),
 		session("end-now", "SHUTDOWN NOSAVE"),
-		session("pause", "CLIENT PAUSE 1"), // nobody is answered for a tenth of a second: as good as an end
+		session("pause", "CLIENT PAUSE 1"), // a millisecond ends when the server next looks at the time, mostly ten times a second: as good as an end
 	}
 }
 

@@ -2,7 +2,7 @@ package main
 
 import (
 	"errors"
-	"log"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -35,25 +35,30 @@ func TestMain(m *testing.M) {
 // learning takes twice the processor time then.
 type tests struct{ *testing.M }
 
-// here is the directory of this program under the names of the commands.
-var here string
-
 func (m tests) Run() int {
-	tool, err := exec.LookPath("tjfuzz")
-	if err != nil {
-		log.Fatal(err)
-	}
-	here = filepath.Dir(tool)
 	info, ok := debug.ReadBuildInfo()
 	if !ok || !slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		return m.M.Run()
 	}
+	here, err := commandsHere()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	usual := filepath.Join(filepath.Dir(here), "usual")
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(usual, "tjfuzz"), ".").CombinedOutput(); err != nil {
-		log.Fatalf("go build: %v\n%s", err, out)
+	// As go test, without asking whose checkout this is.
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(usual, "tjfuzz"), ".").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		return 1
 	}
 	os.Setenv("PATH", usual+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	return m.M.Run()
+}
+
+// commandsHere is the directory of this program under the names of the commands, one of which nobody else has.
+func commandsHere() (string, error) {
+	path, err := exec.LookPath("nobody")
+	return filepath.Dir(path), err
 }
 
 // heedSignals keeps the programs under test from inheriting that HUP and INT are
@@ -116,6 +121,10 @@ func scripts(t *testing.T, dir, victims string, this bool) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("VICTIMS", victims)
 			e.Setenv("GORACE", os.Getenv("GORACE"))
+			here, err := commandsHere()
+			if err != nil {
+				return err
+			}
 			if this {
 				e.Setenv("PATH", here+string(filepath.ListSeparator)+os.Getenv("PATH"))
 			}

@@ -180,8 +180,8 @@ func (v *servers) copy(ctx context.Context, c *class, s *fuzz.Scenario, watch Wa
 }
 
 // looks is how often a scenario is run by execve at most, to find that a copy of it did what the
-// program does.
-const looks = 6
+// program does, and slowLooks where each such run lasts until its time is up.
+const looks, slowLooks = 6, 3
 
 // compare runs by execve what was run as a copy. A program that does not always do the
 // same is run again: the copy must show nothing that the program never does, and all
@@ -202,6 +202,9 @@ func (v *servers) compare(ctx context.Context, c *class, s *fuzz.Scenario, copie
 		ended = ended || sameEnd(r, copied)
 		if ended && n > 0 && within(copied.Seen, c.known) && within(always, copied.Seen) {
 			return withSignals(r, copied.Signals), nil
+		}
+		if r.TimedOut && n+1 >= slowLooks {
+			break
 		}
 	}
 	v.differs(c)

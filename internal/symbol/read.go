@@ -40,12 +40,13 @@ func read(path string) *file {
 		separate, err := elf.Open("/usr/lib/debug/.build-id/" + r.buildID[:2] + "/" + r.buildID[2:] + ".debug")
 		if err == nil {
 			defer separate.Close()
-			if functions := functionsOf(separate); len(functions) > 0 {
+			functions := functionsOf(separate)
+			if len(functions) > 0 {
 				r.functions = functions
 			}
-			// Of a library the names are enough: nobody here has its sources, and to unpack what
-			// there is of libc takes longer than the rest of a short session.
-			if soname, _ := f.DynString(elf.DT_SONAME); r.debug == nil && len(soname) == 0 {
+			// To unpack what there is of libc takes longer than the rest of a short session, and
+			// hardly anybody asks for the line in it. So of a library the names are enough.
+			if soname, _ := f.DynString(elf.DT_SONAME); r.debug == nil && (len(soname) == 0 || len(functions) == 0) {
 				r.debug = debugOf(separate)
 			}
 		}

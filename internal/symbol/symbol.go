@@ -21,7 +21,7 @@ type Place struct {
 	Path     string // of the file
 	Function string // empty where unknown, as are the other two then
 	Offset   uint64 // in the function
-	Line     string // "file.c:12", empty without debug information
+	Line     string // "file.c:12", empty without debug information, and where that of a library lies in another file
 }
 
 // Symbol is the function and the offset in it, as in "read+0x10", or empty.
