@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"slices"
@@ -25,7 +26,7 @@ type Aims struct {
 
 // Aim is what is known of the way to a syscall.
 type Aim struct {
-	Blocks  []AimBlock // nearest first
+	Blocks  []AimBlock // nearest first, at least one
 	Setters []AimBlock // code that sets what is looked at on the way; by the distance of where it is looked at, nearest first
 	Clues   []Clue     // nearest first
 }
@@ -69,8 +70,8 @@ type goal struct {
 	reached int // index in aim.Blocks of the nearest block that a run has reached; their number where none has
 	looked  int // how many things the corpus knew of then
 	tired   int // runs since one came nearer
-	among   int // goals that the same block leads to, last of the target's own code; they share their turns
-	place   int // in those
+	among   int // how many goals have the same nearest block; they share the turns of one
+	due     int // the round of the next turn
 }
 
 // aims are the goals that are left. The lock of the coordinator guards all but found and finding.
@@ -80,7 +81,6 @@ type aims struct {
 	found   chan struct{} // closed when the goals are known
 	from    uint64        // the run that may be the first one that is aimed; 0: it is not known
 	goals   []*goal
-	next    int // goal
 }
 
 // passed is how much farther than the nearest block something may be that no run has passed yet.
@@ -89,9 +89,9 @@ const passed = 2
 // lead is how many runs are made beside Find before one waits for it.
 const lead = 128
 
-// patient is how many runs are aimed at each goal without coming nearer until it has only every
-// second, then every third turn and so on, but at least one of laggard. Where all that is left of the way is other code than the
-// target's own, no clue tells of what is decided there: such a goal has one turn of astray from the start, and then fewer, but at least one of stray.
+// patient is how many runs are aimed at each goal, or at those that share its turns, without coming nearer until it has only every
+// second, then every third turn and so on, but at least one of laggard. Once the nearest block is reached, it is mostly other code than
+// the target's own that is left of the way, and no clue tells of what is decided there: such a goal has one turn of astray from then on, and then fewer, but at least one of stray.
 const (
 	patient = 32
 	laggard = 8
@@ -117,6 +117,7 @@ func (c *coordinator) find(ctx context.Context) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			a.goals = goals
+			a.share()
 		})
 	}
 	wait := c.started >= a.from && (c.o.Execs > 0 || c.o.Duration == 0)
@@ -160,48 +161,38 @@ func (a *aims) due(started uint64, c *corpus) bool {
 	}
 	n := len(a.goals)
 	a.goals = slices.DeleteFunc(a.goals, func(g *goal) bool { return c.books[g.id] != nil })
-	if a.next == 0 || len(a.goals) < n {
+	if len(a.goals) < n {
 		a.share()
 	}
 	return len(a.goals) > 0
 }
 
-// share makes goals share turns to which one block leads: what brings a run there serves all of them.
+// share makes goals share turns to which one block is nearest: what brings a run there serves all of them.
 func (a *aims) share() {
-	same := map[uint64][]*goal{}
+	same := map[uint64]int{}
 	for _, g := range a.goals {
-		key := g.aim.Blocks[0].Key
-		same[key] = append(same[key], g)
+		same[g.aim.Blocks[0].Key]++
 	}
-	for _, goals := range same {
-		for i, g := range goals {
-			g.among, g.place = len(goals), i
-		}
+	for _, g := range a.goals {
+		g.among = same[g.aim.Blocks[0].Key]
 	}
 }
 
-// choose takes the goals in turns, those on which more was spent in vain less often. It
-// returns nil where none of those that are left is worth a turn.
+// choose takes the goals in turns, those on which more was spent in vain less often.
 func (a *aims) choose(c *corpus) *goal {
-	for range len(a.goals) * stray {
-		a.next++
-		round, i := a.next/len(a.goals), a.next%len(a.goals)
-		g := a.goals[i]
-		if every := g.every(); round%every != 0 || round/every%g.among != g.place {
-			continue
-		}
-		g.look(c)
-		return g
-	}
-	return nil
+	g := slices.MinFunc(a.goals, func(x, y *goal) int { return cmp.Compare(x.due, y.due) }) // the first of several
+	g.look(c)
+	g.due += g.every() * g.among
+	return g
 }
 
-// every is of how many turns the goal takes one.
+// every is of how many turns the goal takes one, if it shares them with nobody.
 func (g *goal) every() int {
+	tired := g.tired * g.among / patient
 	if g.reached == 0 {
-		return min(astray+g.tired/patient, stray)
+		return min(astray+tired, stray)
 	}
-	return min(1+g.tired/patient, laggard)
+	return min(1+tired, laggard)
 }
 
 // look sees how near runs have come.
@@ -269,7 +260,7 @@ func (c *corpus) aimed(r *rand.Rand, g *goal, others []*goal) draft {
 	return d
 }
 
-// setters are the scenarios that were the first to set what is looked at next on the way, but for those that vary nothing.
+// setters are the scenarios kept for what they set that is looked at next on the way, but for those that vary nothing, or hang.
 func (g *goal) setters(c *corpus) []Scenario {
 	var out []Scenario
 	known := map[*entry]bool{nil: true}
@@ -278,7 +269,7 @@ func (g *goal) setters(c *corpus) []Scenario {
 			break
 		}
 		e := c.owners[Signal{SignalBlock, b.Key}]
-		if !known[e] && (len(e.s.Argv) > c.o.Fixed && !slices.Equal(e.s.Argv[c.o.Fixed:], []string{mutate.Input}) || len(e.s.Env) > 0 || len(e.s.Files) > 0) {
+		if !known[e] && !e.hung && (len(e.s.Argv) > c.o.Fixed && !slices.Equal(e.s.Argv[c.o.Fixed:], []string{mutate.Input}) || len(e.s.Env) > 0 || len(e.s.Files) > 0) {
 			out = append(out, e.s)
 		}
 		known[e] = true

@@ -437,7 +437,7 @@ func TestWhatSetsSomethingIsTriedWithOtherValues(t *testing.T) {
 	for range 2000 {
 		a := attempt{r: r, o: &o, s: Scenario{Argv: target(), Stdin: StdinNull}}
 		a.sort([]Clue{{Kind: ClueNumber, Number: 4711, Size: 4}})
-		if !a.join([]Scenario{set}) {
+		if !a.join([]Scenario{set}, nil) {
 			continue
 		}
 		words := append(slices.Clone(a.s.Argv), a.s.Env...)
@@ -468,6 +468,7 @@ func TestGoalsToWhichOneBlockLeadsShareTurns(t *testing.T) {
 	for i := range 9 {
 		a.goals = append(a.goals, &goal{id: id(uint32(200 + i)), aim: &Aim{Blocks: []AimBlock{{uint64(1 + i/8), 2}}}, reached: 1})
 	}
+	a.share()
 	turns := map[sysno.ID]int{}
 	for i := range 1600 {
 		if i == 800 { // one of them is seen
@@ -476,7 +477,9 @@ func TestGoalsToWhichOneBlockLeadsShareTurns(t *testing.T) {
 		if !a.due(1, c) {
 			t.Fatal("no goal is left")
 		}
-		turns[a.choose(c).id]++
+		g := a.choose(c)
+		g.missed(0)
+		turns[g.id]++
 	}
 	if alone := turns[id(208)]; alone < 700 || alone > 900 {
 		t.Errorf("the goal that shares nothing had %d of 1600 turns, want half", alone)
@@ -491,10 +494,20 @@ func TestGoalsToWhichOneBlockLeadsShareTurns(t *testing.T) {
 // What is planned is sure to be made, and shows something sooner or later; draws are by chance, as aimed runs.
 func TestAimedRunsTakeTurnsFromDrawsAndNotFromThePlan(t *testing.T) {
 	part := func(aims *Aims, with ...source) float64 {
-		f := newCoordinator(&Options{Now: time.Now, Aims: aims}).sources
+		c := newCoordinator(&Options{Now: time.Now, Aims: aims})
+		if slices.Contains(with, fromAim) {
+			c.aims.from, c.aims.goals = 1, []*goal{{id: id(200), aim: &Aim{Blocks: []AimBlock{{1, 2}}}}}
+			c.aims.share()
+		}
+		c.started = 1
+		c.source()
+		f := c.sources
 		return shares(f.expected, f.tries, f.gains, func(i int) bool { return slices.Contains(with, source(i)) })[fromPlan]
 	}
 	aimed, without := part(&Aims{}, fromPlan, fromDraw, fromAim), part(nil, fromPlan, fromDraw)
+	if waiting := part(&Aims{}, fromPlan, fromDraw); waiting != without {
+		t.Errorf("the plan has %.2f of the runs while nothing is known to aim at, want %.2f", waiting, without)
+	}
 	if aimed < without*8/10 { // half of the share is what turns have gained, of three and of two
 		t.Errorf("the plan has %.2f of the runs, and %.2f where none is aimed", aimed, without)
 	}

@@ -27,7 +27,7 @@ type attempt struct {
 func (d *draft) attempt(r *rand.Rand, o *Options, p *plugin) Scenario {
 	a := attempt{r: r, o: o, s: d.s, all: d.faults}
 	a.sort(d.clues)
-	joined := a.join(d.setters)
+	joined := a.join(d.setters, d.banned)
 	ways := a.ways()
 	if d.from != nil && o.varies(dimBytes) && a.s.usesInput() && len(a.s.Input) > 0 {
 		ways = append(ways, placing{1, a.tweak})
@@ -60,7 +60,7 @@ func (d *draft) attempt(r *rand.Rand, o *Options, p *plugin) Scenario {
 
 // join adds what some of the scenarios have, all of which have set something: only together may they do
 // what is looked at. It reports whether it did.
-func (a *attempt) join(all []Scenario) bool {
+func (a *attempt) join(all []Scenario, banned map[string]bool) bool {
 	if len(all) == 0 || a.r.IntN(3) != 0 {
 		return false
 	}
@@ -69,7 +69,9 @@ func (a *attempt) join(all []Scenario) bool {
 	for _, i := range a.r.Perm(len(all))[:n] {
 		s := &all[i]
 		if words := s.Argv[min(a.o.Fixed, len(s.Argv)):]; a.o.varies(dimArgv) {
-			words = slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == mutate.Input && slices.Contains(a.s.Argv, w) })
+			words = slices.DeleteFunc(slices.Clone(words), func(w string) bool {
+				return w == mutate.Input && slices.Contains(a.s.Argv, w) || banned[wordKey(w)] && a.r.IntN(32) != 0
+			})
 			if a.r.IntN(2) == 0 { // what is set is the value of an option, perhaps
 				a.revalue(words)
 			}
@@ -78,12 +80,15 @@ func (a *attempt) join(all []Scenario) bool {
 			}
 		}
 		for _, e := range s.Env {
-			if name, v, set := strings.Cut(e, "="); a.o.varies(dimEnv) && set {
+			name, v, set := strings.Cut(e, "=")
+			switch {
+			case !a.o.varies(dimEnv) || len(a.s.Env) >= mutate.MaxEnv:
+			case set:
 				if a.r.IntN(2) == 0 {
 					v = a.term()
 				}
 				a.set(name, &v)
-			} else if a.o.varies(dimEnv) {
+			default:
 				a.set(name, nil)
 			}
 		}

@@ -84,9 +84,6 @@ type coordinator struct {
 func newCoordinator(o *Options) *coordinator {
 	books := make(map[sysno.ID]*record)
 	expected := worthwhile
-	if o.Aims != nil {
-		expected[fromPlan] = besideAims
-	}
 	return &coordinator{
 		o: o, start: o.Now(), corpus: newCorpus(o, books), books: books, sources: newFair(expected[:]), others: newFair(others[:]), flying: make(map[int]bool), swept: make(map[string]bool), news: make(chan struct{}, 1),
 		crashes: make(map[string]*Failure), hangs: make(map[string]*Failure), talks: make(map[string]uint64), aims: aims{of: o.Aims, found: make(chan struct{})},
@@ -177,6 +174,10 @@ var others = [sources]float64{fromDraw: 1, fromSweep: 1, fromAround: 1}
 func (c *coordinator) source() source {
 	early := c.agenda.early()
 	aimed := !early && c.aims.due(c.started, c.corpus)
+	c.sources.expected[fromPlan] = worthwhile[fromPlan]
+	if aimed {
+		c.sources.expected[fromPlan] = besideAims
+	}
 	// Who calls somebody does little as long as nobody answers, and who waits for keys, as long as none is pressed.
 	swept := len(c.sweep) > 0 && (!early || c.corpus.called || len(c.corpus.sittings) > 0)
 	from := source(c.sources.pick(func(i int) bool {
@@ -245,11 +246,10 @@ func (c *coordinator) choose(r *rand.Rand, p *plugin) job {
 		}
 		return j
 	case fromAim:
-		if g := c.aims.choose(c.corpus); g != nil {
-			d := c.corpus.aimed(r, g, c.aims.goals)
-			c.mu.Unlock()
-			return job{s: d.attempt(r, c.o, p), phase: PhaseAimed, from: fromAim, aimed: g}
-		}
+		g := c.aims.choose(c.corpus)
+		d := c.corpus.aimed(r, g, c.aims.goals)
+		c.mu.Unlock()
+		return job{s: d.attempt(r, c.o, p), phase: PhaseAimed, from: fromAim, aimed: g}
 	}
 	d := c.corpus.draw(r)
 	c.mu.Unlock()

@@ -31,8 +31,8 @@ func TellingEnv(names []string) []string {
 	return out
 }
 
-// maxEnv bounds how many variables a scenario changes.
-const maxEnv = 24
+// MaxEnv bounds how many variables a scenario changes.
+const MaxEnv = 24
 
 var envValues = [...]string{
 	"", "0", "1", "-1", "C", "C.UTF-8", "POSIX", "en_US.UTF-8", "de_DE.ISO-8859-1", "xx_YY", "UTC", "Europe/Berlin", ":/etc/localtime", "dumb", "xterm-256color", "vt100",
@@ -51,7 +51,7 @@ func EnvUsable(name string) bool {
 // ("KEY=VALUE"), unset ("KEY") or no longer mentioned. A variable is never
 // mentioned twice.
 func Env(r *rand.Rand, names, env []string) []string {
-	if len(env) >= maxEnv || len(env) > 0 && r.IntN(4) == 0 {
+	if len(env) >= MaxEnv || len(env) > 0 && r.IntN(4) == 0 {
 		i := r.IntN(len(env))
 		return slices.Concat(env[:i], env[i+1:])
 	}

@@ -173,7 +173,7 @@ func TestEnvNeverTouchesTheLoaderAndNamesNothingTwice(t *testing.T) {
 			set = set || key == "FOO_BAR" && assigned
 			unset = unset || key == "HOME" && !assigned
 		}
-		if len(env) > maxEnv {
+		if len(env) > MaxEnv {
 			t.Fatalf("%d variables", len(env))
 		}
 	}

@@ -361,13 +361,19 @@ func (m *module) pointed(slot uint64) (string, bool) {
 // packed notes texts behind one that code knows, if nothing knows an address of theirs: they are found by the
 // end of the one before, or as elements of an array.
 func (d *draftsman) packed() {
-	const most, apart = 16, 16 // texts; bytes of zeros between two
 	known := make([][]uint64, len(d.modules))
 	for i, m := range d.modules {
 		for _, r := range m.Relocs {
 			if d.own[i] && r.Symbol == "" {
 				known[i] = append(known[i], r.Address)
 			}
+		}
+		if d.own[i] && m.Fixed {
+			m.words(func(at uint64) {
+				if m.Segment(at) != nil {
+					known[i] = append(known[i], at)
+				}
+			})
 		}
 	}
 	for _, r := range d.refers {
@@ -376,27 +382,41 @@ func (d *draftsman) packed() {
 	for _, all := range known {
 		slices.Sort(all)
 	}
-	for _, r := range d.refers {
-		if _, ok := r.m.word(r.at); !ok || r.m.Go || !d.own[r.m.index] {
-			continue
-		}
-		end := uint64(math.MaxUint64)
-		if i, _ := slices.BinarySearch(known[r.m.index], r.at+1); i < len(known[r.m.index]) {
-			end = known[r.m.index][i]
-		}
-		zeros := 0
-		text, _ := r.m.String(r.at)
-		for at, n := r.at+uint64(len(text))+1, 0; n < most && zeros < apart && at < end; at++ {
-			if text, _ = r.m.String(at); text == "" {
-				zeros++
-				continue
+	var words []string // behind that of the reference before
+	for i, r := range d.refers {
+		if i == 0 || d.refers[i-1].m != r.m || d.refers[i-1].at != r.at {
+			words = words[:0]
+			if _, ok := r.m.word(r.at); ok && !r.m.Go && d.own[r.m.index] {
+				end := uint64(math.MaxUint64)
+				if i, _ := slices.BinarySearch(known[r.m.index], r.at+1); i < len(known[r.m.index]) {
+					end = known[r.m.index][i]
+				}
+				words = r.m.behind(r.at, end, words)
 			}
-			word, ok := r.m.word(at)
-			if !ok {
-				break
-			}
+		}
+		for _, word := range words {
 			d.c.clue(r.node, Clue{Kind: ClueText, Text: word})
-			at, n, zeros = at+uint64(len(text)), n+1, 0
 		}
 	}
+}
+
+// behind appends the words that are packed behind a text, up to an address.
+func (m *module) behind(text, end uint64, words []string) []string {
+	const most, apart = 16, 16 // words; bytes of zeros between two
+	zeros := 0
+	first, _ := m.String(text)
+	for at := text + uint64(len(first)) + 1; len(words) < most && zeros < apart && at < end; at++ {
+		text, _ := m.String(at)
+		if text == "" {
+			zeros++
+			continue
+		}
+		word, ok := m.word(at)
+		if !ok {
+			break
+		}
+		words = append(words, word)
+		at, zeros = at+uint64(len(text)), 0
+	}
+	return words
 }

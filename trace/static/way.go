@@ -17,6 +17,9 @@ type Way struct {
 	chart *Chart
 	next  []int32 // by node: the next one on the way; itself at the end, -1 beside it
 	far   []int32 // by node
+
+	// guards decide whether the way is gone, nearest first.
+	guards []int32
 }
 
 // Block is a basic block of the program by its place in a file.
@@ -71,6 +74,7 @@ func (c *Chart) Way(id sysno.ID) *Way {
 		}
 		levels[distance] = nil
 	}
+	w.guards = w.guard()
 	return w
 }
 
@@ -78,8 +82,8 @@ func (c *Chart) Way(id sysno.ID) *Way {
 // block to decide whether the way is gone.
 const telling = 3
 
-// guards are the nodes that decide whether the way is gone, nearest first; at most some hundred.
-func (w *Way) guards() []int32 {
+// guard finds the nodes that decide whether the way is gone, at most some hundred.
+func (w *Way) guard() []int32 {
 	c := w.chart
 	nearest, worst := make([]int32, len(c.nodes)), make([]int32, len(c.nodes)) // of what a block branches to
 	for n := range nearest {
@@ -109,7 +113,7 @@ func (w *Way) Setters() []Block {
 	c := w.chart
 	known := map[int32]bool{}
 	var out []Block
-	for _, n := range w.guards() {
+	for _, n := range w.guards {
 		for _, v := range c.tests[n] {
 			sets := c.sets[v]
 			for _, from := range sets[:min(len(sets), maxSets)] {
@@ -140,7 +144,7 @@ func (w *Way) Clues() []Clue {
 			add(n, int(w.far[n]))
 		}
 	}
-	for _, n := range w.guards() {
+	for _, n := range w.guards {
 		far := int(w.far[n])
 		add(n, far)
 		for _, e := range c.preds[n] { // what is compared may be put together before
