@@ -20,7 +20,7 @@ import (
 // cage and the launcher call must not get in. TJFUZZ_LONG makes it 20,000 runs each.
 func TestEveryCagedRunShowsExactlyTheProgramsOwnSyscalls(t *testing.T) {
 	testenv.Require(t, testenv.BPF)
-	runs := 500
+	runs := 150
 	if os.Getenv("TJFUZZ_LONG") != "" {
 		runs = 20000
 	}

@@ -2,7 +2,6 @@ package launch
 
 import (
 	"errors"
-	"time"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch/aflserver"
@@ -53,7 +52,7 @@ func (v *servers) startAFL(c *class, s *fuzz.Scenario) (err error) {
 	var seen []sysno.ID
 	a, err := aflserver.Start(spec, aflserver.Options{
 		Program: v.e.opts.Program, Argv: st.argv, Env: st.env, Deferred: v.afl.Deferred,
-		Timeout: max(v.e.opts.Timeout, time.Second),
+		Timeout: v.startTime(),
 		Started: func() { seen = watch.Seen() },
 	})
 	if err != nil {

@@ -189,7 +189,7 @@ func (v *servers) startAt(c *class, s *fuzz.Scenario) (err error) {
 	defer st.close()
 	o := forkserver.Options{
 		Program: v.e.opts.Program, Argv: st.argv, Env: st.env,
-		Timeout: max(v.e.opts.Timeout, time.Second),
+		Timeout: v.startTime(),
 	}
 	if v.e.opts.Coverage != nil {
 		o.Edges, o.LastEdge = v.afl.Edges, v.afl.Last

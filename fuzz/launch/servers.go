@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
@@ -102,6 +103,10 @@ func (v *servers) watcher() Watcher {
 	}
 	return v.watch
 }
+
+// startTime is what a server has to start, which is more than a run has: runs that are too slow for
+// once are hangs, but to have started too slowly for once would cost all of a class.
+func (v *servers) startTime() time.Duration { return 3 * max(v.e.opts.Timeout, time.Second) }
 
 func (v *servers) run(ctx context.Context, s *fuzz.Scenario) (*fuzz.Result, error) {
 	// A copy has the world of the program that was executed. Without a cage each copy has files of
