@@ -429,9 +429,18 @@ func FuzzAnalyze(f *testing.F) {
 		if err := os.WriteFile(own, b, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		r, err := Analyze(t.Context(), own, Options{})
-		if err == nil && len(r.Reached) == 0 {
+		r, c, err := AnalyzeAndChart(t.Context(), own, Options{}, func(string) bool { return true })
+		if err != nil {
+			return
+		}
+		if len(r.Reached) == 0 {
 			t.Error("a program that reaches nothing")
+		}
+		for _, x := range r.Reached {
+			if w := c.Way(x.ID); w != nil {
+				w.Clues()
+				w.Setters()
+			}
 		}
 	})
 }
