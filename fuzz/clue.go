@@ -1,9 +1,7 @@
 package fuzz
 
 import (
-	"encoding/binary"
 	"math/rand/v2"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,7 +37,7 @@ func (d *draft) attempt(r *rand.Rand, o *Options, p *plugin) Scenario {
 	}
 	if o.varies(dimArgv) && (total == 0 || r.IntN(4) == 0) {
 		args := mutate.Args(r, &o.Table, d.dict, a.s.Argv[o.Fixed:])
-		args = slices.DeleteFunc(args, func(w string) bool { return d.banned[wordKey(w)] && r.IntN(32) != 0 })
+		args = slices.DeleteFunc(args, func(w string) bool { return avoids(r, d.banned, w) })
 		a.s.Argv = slices.Concat(a.s.Argv[:o.Fixed], args)
 	}
 	if o.varies(dimBytes) && a.s.usesInput() && (total == 0 || r.IntN(4) == 0) {
@@ -58,95 +56,6 @@ func (d *draft) attempt(r *rand.Rand, o *Options, p *plugin) Scenario {
 	return a.s
 }
 
-// join adds what some of the scenarios have, all of which have set something: only together may they do
-// what is looked at. It reports whether it did.
-func (a *attempt) join(all []Scenario, banned map[string]bool) bool {
-	if len(all) == 0 || a.r.IntN(3) != 0 {
-		return false
-	}
-	const most = 4
-	n := 1 + a.r.IntN(min(len(all), most))
-	for _, i := range a.r.Perm(len(all))[:n] {
-		s := &all[i]
-		if words := s.Argv[min(a.o.Fixed, len(s.Argv)):]; a.o.varies(dimArgv) {
-			words = slices.DeleteFunc(slices.Clone(words), func(w string) bool {
-				return w == mutate.Input && slices.Contains(a.s.Argv, w) || banned[wordKey(w)] && a.r.IntN(32) != 0
-			})
-			if a.r.IntN(2) == 0 { // what is set is the value of an option, perhaps
-				a.revalue(words)
-			}
-			if len(words) > 0 && len(a.s.Argv)-a.o.Fixed+len(words) <= maxWords {
-				a.s.Argv = slices.Concat(a.s.Argv[:a.o.Fixed], words, a.s.Argv[a.o.Fixed:])
-			}
-		}
-		for _, e := range s.Env {
-			name, v, set := strings.Cut(e, "=")
-			switch {
-			case !a.o.varies(dimEnv) || len(a.s.Env) >= mutate.MaxEnv:
-			case set:
-				if a.r.IntN(2) == 0 {
-					v = a.term()
-				}
-				a.set(name, &v)
-			default:
-				a.set(name, nil)
-			}
-		}
-		for _, f := range s.Files {
-			if a.o.varies(dimFiles) && a.s.File(f.Name) == nil && roomFor(a.s.Files, f.Name) && len(a.s.Files) < maxFiles {
-				if f.Kind.holds() && len(f.Data) < 1<<12 && a.r.IntN(2) == 0 {
-					f.Data = a.amend(f.Data, a.lines())
-				}
-				a.s.Files = append(slices.Clone(a.s.Files), f)
-				slices.SortFunc(a.s.Files, func(x, y File) int { return strings.Compare(x.Name, y.Name) })
-			}
-		}
-	}
-	return true
-}
-
-// revalue puts a term in the place of one of the words that are values, or have one.
-func (a *attempt) revalue(words []string) {
-	var values []int
-	for i, w := range words {
-		if w != mutate.Input && (!strings.HasPrefix(w, "-") || strings.Contains(w, "=") || len(w) > 2 && w[1] != '-') {
-			values = append(values, i)
-		}
-	}
-	if len(values) == 0 {
-		return
-	}
-	w := &words[one(a.r, values)]
-	key, _, named := strings.Cut(*w, "=")
-	switch term := clean(a.term()); {
-	case named:
-		*w = key + "=" + term
-	case strings.HasPrefix(*w, "-"):
-		*w = (*w)[:2] + term
-	default:
-		*w = term
-	}
-}
-
-// tweak changes a byte of the first ones, where headers are, or says there how long all is: what is computed, no clue tells.
-func (a *attempt) tweak() {
-	const head = 32
-	n := len(a.s.Input)
-	if n == 0 { // by now
-		return
-	}
-	a.s.Input = slices.Clone(a.s.Input)
-	if size := 2 << a.r.IntN(3); n >= 2*size && a.r.IntN(4) == 0 {
-		b := binary.LittleEndian.AppendUint64(nil, uint64(n))[:size]
-		if a.r.IntN(2) == 0 {
-			slices.Reverse(b)
-		}
-		copy(a.s.Input[size*a.r.IntN(min(n, head)/size):], b)
-		return
-	}
-	a.s.Input[a.r.IntN(min(n, head))] = byte(a.r.IntN(256))
-}
-
 // sort takes clues in the place of those so far.
 func (a *attempt) sort(clues []Clue) {
 	a.clues = [clueKinds][]Clue{}
@@ -157,12 +66,6 @@ func (a *attempt) sort(clues []Clue) {
 		}
 	}
 }
-
-// maxFiles bounds those of a scenario that is aimed.
-const maxFiles = 16
-
-// fileName is what files are called: settings.conf, %s/.toolrc, and not 1.5.
-var fileName = lazyregexp.New(`^(?:%s/)?[\w.%-]*\.[\w-]*[a-z][\w-]*$`)
 
 // placing is a way to use a clue.
 type placing struct {
@@ -332,229 +235,6 @@ func (a *attempt) some() string {
 
 // clean is a word without what none can hold.
 func clean(word string) string { return strings.ReplaceAll(word, "\x00", "") }
-
-func (a *attempt) insert(words ...string) {
-	args := a.s.Argv[a.o.Fixed:]
-	if len(args)+len(words) > maxWords {
-		args = nil
-	}
-	at := 0
-	if a.r.IntN(3) == 0 {
-		at = a.r.IntN(len(args) + 1)
-	}
-	a.s.Argv = slices.Concat(a.s.Argv[:a.o.Fixed], args[:at], words, args[at:])
-}
-
-// word puts a text on the command line: as an operand, or as an option.
-func (a *attempt) word() {
-	t := clean(a.term())
-	switch a.r.IntN(5) {
-	case 0:
-		t += one(a.r, []string{"=", ":", ""}) + clean(a.term())
-	case 1:
-		if !strings.HasPrefix(t, "-") && a.r.IntN(2) == 0 {
-			t = one(a.r, []string{"-", "--"}) + t
-		}
-	case 2:
-		a.insert(t, clean(a.term()))
-		return
-	case 3:
-		a.insert(t, mutate.Input)
-		return
-	case 4:
-		if letters := a.letters(t); letters != "" {
-			a.insert(letters)
-			return
-		}
-	}
-	a.insert(t)
-}
-
-// letters are some of those in a text, as options in one word, if they can be such of which each is looked for.
-func (a *attempt) letters(of string) string {
-	const most = 24
-	if len(of) > most || strings.ContainsFunc(of, func(r rune) bool {
-		return strings.Count(of, string(r)) > 1 && r != ':' || r != ':' && !('a' <= r|0x20 && r|0x20 <= 'z' || '0' <= r && r <= '9')
-	}) {
-		return ""
-	}
-	of = strings.ReplaceAll(of, ":", "")
-	if len(of) < 2 {
-		return ""
-	}
-	b := []byte("-")
-	for _, i := range a.r.Perm(len(of))[:1+a.r.IntN(min(len(of), 4))] {
-		b = append(b, of[i])
-	}
-	return string(b)
-}
-
-// value gives a text to an option that takes one.
-func (a *attempt) value() {
-	options := a.o.Table.For(a.s.Argv[a.o.Fixed:])
-	taking := slices.DeleteFunc(slices.Clone(options), func(o mutate.Option) bool { return o.Arity == mutate.NoValue })
-	if len(taking) == 0 {
-		a.word()
-		return
-	}
-	opt := one(a.r, taking)
-	if a.r.IntN(6) == 0 && a.o.varies(dimBytes) { // it names a file, in which the text is looked for
-		a.insert(opt.Words(mutate.Input)...)
-		a.content()
-		return
-	}
-	a.insert(opt.Words(clean(a.term()))...)
-}
-
-// reword puts a text in the place of a word, or of the value in one.
-func (a *attempt) reword() {
-	if len(a.s.Argv) == a.o.Fixed { // by now
-		return
-	}
-	i := a.o.Fixed + a.r.IntN(len(a.s.Argv)-a.o.Fixed)
-	a.s.Argv = slices.Clone(a.s.Argv)
-	word := clean(a.term())
-	if key, _, ok := strings.Cut(a.s.Argv[i], "="); ok {
-		word = key + "=" + word
-	}
-	a.s.Argv[i] = word
-}
-
-// options adds some that nothing is known to be told by, for letters are no clues, and a file or a directory for them.
-func (a *attempt) options() {
-	options := a.o.Table.For(a.s.Argv[a.o.Fixed:])
-	for n := 0; len(options) > 0 && n < 4 && (n == 0 || a.r.IntN(3) != 0); n++ {
-		opt := one(a.r, options)
-		a.insert(opt.Words(a.o.Table.Value(a.r, opt.Likely()))...)
-	}
-	if names := a.o.Table.Names; len(names) > 0 && len(a.s.Argv) < maxWords && a.r.IntN(2) == 0 {
-		a.s.Argv = slices.Concat(a.s.Argv, []string{one(a.r, names)})
-	}
-}
-
-// set sets a variable, or unsets it.
-func (a *attempt) set(name string, value *string) {
-	if !mutate.EnvUsable(name) {
-		return
-	}
-	env := slices.DeleteFunc(slices.Clone(a.s.Env), func(e string) bool {
-		key, _, _ := strings.Cut(e, "=")
-		return key == name
-	})
-	if value == nil {
-		env = append(env, name)
-	} else {
-		env = append(env, name+"="+clean(*value))
-	}
-	a.s.Env = env
-}
-
-// variable sets one that the way depends on.
-func (a *attempt) variable() {
-	name := nearest(a.r, a.clues[ClueVariable]).Text
-	var v string
-	switch a.r.IntN(8) {
-	case 0:
-		a.set(name, nil)
-		return
-	case 1, 2:
-		v = a.some()
-	case 3:
-		v = a.decimal()
-	case 4:
-		if v = a.some(); a.r.IntN(2) == 0 {
-			v = a.term()
-		}
-		v += one(a.r, []string{",", ":", "=", " ", ""}) + a.term()
-	default:
-		v = a.term()
-	}
-	a.set(name, &v)
-}
-
-// reset gives one that is set another value.
-func (a *attempt) reset() {
-	name, _, _ := strings.Cut(one(a.r, a.s.Env), "=")
-	v := a.term()
-	a.set(name, &v)
-}
-
-// setting sets one that is known otherwise, or has a text as its name.
-func (a *attempt) setting() {
-	names := a.o.EnvNames
-	if len(names) == 0 || a.r.IntN(2) == 0 {
-		names = mutate.CommonEnv()
-	}
-	name, v := one(a.r, names), a.term()
-	if t := a.text(); a.r.IntN(2) == 0 && strings.Trim(t, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == "" {
-		name, v = t+one(a.r, []string{"", "X", "_X"}), one(a.r, []string{v, "1"})
-	}
-	a.set(name, &v)
-}
-
-// file makes one that the way depends on, or makes it something else than a file.
-func (a *attempt) file() { a.make(nearest(a.r, a.clues[ClueFile]).Text) }
-
-// held are the indices of files that have lines.
-func (a *attempt) held() (files []int) {
-	for i, f := range a.s.Files {
-		if f.Kind.holds() && len(f.Data) < 1<<12 {
-			files = append(files, i)
-		}
-	}
-	return files
-}
-
-// edit writes lines into one that is there.
-func (a *attempt) edit() {
-	files := a.held()
-	if len(files) == 0 { // any more
-		return
-	}
-	i := one(a.r, files)
-	a.s.Files = slices.Clone(a.s.Files)
-	a.s.Files[i].Data = a.amend(a.s.Files[i].Data, a.lines())
-}
-
-// named makes a file whose name is a text, if it can be one.
-func (a *attempt) named() { a.make(a.text()) }
-
-func (a *attempt) make(name string) {
-	// A name that is put together begins with a directory mostly: here, that of the run.
-	if rest, ok := strings.CutPrefix(name, "%s/"); ok {
-		name = rest
-		dirs := []string{"HOME"}
-		for _, k := range a.clues[ClueVariable] {
-			dirs = append(dirs, k.Text)
-		}
-		here := "."
-		a.set(one(a.r, dirs), &here)
-	}
-	name = directive.ReplaceAllStringFunc(name, func(string) string { return a.some() })
-	name = path.Clean(strings.TrimPrefix(name, "./"))
-	if name == "" || name == "." || name == ".." || strings.HasPrefix(name, "/") || strings.HasPrefix(name, "../") || strings.ContainsAny(name, "\n\x00") || len(name) > 64 {
-		return
-	}
-	f := File{Name: name}
-	if a.r.IntN(6) == 0 {
-		if f.Kind = one(a.r, inputKinds()); f.Kind == FileMissing {
-			f.Kind = FileRegular
-		}
-	}
-	if f.Kind.holds() {
-		var before []byte
-		if old := a.s.File(name); old != nil {
-			before = old.Data
-		}
-		f.Data = a.amend(before, a.lines())
-	}
-	files := slices.DeleteFunc(slices.Clone(a.s.Files), func(o File) bool { return o.Name == name })
-	if !roomFor(files, name) || len(files) > maxFiles {
-		return
-	}
-	a.s.Files = append(files, f)
-	slices.SortFunc(a.s.Files, func(x, y File) int { return strings.Compare(x.Name, y.Name) })
-}
 
 // signal sends one that is handled.
 func (a *attempt) signal() {

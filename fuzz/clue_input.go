@@ -213,3 +213,22 @@ func (a *attempt) size() {
 	}
 	a.s.Input = bytes.Repeat(unit, n)
 }
+
+// tweak changes a byte of the first ones, where headers are, or says there how long all is: what is computed, no clue tells.
+func (a *attempt) tweak() {
+	const head = 32
+	n := len(a.s.Input)
+	if n == 0 { // by now
+		return
+	}
+	a.s.Input = slices.Clone(a.s.Input)
+	if size := 2 << a.r.IntN(3); n >= 2*size && a.r.IntN(4) == 0 {
+		b := binary.LittleEndian.AppendUint64(nil, uint64(n))[:size]
+		if a.r.IntN(2) == 0 {
+			slices.Reverse(b)
+		}
+		copy(a.s.Input[size*a.r.IntN(min(n, head)/size):], b)
+		return
+	}
+	a.s.Input[a.r.IntN(min(n, head))] = byte(a.r.IntN(256))
+}

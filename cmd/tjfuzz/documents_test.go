@@ -85,9 +85,7 @@ func TestWhatTheDocumentsShowRuns(t *testing.T) {
 	}
 	testenv.FewFiles(t)
 	// What a page pulls is served from the cache of Go, which has the form of a proxy.
-	if out, err := exec.Command("go", "mod", "download", goFuzzCorpus().Path).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	testenv.GoFuzzCorpus(t)
 	// make in the pages makes targets of this Makefile.
 	makefile, err := os.ReadFile("../../Makefile")
 	if err != nil {
