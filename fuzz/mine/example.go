@@ -1,6 +1,7 @@
 package mine
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -41,11 +42,11 @@ func Listed(program string, help, page []byte) bool {
 
 // shown are the lines of both texts that may show how the program is called.
 func shown(program string, help, page []byte) []string {
-	return slices.Concat(shownInHelp(string(help[:min(len(help), maxHelp)])), shownInPage(program, string(page[:min(len(page), maxPage)])))
+	return slices.Concat(shownInHelp(program, string(help[:min(len(help), maxHelp)])), shownInPage(program, string(page[:min(len(page), maxPage)])))
 }
 
 // shownInHelp are the indented lines and those that say how the program is used.
-func shownInHelp(text string) []string {
+func shownInHelp(program, text string) []string {
 	var out []string
 	for line := range strings.SplitSeq(strings.ReplaceAll(text, "\\\n", " "), "\n") {
 		trimmed := strings.TrimSpace(line)
@@ -55,6 +56,8 @@ func shownInHelp(text string) []string {
 				line = placeholders(line)
 			}
 			out = append(out, line)
+		} else if m := purpose.FindString(trimmed); m != "" && strings.HasPrefix(trimmed[len(m):], program+" ") {
+			out = append(out, placeholders(trimmed[len(m):]))
 		} else if trimmed != line || prompt.MatchString(line) {
 			out = append(out, trimmed)
 		}
@@ -78,7 +81,13 @@ func placeholders(line string) string {
 func shownInPage(program, page string) []string {
 	var out []string
 	literal, shown, synopsis := false, false, false
+	own := ownName(program, page)
 	put := func(text string) {
+		if rest, ok := strings.CutPrefix(prompt.ReplaceAllString(text, ""), own+" "); ok {
+			text = program + " " + rest
+		} else if text == own {
+			text = program
+		}
 		if n := len(out); synopsis && n > 0 && text != program && !strings.HasPrefix(text, program+" ") {
 			out[n-1] += " " + text
 			return
@@ -113,11 +122,80 @@ func shownInPage(program, page string) []string {
 				line += font(m[1][i%len(m[1]):i%len(m[1])+1], a) + apart
 			}
 			put(bare(line))
-		case "Dl", "Ic", "D1", "IP", "TP":
+		case "Nm":
+			if synopsis {
+				put(semantic(program, own, arguments("Nm "+rest)))
+			}
+		case "Fl", "Ar", "Op", "Oo", "Oc", "Cm", "Brq", "Bro", "Brc", "Pa":
+			if synopsis {
+				put(semantic(program, own, arguments(m[1]+" "+rest)))
+			}
+		case "Dl", "D1":
+			if words := arguments(rest); slices.ContainsFunc(words, func(w string) bool { return w == "Nm" || w == "Fl" || w == "Ar" }) {
+				put(semantic(program, own, words))
+				break
+			}
+			put(bare(strings.Join(arguments(rest), " ")))
+		case "Ic", "IP", "TP":
 			put(bare(strings.Join(arguments(rest), " ")))
 		}
 	}
 	return out
+}
+
+// ownName is what a manual page calls the program where that is installed under another name, as several that do the
+// same must be: the first name of the page, unless the program's own is one of them.
+func ownName(program, page string) string {
+	first, names := "", false
+	for line := range strings.SplitSeq(page, "\n") {
+		m := request.FindStringSubmatch(line)
+		switch {
+		case m != nil && strings.EqualFold(m[1], "sh"):
+			if names {
+				return cmp.Or(first, program)
+			}
+			names = strings.Trim(strings.ToUpper(m[2]), `" `) == "NAME"
+		case names && (m == nil || m[1] == "Nm" || m[1] == "B"):
+			text := line
+			if m != nil {
+				text = m[2]
+			}
+			list, _, _ := strings.Cut(plain(text, false), " - ")
+			for _, name := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
+				if name == program {
+					return program
+				}
+				first = cmp.Or(first, name)
+			}
+		}
+	}
+	return cmp.Or(first, program)
+}
+
+// semantic is a line of mdoc(7) as people would write it, with the program in the place of Nm.
+func semantic(program, own string, words []string) string {
+	var out []string
+	shut := ""
+	for i, w := range words {
+		switch {
+		case w == "Nm" && i+1 < len(words) && !macro.MatchString(words[i+1]):
+			continue // a name follows
+		case w == "Nm" || w == own && i > 0 && words[i-1] == "Nm":
+			w = program
+		case w == "Brq" && !slices.Contains(words, "|"):
+			continue
+		case w == "Brq":
+			w, shut = "{", " }"
+		case w == "Bro":
+			w = "{"
+		case w == "Brc":
+			w = "}"
+		case w == "Aq" || w == "Bq" || w == "Pq" || w == "Xo" || w == "Xc":
+			continue
+		}
+		out = append(out, w)
+	}
+	return strings.TrimSpace(mdoc(out)) + shut
 }
 
 // bare is text without escapes, in which the names of values have brackets.
@@ -126,30 +204,53 @@ func bare(s string) string {
 }
 
 var (
-	useOf      = lazyregexp.New(`^(?i:usage|use|or|e\.g\.|example|examples|try):\s*`)
-	prompt     = lazyregexp.New("^(?:[$%#>]|`|'|\")\\s*")
-	optional   = lazyregexp.New(`\[[^\[\]]*\]`)
-	valueName  = lazyregexp.New(`^<[^>]*>$|^[A-Z][A-Z0-9_-]+$`)
-	setApart   = lazyregexp.New(`^\\f(?:B|C|\(C|\[C)`) // in bold, or as a typewriter does
-	synopsisOf = lazyregexp.New(`^(?i:usage|or)`)
-	choice     = lazyregexp.New(`^[{(]?[\w-]+(?:\|[\w-]+)+[})]?$`)
-	wordy      = lazyregexp.New(`[.,;:!?]$`)
+	useOf        = lazyregexp.New(`^(?i:usage|use|or|e\.g\.|example|examples|try):\s*`)
+	purpose      = lazyregexp.New(`^\pL+: `)              // as in "Create: pack -c"
+	macro        = lazyregexp.New(`^(?:[A-Z][a-z]|\W+)$`) // of mdoc(7), or punctuation
+	prompt       = lazyregexp.New("^(?:[$%#>]|`|'|\")\\s*")
+	optional     = lazyregexp.New(`\[[^\[\]]*\]`)
+	valueName    = lazyregexp.New(`^<[^>]*>$|^[A-Z][A-Z0-9_-]+$`)
+	setApart     = lazyregexp.New(`^\\f(?:B|C|\(C|\[C)`)                             // in bold, or as a typewriter does
+	alternatives = lazyregexp.New(`[{(][ ']*[\w-]+[ ']*(?:\|[ ']*[\w-]+[ ']*)+[})]`) // with spaces or quotes
+	synopsisOf   = lazyregexp.New(`^(?i:usage|or)`)
+	choice       = lazyregexp.New(`^[{(]?[\w-]+(?:\|[\w-]+)+[})]?$`)
+	wordy        = lazyregexp.New(`[.,;:!?]$`)
 )
 
 // invocations are the command lines of a program in a line of text: that with which it begins,
 // and that behind a pipe.
 func invocations(program, line string) [][]string {
-	line = prompt.ReplaceAllString(line, "")
+	line = alternatives.ReplaceAllStringFunc(prompt.ReplaceAllString(line, ""), func(of string) string {
+		return strings.NewReplacer(" ", "", "'", "").Replace(of)
+	})
 	var out [][]string
 	begins := true
 	for words := range shellCommands(line) {
 		named := len(words) > 0 && (words[0] == program || strings.HasSuffix(words[0], "/"+program))
 		if named && (begins || len(out) > 0 || strings.Contains(line, "|")) {
-			if words = concrete(words[1:]); len(words) > 0 {
-				out = append(out, words)
+			for _, words := range chosen(words[1:]) {
+				if words = concrete(words); len(words) > 0 {
+					out = append(out, words)
+				}
 			}
 		}
 		begins = false
+	}
+	return out
+}
+
+// chosen are the command lines that a synopsis stands for in which one of several words is to be chosen: "{get|put} FILE".
+func chosen(words []string) [][]string {
+	const most = 12
+	i := slices.IndexFunc(words, choice.MatchString)
+	if i < 0 {
+		return [][]string{words}
+	}
+	var out [][]string
+	for w := range strings.SplitSeq(strings.Trim(words[i], "{}()"), "|") {
+		if len(out) < most {
+			out = append(out, slices.Concat(words[:i], []string{w}, words[i+1:]))
+		}
 	}
 	return out
 }

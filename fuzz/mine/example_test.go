@@ -28,7 +28,7 @@ Examples:
 	}, "\n")
 	want := []string{
 		"@@", "-l @@", "-cf archive.pk foo bar", "-xf archive.pk", "-T - -cf my archive.pk",
-		"-A @@", "--list a.pk", "-q 10m *.txt", "-Z bzip2 a.pk", "-tv --sort=name a.pk", "-d a.pk",
+		"-A @@", "--append @@", "--list a.pk", "-q 10m *.txt", "-Z bzip2 a.pk", "-tv --sort=name a.pk", "-d a.pk",
 	}
 	var got []string
 	for _, words := range Examples("pack", []byte(help), []byte(page)) {
@@ -82,17 +82,44 @@ func TestProgramsThatReadNamesAreKnownByWhatListsThem(t *testing.T) {
 }
 
 func TestWhatASynopsisCallsACommandIsOne(t *testing.T) {
-	for text, want := range map[string][]string{
-		"usage: pack [-acd] utility [argument [/_] ...] < filenames": {"cat"},
-		"Usage: pack -n 1 command...":                                {"-n", "1", "cat"},
-		"usage: pack <input command> <count>":                        {"@@", "1"},
-		"usage: pack program/x user:program":                         {"program/x", "user:program"},
-		"usage: pack command|file":                                   {"command"},
-		"example: pack command":                                      {"command"},
+	for text, want := range map[string][][]string{
+		"usage: pack [-acd] utility [argument [/_] ...] < filenames": {{"cat"}},
+		"Usage: pack -n 1 command...":                                {{"-n", "1", "cat"}},
+		"usage: pack <input command> <count>":                        {{"@@", "1"}},
+		"usage: pack program/x user:program":                         {{"program/x", "user:program"}},
+		"usage: pack command|file":                                   {{"command"}, {"file"}},
+		"usage: pack {get | put} <file>":                             {{"get", "@@"}, {"put", "@@"}},
+		"Create: pack -c [options] <file>":                           {{"-c", "@@"}},
+		"example: pack command":                                      {{"command"}},
 	} {
 		got := Examples("pack", []byte(text), nil)
-		if diff := cmp.Diff([][]string{want}, got); diff != "" {
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", text, diff)
 		}
+	}
+}
+
+// The form of mdoc(7), in which bsdtar(1) calls itself tar: Debian has several programs under other names than their pages know.
+func TestManualPagesOfBSDShowExamples(t *testing.T) {
+	page := strings.Join([]string{
+		`.Sh NAME`, `.Nm tar`, `.Nd manipulate archives`, `.Sh SYNOPSIS`,
+		`.Nm`, `.Brq Fl c`, `.Op Ar options`, `.Op Ar files | Ar directories`,
+		`.Nm`, `.Brq Fl r | Fl u`, `.Fl f Ar archive-file`,
+		`.Nm tar`, `.Bro`, `.Cm get | Cm put`, `.Brc`, `.Ar file`,
+		`.Sh DESCRIPTION`, `.Nm`, `creates archives with`, `.Fl c .`,
+		`.Sh EXAMPLES`, `.Dl Nm Fl czf Pa file.tar.gz Pa source.c`, `.Dl Nm find Pa src | Nm Fl pmud Pa dest`,
+		`.Dl Nm Fl cf Pa - Fl C Pa srcdir \&. | Nm Fl xpf Pa -`, `.Dl tar -tf a.tar`, `.Dl $ tar -d a.tar`,
+	}, "\n")
+	var got []string
+	for _, words := range Examples("bsdtar", nil, []byte(page)) {
+		got = append(got, strings.Join(words, " "))
+	}
+	want := []string{"-c", "-r -f @@", "-u -f @@", "get @@", "put @@", "-czf file.tar.gz source.c", "-pmud dest", "-cf - -C srcdir .", "-xpf -", "-tf a.tar", "-d a.tar"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	// A page of several programs calls none of them by another's name.
+	if name := ownName("unpack", ".SH NAME\npack, unpack \\- archives\n"); name != "unpack" {
+		t.Errorf("the page calls unpack %q", name)
 	}
 }

@@ -40,12 +40,13 @@ var (
 	enumeration = lazyregexp.New(`(?:^\s*(?:[A-Z_]+ (?:is|are|can be) )?|[:\[(]\s*|\b[Oo]ne of\s+|\bvalues? (?:are|is)\s+|\b(?:may|can|must) be\s+(?:one of\s+)?)((?:[a-z0-9][\w.+-]*(?:\s+\([^)]*\)|\s+-\w)?(?:,\s+or\s+|,\s*|\s*\|\s*|\s+or\s+)){2,}[a-z0-9][\w.+-]*)`)
 	enumerator  = lazyregexp.New(`(?:^|,|\||\sor\s)\s*(?:or\s+)?([a-z0-9][\w.+-]*)`)
 	// "--sparse=always" in the middle of a text
-	mentioned    = lazyregexp.New(`(?:^|[\s'"\x60(‘“])(--[a-z][a-z0-9-]+)=([a-z][a-z0-9-]*)\b`)
-	defaultValue = lazyregexp.New(`\b[Dd]efaults?(?: value)?(?: is|:| to|=)?:?\s+["'\x60‘“]?([A-Za-z0-9/][\w./:+-]*?)["'\x60’”]?\s*(?:[)\].,;]|$)`)
-	quoted       = lazyregexp.New("['\"`‘“]([A-Za-z0-9][A-Za-z0-9_.-]*)['\"’”]")
-	usageOption  = lazyregexp.New(`[\[\s|(](--?[A-Za-z0-9?][A-Za-z0-9_.+-]*)(\[?=(<[^>]*>|\{[^}]*\}|[^\s\]|)]+))?`)
-	commandWord  = lazyregexp.New(`^[a-z][a-z0-9]*([_-][a-z0-9]+)*$`)
-	columns      = lazyregexp.New(`\s{2,}|\t`)
+	mentioned     = lazyregexp.New(`(?:^|[\s'"\x60(‘“])(--[a-z][a-z0-9-]+)=([a-z][a-z0-9-]*)\b`)
+	defaultValue  = lazyregexp.New(`\b[Dd]efaults?(?: value)?(?: is|:| to|=)?:?\s+["'\x60‘“]?([A-Za-z0-9/][\w./:+-]*?)["'\x60’”]?\s*(?:[)\].,;]|$)`)
+	quoted        = lazyregexp.New("['\"`‘“]([A-Za-z0-9][A-Za-z0-9_.-]*)['\"’”]")
+	usageOption   = lazyregexp.New(`[\[\s|(](--?[A-Za-z0-9?][A-Za-z0-9_.+-]*)(\[?=(<[^>]*>|\{[^}]*\}|[^\s\]|)]+))?`)
+	usageCommands = lazyregexp.New(`^(?i:usage:?\s+)?\S+\s+[{(]([a-z][\w-]*(?:\s*\|\s*[a-z][\w-]*)+)[})]`) // pack {get | put} FILE
+	commandWord   = lazyregexp.New(`^[a-z][a-z0-9]*([_-][a-z0-9]+)*$`)
+	columns       = lazyregexp.New(`\s{2,}|\t`)
 )
 
 // Help reads the text that a program prints for --help into a table. It knows
@@ -343,6 +344,11 @@ func listed(text string) []string {
 // usage reads "usage: git [-v | --version] [-C <path>] [--exec-path[=<path>]]" and
 // "ssh [-46AaC] [-b bind_address]".
 func (p *helpParser) usage(text string) {
+	if m := usageCommands.FindStringSubmatch(text); m != nil && len(p.commands) < maxOptions {
+		for c := range strings.SplitSeq(m[1], "|") {
+			p.commands = append(p.commands, strings.TrimSpace(c))
+		}
+	}
 	for _, m := range usageOption.FindAllStringSubmatchIndex(text, -1) {
 		name, rest := text[m[2]:m[3]], text[m[3]:]
 		a, n := value(rest)
