@@ -230,14 +230,48 @@ func (c *corpus) sweep(l *leaving) (out []Scenario) {
 		}
 	}
 	out = append(out, l.again())
-	take := func(of []Scenario, most int) {
+	made := c.o.made(l)
+	use := func(s Scenario) Scenario {
+		if made != "" {
+			s.Argv = c.o.using(s.Argv, made)
+		}
+		return s
+	}
+	take := func(of []Scenario, most int, use func(Scenario) Scenario) {
 		n := min(len(of), most)
 		for i := range n {
-			out = append(out, l.then(of[(i*len(of)/n+turn)%len(of)]))
+			out = append(out, use(l.then(of[(i*len(of)/n+turn)%len(of)])))
 		}
 	}
-	take(commands, sweepCommands)
-	take(examples, sweepExamples)
-	take(options, sweepOptions)
+	as := func(s Scenario) Scenario { return s }
+	take(commands, sweepCommands, as)
+	take(examples, sweepExamples, use)
+	take(options, sweepOptions, use)
 	return out
+}
+
+// made is what the last step may have been told to make: the first of its words that can be the name of a file, and of none that
+// it found. It is "" where there is none.
+func (o *Options) made(l *leaving) string {
+	for _, w := range l.before[len(l.before)-1].Argv[o.Fixed:] {
+		if !roomFor(l.files, w) || w == mutate.Input {
+			continue
+		}
+		if o.namesFile(w) && !strings.HasPrefix(w, "-") {
+			return w
+		}
+	}
+	return ""
+}
+
+// using is a command line with a file in the place of the first that it names, else behind all other words.
+func (o *Options) using(argv []string, name string) []string {
+	argv = slices.Clone(argv)
+	for i, w := range argv[o.Fixed:] {
+		if w == mutate.Input || o.namesFile(w) {
+			argv[o.Fixed+i] = name
+			return argv
+		}
+	}
+	return append(argv, name)
 }

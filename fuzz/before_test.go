@@ -154,3 +154,26 @@ func TestWhatWaitsToBeSweptIsNotQueuedTwice(t *testing.T) {
 		t.Errorf("as made are stored %q, want %q", got, one.ID())
 	}
 }
+
+// What a step was told to make is what the next one is told to use: the examples of a text have names of their own.
+func TestWhatAStepHasMadeIsNamedInTheNextOne(t *testing.T) {
+	o := Options{Fixed: 1, Table: mutate.Table{Commands: []string{"add"}}}
+	for _, c := range []struct {
+		step, next, want []string
+	}{
+		{[]string{"-cf", "new.tar", "file"}, []string{"-tvf", "old.tar", "x"}, []string{"-tvf", "new.tar", "x"}},
+		{[]string{"add", "--force", "a.db"}, []string{"--check"}, []string{"--check", "a.db"}},
+		{[]string{"-n", "12", "a.db"}, []string{"add", "@@", "y"}, []string{"add", "a.db", "y"}},
+		{[]string{"-cf", "file"}, []string{"-tvf", "old.tar"}, []string{"-tvf", "old.tar"}},
+		{[]string{"add"}, []string{"--check"}, []string{"--check"}},
+	} {
+		l := leaving{before: []Step{{Argv: target(c.step...)}}, files: []File{{Name: "file"}}}
+		argv := target(c.next...)
+		if made := o.made(&l); made != "" {
+			argv = o.using(argv, made)
+		}
+		if diff := cmp.Diff(target(c.want...), argv); diff != "" {
+			t.Errorf("after %q: %s", c.step, diff)
+		}
+	}
+}

@@ -58,6 +58,32 @@ func (o *Options) staged(s Scenario, words []string) []Scenario {
 	return []Scenario{literal, fitted}
 }
 
+// unmade are further ways to carry out an example: without the files that it may name because the program is to make them.
+// Those are the first where it puts others into that one, as archivers do, the last where it converts, and all where it makes keys, or something of
+// what it reads on standard input of the kind.
+func (o *Options) unmade(s Scenario, words []string, fed StdinKind) (out []Scenario) {
+	literal := o.staged(s, words)[0]
+	had := len(s.Files)
+	made := literal.Files[had:]
+	if len(made) == 0 {
+		return nil
+	}
+	without := func(from, to int) *Scenario {
+		s := literal
+		s.Files = slices.Concat(literal.Files[:had:had], made[:from], made[to:])
+		out = append(out, s)
+		return &out[len(out)-1]
+	}
+	if s := without(0, len(made)); fed.carries() {
+		s.Stdin = fed
+	}
+	if n := len(made); n > 1 {
+		without(0, 1)
+		without(n-1, n)
+	}
+	return out
+}
+
 // firstDirectory is one of those that exist, "" where there is none.
 func firstDirectory(files []File) string {
 	for _, f := range files {

@@ -25,6 +25,7 @@ const (
 	rankCommands      // each sub-command alone
 
 	rankOptions      // each option alone
+	rankUnmade       // examples without files that they may make
 	rankMoreExamples // those that come later in long texts
 	rankTold         // options with what their descriptions speak of
 	rankToldAround   // the same, where it is found a second time or at a terminal
@@ -59,7 +60,7 @@ const (
 
 // prospects are what to expect of the late ranks, one beside the other, before anything is known.
 var prospects = [ranks]float64{
-	rankOptions: 4, rankMoreExamples: 4, rankTold: 16, rankToldAround: 8, rankFirstShown: 4, rankFiles: 4, rankOperated: 4, rankSeeds: 4, rankShown: 2, rankLarge: 1, rankConfigs: 8,
+	rankOptions: 4, rankUnmade: 8, rankMoreExamples: 4, rankTold: 16, rankToldAround: 8, rankFirstShown: 4, rankFiles: 4, rankOperated: 4, rankSeeds: 4, rankShown: 2, rankLarge: 1, rankConfigs: 8,
 	rankWorlds: 4, rankSub: 3,
 	rankEnv: 2, rankDirs: 3, rankPairs: 2, rankFlows: 2, rankValues: 2, rankOwnEnv: 1, rankSubFiles: 2, rankMoreShown: 1, rankSeedWays: 1, rankSignals: 1,
 	rankWays: 1, rankSpellings: 1, rankGuessed: 2, rankGuessedMore: 1, rankStages: 24,
@@ -119,19 +120,20 @@ func pairs(files []File) [][]string {
 
 // prober puts together what to try of one base scenario.
 type prober struct {
-	o      *Options
-	put    func(planned)
-	guess  string      // the option at hand, if it is a guess
-	again  bool        // it has been tried in another spelling
-	stage  stage       // of the option at hand
-	bare   stage       // without any option
-	alone  Scenario    // nothing but the words that are never changed
-	ways   []Scenario  // to give the target an input
-	light  []Seed      // to choose inputs from
-	both   [][]string  // two operands
-	turn   int         // of the seeds
-	rounds [][]planned // see told
-	much   []byte      // see bulk
+	o         *Options
+	put       func(planned)
+	guess     string      // the option at hand, if it is a guess
+	again     bool        // it has been tried in another spelling
+	stage     stage       // of the option at hand
+	bare      stage       // without any option
+	alone     Scenario    // nothing but the words that are never changed
+	ways      []Scenario  // to give the target an input
+	light     []Seed      // to choose inputs from
+	both      [][]string  // two operands
+	turn      int         // of the seeds
+	likedTurn int         // of those that the target likes
+	rounds    [][]planned // see told
+	much      []byte      // see bulk
 
 	packed     []Seed // one of each kind
 	packedTurn int
@@ -211,10 +213,15 @@ func (p *prober) made(r rank, s Scenario) planned {
 	return planned{s: s, rank: r, guess: p.guess, stage: p.stage, bare: p.bare}
 }
 
-// on tries words in a stage.
+// on tries words in a stage, with a seed that the target likes: with one that it refuses no option does anything.
 func (p *prober) on(st stage, r rank, s Scenario, words ...string) {
+	s.Argv = slices.Concat(s.Argv[:p.o.Fixed], words, s.Argv[p.o.Fixed:])
+	if n := min(favoured, len(p.light)); n > 0 && s.usesInput() {
+		s.Input = p.light[p.likedTurn%n].Data
+		p.likedTurn++
+	}
 	p.stage = st
-	p.try(r, s, words...)
+	p.add(r, s)
 	p.stage = stage{}
 }
 
@@ -330,6 +337,14 @@ func (p *prober) words() {
 			}
 			p.add(r, s)
 			p.bare = stage{}
+		}
+		if i < firstExamples {
+			for _, s := range p.o.unmade(p.alone, words, p.ways[0].Stdin) {
+				if s.usesInput() {
+					s.Input = p.seed()
+				}
+				p.add(rankUnmade, s)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -111,6 +112,58 @@ func TestExamplesAreCarriedOutWithTheFilesThatTheyName(t *testing.T) {
 }
 
 // Options are added where it is fed so, too, if that shows most.
+func TestWhatAnExampleNamesMayBeWhatItMakes(t *testing.T) {
+	base := Scenario{Argv: target(), Stdin: StdinNull, Files: []File{{Name: "file"}}}
+	o := Options{Fixed: 1}
+	for _, c := range []struct {
+		words []string
+		there []string // of each way, beside the files of base
+	}{
+		{[]string{"--all", "file"}, nil},
+		{[]string{"-G", "new.key"}, []string{""}},
+		{[]string{"-c", "a.tar", "b", "c"}, []string{"", "b c", "a.tar b"}},
+	} {
+		var there []string
+		for i, s := range o.unmade(base, c.words, StdinPipe) {
+			var names []string
+			for _, f := range s.Files[len(base.Files):] {
+				names = append(names, f.Name)
+			}
+			there = append(there, strings.Join(names, " "))
+			if fed := s.Stdin == StdinPipe; fed != (i == 0) {
+				t.Errorf("%q: way %d is fed: %v", c.words, i, fed)
+			}
+		}
+		if diff := cmp.Diff(c.there, there); diff != "" {
+			t.Errorf("%q: %s", c.words, diff)
+		}
+	}
+}
+
+// An option does nothing with an input that the program refuses.
+func TestWhereTheProgramDoesMostOptionsGetSeedsThatItLikes(t *testing.T) {
+	o := options(t, synthetic{})
+	o.Seeds = nil
+	for i := range 4 * favoured {
+		o.Seeds = append(o.Seeds, Seed{Name: fmt.Sprint(i), Data: []byte{byte(i)}})
+	}
+	if err := o.fill(); err != nil {
+		t.Fatal(err)
+	}
+	liked := map[byte]bool{}
+	for _, p := range deliberate(&o) {
+		if p.stage == (stage{}) || len(p.s.Input) != 1 || p.stage.rank == rankExamples {
+			continue
+		}
+		if liked[p.s.Input[0]] = true; p.s.Input[0] >= favoured {
+			t.Errorf("%q has seed %d", p.s.Argv, p.s.Input[0])
+		}
+	}
+	if len(liked) != favoured {
+		t.Errorf("%d seeds are tried, want %d", len(liked), favoured)
+	}
+}
+
 func TestWhatReadsNamesIsFedWithThem(t *testing.T) {
 	o := options(t, synthetic{})
 	o.Fixed = 1
