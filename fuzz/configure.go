@@ -20,15 +20,25 @@ func configurations(o *Options, base *Scenario, way Scenario, seed func() []byte
 	if !o.varies(dimConfig) {
 		return
 	}
-	for _, name := range o.Configs {
-		i := slices.IndexFunc(base.Files, func(f File) bool { return f.Name == name })
-		data := base.Files[i].Data
-		for _, changed := range mutate.Configurations(data, included(name), min(maxConfigured, maxConfigText/max(1, len(data)))) {
+	var of [][][]byte // of each file, by turns
+	files := make([]File, len(o.Configs))
+	longest := 0
+	for n, name := range o.Configs {
+		files[n] = base.Files[slices.IndexFunc(base.Files, func(f File) bool { return f.Name == name })]
+		data := files[n].Data
+		of = append(of, mutate.Configurations(data, included(name), min(maxConfigured, maxConfigText/max(1, len(data)))))
+		longest = max(longest, len(of[n]))
+	}
+	for i := range longest {
+		for n, changed := range of {
+			if i >= len(changed) {
+				continue
+			}
 			s := way
 			if s.usesInput() {
 				s.Input = seed()
 			}
-			s.Files = withData(base.Files, base.Files[i], changed)
+			s.Files = withData(base.Files, files[n], changed[i])
 			add(rankConfigs, s)
 		}
 	}

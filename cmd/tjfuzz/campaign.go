@@ -90,7 +90,9 @@ func (o *learnOptions) session(args []string) (*session, error) {
 		return nil, err
 	}
 	if o.campaign == nil && o.configs == nil && s.cage != nil {
-		return s, s.guess(args[s.fixed:])
+		err := s.guess(args[s.fixed:])
+		s.mayAdopt = len(s.guessed) == 0
+		return s, err
 	}
 	return s, s.configure(slices.DeleteFunc(o.configs, func(p string) bool { return p == "" }))
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
 	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
@@ -76,18 +77,170 @@ func (s *session) guess(words []string) error {
 	if here, err = filepath.EvalSymlinks(here); err != nil {
 		return err
 	}
-	const long = 64 << 10 // bytes
 	likely := slices.DeleteFunc(likelyConfigs(words), func(p string) bool {
 		f, err := readConfig(p)
-		st, e := os.Stat(p)
-		return err != nil || e != nil || len(f.Data) > long || st.Mode()&0o004 == 0 || !below("/etc", f.Name) && (here == "/" || !below(here, f.Name))
+		return err != nil || !guessable(p) || !below("/etc", f.Name) && (here == "/" || !below(here, f.Name))
 	})
 	for _, p := range likely {
 		if filepath.Dir(p) == filepath.Dir(likely[0]) {
 			s.guessed = append(s.guessed, p)
 		}
 	}
+	for _, p := range slices.Clone(s.guessed) {
+		s.guessed = withIncluded(s.guessed, p)
+	}
 	return s.configure(s.guessed)
+}
+
+// The bounds of what is guessed to be a configuration.
+const (
+	longGuess    = 64 << 10 // bytes: no long list of runs comes of it
+	mostIncluded = 12       // files that others include
+)
+
+// guessable reports whether a file may be guessed to be a configuration. Everybody may read what learn writes, and the copies that
+// targets find.
+func guessable(path string) bool {
+	f, err := readConfig(path)
+	if err != nil || len(f.Data) > longGuess {
+		return false
+	}
+	st, err := os.Stat(path)
+	return err == nil && st.Mode()&0o004 != 0
+}
+
+// adopt makes configurations of what the program's own file says that it reads from a directory in /etc, and reports whether there is
+// such a file. What is in /etc itself is mostly the system's, and targets would have to start there.
+func (s *session) adopt() (bool, error) {
+	own, err := s.ownConfigs()
+	if err != nil {
+		return false, err
+	}
+	for _, p := range own {
+		if real, err := filepath.EvalSymlinks(p); err == nil && below("/etc", real) && filepath.Dir(real) != "/etc" && guessable(real) {
+			s.guessed = withIncluded([]string{real}, real)
+			return true, s.configure(s.guessed)
+		}
+	}
+	return false, nil
+}
+
+// ownConfigs are the paths of what the program's file says is its configuration.
+func (s *session) ownConfigs() ([]string, error) {
+	texts, compiled, err := s.strings()
+	if err != nil {
+		return nil, err
+	}
+	if !compiled { // the words of a script are no paths
+		data, err := os.ReadFile(s.text)
+		if err != nil {
+			return nil, err
+		}
+		texts = []string{string(data)}
+	}
+	return ownConfigs(filepath.Base(s.text), texts), nil
+}
+
+// adoptAgain adopts what a session on a service has that left its scenarios, where one of them has such a file.
+func (s *session) adoptAgain(state *fuzz.State) error {
+	stored, err := state.List(fuzz.Witnesses)
+	if err != nil {
+		return err
+	}
+	own, err := s.ownConfigs()
+	if err != nil {
+		return err
+	}
+	for _, p := range own {
+		real, err := filepath.EvalSymlinks(p)
+		if err != nil {
+			continue
+		}
+		if slices.ContainsFunc(stored, func(st fuzz.Stored) bool {
+			return len(st.Scenario.Acts) > 0 && slices.ContainsFunc(st.Scenario.Files, func(f fuzz.File) bool { return f.Name == filepath.Base(real) })
+		}) {
+			_, err := s.adopt()
+			return err
+		}
+	}
+	return nil
+}
+
+// toldFiles is a list of files for people.
+func toldFiles(paths []string) string {
+	const most = 4
+	if more := len(paths) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more that it includes", strings.Join(paths[:most], ", "), more)
+	}
+	return strings.Join(paths, " and ")
+}
+
+var configName = lazyregexp.New(`^[A-Za-z][\w-]*(\.(conf|cfg|cnf|ini|config)|_config|rc)$`)
+
+// ownConfigs are files in /etc that may be configurations of the program of a name, as the texts in it name them: by a path, or by a name
+// in a directory that another text names. Others are those of other programs, of which it may make use.
+func ownConfigs(program string, texts []string) (out []string) {
+	stem, _, _ := strings.Cut(strings.TrimRight(program, "0123456789.d"), "-")
+	if len(stem) < 3 {
+		stem = program
+	}
+	var dirs, names []string
+	for _, t := range texts {
+		for _, m := range inEtc.FindAllString(t, -1) {
+			if !strings.Contains(m, stem) {
+				continue
+			}
+			if configName.MatchString(filepath.Base(m)) {
+				out = append(out, m)
+			} else {
+				dirs = append(dirs, m)
+			}
+		}
+		if configName.MatchString(t) && strings.Contains(t, stem) {
+			names = append(names, t)
+		}
+	}
+	for _, d := range dirs {
+		for _, n := range names {
+			out = append(out, filepath.Join(d, n))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// withIncluded adds files to a list that the configuration at a path includes, and those that these do, where they lie below its directory.
+func withIncluded(all []string, path string) []string {
+	home := filepath.Dir(path)
+	most := len(all) + mostIncluded
+	for todo := []string{path}; len(todo) > 0; todo = todo[1:] {
+		f, err := readConfig(todo[0])
+		if err != nil {
+			continue
+		}
+		for _, pattern := range mutate.Included(f.Data) {
+			if !filepath.IsAbs(pattern) {
+				pattern = filepath.Join(home, pattern)
+			}
+			if st, err := os.Stat(pattern); err == nil && st.IsDir() {
+				pattern = filepath.Join(pattern, "*")
+			}
+			found, _ := filepath.Glob(pattern) // a wrong pattern has no files
+			for _, p := range found {
+				real, err := filepath.EvalSymlinks(p)
+				if err != nil || len(all) == most || slices.Contains(all, real) || !below(home, real) || !likeConfig(real) || !guessable(real) {
+					continue
+				}
+				all, todo = append(all, real), append(todo, real)
+			}
+		}
+	}
+	return all
+}
+
+// likeConfig reports whether the name of an included file does not speak of something else, as that of a list of types does.
+func likeConfig(path string) bool {
+	return filepath.Ext(path) == "" || configName.MatchString(filepath.Base(path)) || filepath.Ext(path) == ".conf"
 }
 
 // likelyConfigs are the words of a command line, or the values in them, that name files which look like

@@ -131,7 +131,7 @@ every syscall, to ` + stateRoot + `/PROGRAM.`,
 	f.StringVar(&o.shard, "shard", "", "make the `part` I of N of the planned runs, as I/N, and draws of its own; I counts from 0 or from 1. Then 'tjfuzz merge --state' unites the parts")
 	f.BoolVar(&o.quiet, "quiet", false, "show errors and warnings only")
 	f.BoolVar(&o.asJSON, "json", false, "write what happens and, at last, the result as JSON to standard output, an object a line; see docs/formats.md")
-	f.StringArrayVar(&o.configs, "config", nil, "change this configuration `file`, too, a directive at a time, where the program finds it; '' for none (default: what looks like one on the command line)")
+	f.StringArrayVar(&o.configs, "config", nil, "change this configuration `file`, too, a directive at a time, where the program finds it; '' for none (default: what looks like one on the command line, or else what a service's own file names in a directory in /etc)")
 	f.StringArrayVar(&o.workloads, "workload", nil, "first run this shell `command`, such as a test suite, outside of the cage, and record the program wherever it starts it")
 	f.StringVarP(&o.file, "file", "c", "", "learn what this scenario `file` says, see docs/scenario.md; flags and a PROGRAM win over it")
 	return c

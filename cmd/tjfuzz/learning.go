@@ -203,7 +203,7 @@ func (l *learning) ask(ctx context.Context, pack []corpora.Seed, imported []fuzz
 		l.events.begin(l)
 	}
 	if len(l.s.guessed) > 0 {
-		l.v.say("changing %s, too, a directive at a time; --config '' leaves it as it is", strings.Join(l.s.guessed, " and "))
+		l.v.say("changing %s, too, a directive at a time; --config '' leaves it as it is", toldFiles(l.s.guessed))
 	}
 	l.v.say("learning %s: %d options, %d sub-commands, %d seeds, %d jobs, seed %d", l.args[0],
 		len(found.Table.Options), len(found.Table.Commands), len(l.initial), l.jobs, l.seed)

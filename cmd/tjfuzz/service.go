@@ -52,7 +52,7 @@ func (s *session) survey(ctx context.Context, e *launch.Exec) error {
 		s.complained = complained(r, e.Output())
 	}
 	s.doors = withSaid(doors(found), s.said)
-	s.talks = talks(s.doors, pagesOf(s.args[1:]))
+	s.talks = talks(s.doors, pagesOf(slices.Concat(s.args[1:], s.guessed)))
 	verbs, err := s.verbs()
 	s.verbTalks = commandTalks(s.doors, verbs)
 	return err

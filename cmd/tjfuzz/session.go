@@ -46,7 +46,8 @@ type session struct {
 	files      []fuzz.File // beside the fixture, or in its place
 	env        []string    // changes of the environment
 	confs      []string    // names of those of files that are configurations
-	guessed    []string    // the command line's words for those, where nobody named any
+	guessed    []string    // the command line's words for those, where nobody named any, and files that they include
+	mayAdopt   bool        // whether they may be those that a service's own file names, as nothing else does
 	moved      string      // the directory that targets start in for the sake of those; empty: they are below the usual one
 	text       string      // the file that knows the target's options: path, or an interpreter's script
 	cage       *cage.Options

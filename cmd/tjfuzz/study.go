@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/corpora"
 	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/launch"
 	"github.com/tjfuzz/tjfuzz/fuzz/mine"
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
 )
@@ -39,13 +41,16 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	if err != nil {
 		return mine.Found{}, nil, err
 	}
-	defer e.Close()
+	defer func() { e.Close() }()
 	s.can = s.abilities(e)
 	if !s.can.User && slices.ContainsFunc(s.users, func(u fuzz.User) bool { return u != fuzz.UserSame }) {
 		return mine.Found{}, nil, hinted(fmt.Errorf("%s cannot be run as another user", s.args[0]),
 			"that takes root, and a program that everybody may read and execute, in directories that everybody may enter")
 	}
 	if err := s.survey(ctx, e); err != nil {
+		return mine.Found{}, nil, err
+	}
+	if e, err = s.resurvey(ctx, e, rec); err != nil {
 		return mine.Found{}, nil, err
 	}
 	if s.asking > 0 {
@@ -150,6 +155,42 @@ func (s *session) study(ctx context.Context, seeds []corpora.Seed) (mine.Found, 
 	}
 	known := commandSeeds("command", mine.Script(commands, strs, fixtureFile, fixtureDir), seeds)
 	return found, slices.Concat(seeds, listSeeds(found.Table.Names), known), nil
+}
+
+// resurvey adopts the configuration that a service reads by itself, where nothing else was said of any, and surveys it where targets
+// start then. The executor that it returns takes the place of e.
+func (s *session) resurvey(ctx context.Context, e *launch.Exec, rec recorder) (*launch.Exec, error) {
+	if !s.mayAdopt || len(s.doors) == 0 {
+		return e, nil
+	}
+	back, doors := s.standing(), len(s.doors)
+	adopted, err := s.adopt()
+	if err != nil || !adopted {
+		return e, err
+	}
+	anew, _, err := s.executor(rec, 0)
+	if err != nil {
+		return e, err
+	}
+	s.doors, s.talks = nil, nil // what is said would end it
+	if err := s.survey(ctx, anew); err != nil {
+		return e, errors.Join(err, anew.Close())
+	}
+	if len(s.doors) < doors { // it needs to start elsewhere
+		back()
+		return e, anew.Close()
+	}
+	return anew, e.Close()
+}
+
+// standing remembers where targets start and what was found of them there, for the function that it returns to go back to.
+func (s *session) standing() (back func()) {
+	exec, files, confs, guessed, moved, cage := s.exec, slices.Clone(s.files), s.confs, s.guessed, s.moved, *s.cage
+	doors, talks, verbTalks, complained := s.doors, s.talks, s.verbTalks, s.complained
+	return func() {
+		s.exec, s.files, s.confs, s.guessed, s.moved, *s.cage = exec, files, confs, guessed, moved, cage
+		s.doors, s.talks, s.verbTalks, s.complained = doors, talks, verbTalks, complained
+	}
 }
 
 // listSeeds are seeds for a target that reads the names of the files it is to work on,

@@ -163,7 +163,10 @@ func storedScenarios(s *session, program string) (*fuzz.State, error) {
 		return state, err
 	}
 	if said == nil { // the session did not end by itself
-		return state, s.guess(s.args[s.fixed:])
+		if err := s.guess(s.args[s.fixed:]); err != nil || len(s.guessed) > 0 {
+			return state, err
+		}
+		return state, s.adoptAgain(state)
 	}
 	if said.RunDirs != nil {
 		s.cage.Run = said.RunDirs

@@ -171,6 +171,27 @@ func ending(b []byte) []byte {
 
 var includes = lazyregexp.New(`(?i)^[!@]?include([_-]?(dir|file|if[_-]?exists|optional))?$`)
 
+var follows = lazyregexp.New(`(?i)^([!@]?include(dir|file|optional)?([_-]\w+)*|conf-(dir|file))$`)
+
+// Included are the names of files, of directories, and patterns of them that a configuration includes, as it has them.
+func Included(data []byte) (out []string) {
+	all, n := directives(data)
+	if n == notationJSON {
+		return nil
+	}
+	for _, d := range all {
+		if d.marks != nil || !follows.MatchString(d.key) {
+			continue
+		}
+		for _, w := range strings.Fields(string(data[d.value.from:d.value.to])) {
+			if w = unquoted(w); w != "" && !slices.Contains(out, w) {
+				out = append(out, w)
+			}
+		}
+	}
+	return out
+}
+
 // inclusions are lines that include files, as the configuration does it already, or as most do.
 func inclusions(b []byte, all []directive, n notation, files []string) (out [][]byte) {
 	if n == notationJSON {

@@ -132,6 +132,20 @@ func TestChangedDirectivesOfJSONLeaveJSON(t *testing.T) {
 	}
 }
 
+func TestWhatAConfigurationIncludesIsKnown(t *testing.T) {
+	for style, want := range map[string][]string{
+		"a b;\nhttp {\n\tinclude mime.types;\n\tinclude /etc/p/sites/*;\n\t# include off;\n}\n": {"mime.types", "/etc/p/sites/*"},
+		"include-toplevel: \"/etc/p/p.d/*.conf\"\n":                                             {"/etc/p/p.d/*.conf"},
+		"IncludeOptional a/*.load b.conf\nPort 1\nIncludes none\n":                              {"a/*.load", "b.conf"},
+		"conf-dir=/etc/p.d\nport=1\n":                                                           {"/etc/p.d"},
+		"included yes\nport 1\n":                                                                nil,
+	} {
+		if got := Included([]byte(style)); !slices.Equal(got, want) {
+			t.Errorf("%q: got %q, want %q", style, got, want)
+		}
+	}
+}
+
 func TestConfigurationsAreDistinctAndAsManyAsAskedFor(t *testing.T) {
 	for name, style := range styles {
 		all := Configurations([]byte(style), []string{"x"}, 1<<10)
