@@ -20,14 +20,19 @@ func configurations(o *Options, base *Scenario, way Scenario, seed func() []byte
 	if !o.varies(dimConfig) {
 		return
 	}
-	var of [][][]byte // of each file, by turns
-	files := make([]File, len(o.Configs))
+	var files []File
+	var of [][][]byte // of each, by turns
 	longest := 0
-	for n, name := range o.Configs {
-		files[n] = base.Files[slices.IndexFunc(base.Files, func(f File) bool { return f.Name == name })]
-		data := files[n].Data
-		of = append(of, mutate.Configurations(data, included(name), min(maxConfigured, maxConfigText/max(1, len(data)))))
-		longest = max(longest, len(of[n]))
+	for _, name := range o.Configs {
+		file := base.Files[slices.IndexFunc(base.Files, func(f File) bool { return f.Name == name })]
+		for i, data := range slices.Concat([][]byte{file.Data}, o.References[name]) {
+			some := mutate.Configurations(data, included(name), min(maxConfigured, maxConfigText/max(1, len(data))))
+			if i > 0 {
+				some = slices.Insert(some, 0, data)
+			}
+			files, of = append(files, file), append(of, some)
+			longest = max(longest, len(some))
+		}
 	}
 	for i := range longest {
 		for n, changed := range of {
@@ -67,7 +72,8 @@ func drawConfig(r *rand.Rand, s *Scenario, o *Options, dict mutate.Dictionary) {
 	} else if i < 0 && !roomFor(s.Files, name) {
 		return
 	}
-	data = mutate.Configuration(r, data, mutate.ByteOptions{Dictionary: dict, Other: from.Data, Max: max(o.MaxInput, 2*len(from.Data))}, included(name))
+	other := one(r, slices.Concat([][]byte{from.Data}, o.References[name]))
+	data = mutate.Configuration(r, data, mutate.ByteOptions{Dictionary: dict, Other: other, Max: max(o.MaxInput, 2*len(from.Data), 2*len(data))}, included(name))
 	s.Files = withData(s.Files, from, data)
 }
 

@@ -49,14 +49,15 @@ type Options struct {
 	Seeds      []Seed
 	Table      mutate.Table
 	Dictionary mutate.Dictionary
-	Can        Abilities // of the executors
-	Configs    []string  // names of those of the Bases' files that are configurations
-	Talks      [][]Act   // what to begin with where the program is a service, the most telling first; nil where it is none
-	Commands   [][]Act   // more of them: guesses, of what may be commands of the service
-	Aims       *Aims     // nil: none
-	EnvNames   []string  // environment variables that the target may read
-	Only       []string  // what may be varied, of Dimensions; nil means all. It is for measuring what each is worth
-	MaxInput   int       // cap on a mutated input in bytes; 0 means mutate.MaxInput
+	Can        Abilities           // of the executors
+	Configs    []string            // names of those of the Bases' files that are configurations
+	References map[string][][]byte // other texts that configurations of a name may have, such as one with all directives explained
+	Talks      [][]Act             // what to begin with where the program is a service, the most telling first; nil where it is none
+	Commands   [][]Act             // more of them: guesses, of what may be commands of the service
+	Aims       *Aims               // nil: none
+	EnvNames   []string            // environment variables that the target may read
+	Only       []string            // what may be varied, of Dimensions; nil means all. It is for measuring what each is worth
+	MaxInput   int                 // cap on a mutated input in bytes; 0 means mutate.MaxInput
 
 	Workers     int                                // 0 means 1
 	NewExecutor func(worker int) (Executor, error) // called on the goroutine that will use it

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -80,5 +83,26 @@ func TestAServicesOwnConfigurationIsAdopted(t *testing.T) {
 	}
 	if want := []string{"tjfuzz-test-own.conf", "more.conf"}; !slices.Equal(s.confs, want) || s.moved != dir {
 		t.Errorf("got %q in %s, want %q in %s", s.confs, s.moved, want, dir)
+	}
+}
+
+func TestExamplesOfAConfigurationAreRead(t *testing.T) {
+	dir := t.TempDir()
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write([]byte("a: 2\n")); err != nil || z.Close() != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"own/p.conf": "a: 1\n", "one/p.conf.example.gz": packed.String(), "two/p.conf.md5sum": "0", "three/p.conf.dist": "a: 3\n", "four/q.conf": "a: 4\n",
+	} {
+		p := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := exampleConfigs("p.conf", []byte("a: 1\n"), []string{dir + "/*/"})
+	if want := [][]byte{[]byte("a: 2\n"), []byte("a: 3\n")}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

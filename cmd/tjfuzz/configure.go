@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -141,6 +144,62 @@ func (s *session) ownConfigs() ([]string, error) {
 	return ownConfigs(filepath.Base(s.text), texts), nil
 }
 
+// examples are where packages put a configuration in which everything is explained, for a file of a name.
+var examples = []string{"/usr/share/doc/*/examples/", "/usr/share/doc/*/", "/usr/share/*/"}
+
+// references are other texts that the session's configurations may have, by their names: what comes as an example with the program.
+func (s *session) references() map[string][][]byte {
+	out := map[string][][]byte{}
+	for _, name := range s.confs {
+		if base := filepath.Base(name); strings.Contains(base, stem(filepath.Base(s.text))) {
+			own := s.files[slices.IndexFunc(s.files, func(f fuzz.File) bool { return f.Name == name })].Data
+			out[name] = exampleConfigs(base, own, examples)
+		}
+	}
+	return out
+}
+
+// exampleConfigs are examples of a configuration in some directories, where they differ from it.
+func exampleConfigs(name string, own []byte, dirs []string) (out [][]byte) {
+	const most = 2
+	for _, dir := range dirs {
+		for _, ending := range []string{"", ".example", ".sample", ".default", ".dist"} {
+			found, _ := filepath.Glob(dir + name + ending + "*")
+			for _, p := range found {
+				if strings.TrimSuffix(filepath.Base(p), ".gz") != name+ending {
+					continue
+				}
+				data, err := readExample(p)
+				if err == nil && len(out) < most && !bytes.Equal(data, own) && !slices.ContainsFunc(out, func(o []byte) bool { return bytes.Equal(o, data) }) {
+					out = append(out, data)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// readExample reads an example, which may be packed, if it has the size of one.
+func readExample(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var r io.Reader = f
+	if strings.HasSuffix(path, ".gz") {
+		if r, err = gzip.NewReader(f); err != nil {
+			return nil, err
+		}
+	}
+	const most = 256 << 10
+	data, err := io.ReadAll(io.LimitReader(r, most+1))
+	if err == nil && (len(data) == 0 || len(data) > most) {
+		err = errors.New("not of the size of a configuration")
+	}
+	return data, err
+}
+
 // adoptAgain adopts what a session on a service has that left its scenarios, where one of them has such a file.
 func (s *session) adoptAgain(state *fuzz.State) error {
 	stored, err := state.List(fuzz.Witnesses)
@@ -180,10 +239,7 @@ var configName = lazyregexp.New(`^[A-Za-z][\w-]*(\.(conf|cfg|cnf|ini|config)|_co
 // ownConfigs are files in /etc that may be configurations of the program of a name, as the texts in it name them: by a path, or by a name
 // in a directory that another text names. Others are those of other programs, of which it may make use.
 func ownConfigs(program string, texts []string) (out []string) {
-	stem, _, _ := strings.Cut(strings.TrimRight(program, "0123456789.d"), "-")
-	if len(stem) < 3 {
-		stem = program
-	}
+	stem := stem(program)
 	var dirs, names []string
 	for _, t := range texts {
 		for _, m := range inEtc.FindAllString(t, -1) {
@@ -207,6 +263,15 @@ func ownConfigs(program string, texts []string) (out []string) {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// stem is what the names of a program's files mostly have of its own: of apache2, sshd and redis-server apache, ssh and redis.
+func stem(program string) string {
+	s, _, _ := strings.Cut(strings.TrimRight(program, "0123456789.d"), "-")
+	if len(s) < 3 {
+		return program
+	}
+	return s
 }
 
 // withIncluded adds files to a list that the configuration at a path includes, and those that these do, where they lie below its directory.

@@ -11,7 +11,7 @@ import (
 )
 
 // Configurations returns copies of a configuration with one directive changed in each: what is turned off in a comment
-// turned on, switches thrown, directives dropped, set to something else and repeated, and files that
+// turned on, first with its neighbours, for a long list has more than there is time for, switches thrown, directives dropped, set to something else and repeated, and files that
 // may be included. Of each kind every directive comes once before any comes twice, and kinds come in the order of what they
 // show. They are distinct, at most most, and empty where data has no directive. Long ones lack the prose of data.
 func Configurations(data []byte, include []string, most int) [][]byte {
@@ -27,9 +27,20 @@ func Configurations(data []byte, include []string, most int) [][]byte {
 			out = append(out, changed)
 		}
 	}
+	for _, n := range []int{32, 8} {
+		for _, some := range crowds(all, n) {
+			add(turnedOn(data, some, true))
+			add(turnedOn(data, some, false))
+		}
+	}
 	for _, d := range all {
 		if d.marks != nil {
 			add(d.turnedOn(data))
+		}
+	}
+	for _, d := range all {
+		if len(d.marks) == 1 {
+			add(turnedOn(data, []directive{d}, true))
 		}
 	}
 	var others [][]string // values, of each directive
@@ -154,6 +165,56 @@ func (d *directive) turnedOn(b []byte) []byte {
 		at = m.to
 	}
 	return append(out, b[at:]...)
+}
+
+// crowds are what is turned off, n directives in each that lie one after the other. Of what is turned off as a whole its parts count.
+func crowds(all []directive, n int) [][]directive {
+	var single []directive
+	for _, d := range all {
+		if len(d.marks) == 1 {
+			single = append(single, d)
+		}
+	}
+	if len(single) < 2*n {
+		return nil
+	}
+	slices.SortFunc(single, func(a, b directive) int { return a.marks[0].from - b.marks[0].from })
+	return slices.Collect(slices.Chunk(single, n))
+}
+
+// turnedOn is the configuration without what makes each of some directives, which come in order, a comment. What is turned off
+// has the value that it would have anyway, mostly; so switches may be thrown, and numbers grow.
+func turnedOn(b []byte, some []directive, changed bool) []byte {
+	out := make([]byte, 0, len(b))
+	at := 0
+	for _, d := range some {
+		mark := d.marks[0]
+		if mark.from < at { // it is in the one before
+			continue
+		}
+		out = append(out, b[at:mark.from]...)
+		at = mark.to
+		if other := otherThan(string(b[d.value.from:d.value.to])); changed && other != "" && d.value.from >= at {
+			out = append(append(out, b[at:d.value.from]...), other...)
+			at = d.value.to
+		}
+	}
+	return append(out, b[at:]...)
+}
+
+// otherThan is the other position of a switch, or a larger number; empty for other values.
+func otherThan(value string) string {
+	word := unquoted(value)
+	other := thrown(word)
+	if m := amount.FindStringSubmatch(word); m != nil {
+		if other = m[1] + "0" + m[2]; strings.Trim(m[1], "0") == "" {
+			other = "1" + m[2]
+		}
+	}
+	if other == "" || word == value {
+		return other
+	}
+	return value[:1] + other + value[:1]
 }
 
 // repeated is the configuration with the directive twice.

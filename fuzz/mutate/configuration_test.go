@@ -3,6 +3,7 @@ package mutate
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -61,6 +62,8 @@ func TestDirectivesOfEachStyleAreChangedOneByOne(t *testing.T) {
 		{sshdStyle, "what is indented goes with its head", "Match User a\n\tX11Forwarding no\n", ""},
 		{sshdStyle, "one word of several is changed", "Subsystem sftp /usr/lib/sftp-server", "Subsystem sftp /nowhere/at/all"},
 		{iniStyle, "a comment is turned on", ";debug = 1", "debug = 1"},
+		{iniStyle, "a number in a comment grows", ";debug = 1", "debug = 10"},
+		{sshdStyle, "a number in a comment grows", "#Port 22", "Port 220"},
 		{iniStyle, "a section is dropped with what is in it", "[server]\nport = 80\n;debug = 1\n", ""},
 		{iniStyle, "a value is emptied", "port = 80", "port = "},
 		{yamlStyle, "a comment is turned on", "# file: a.log", "file: a.log"},
@@ -129,6 +132,20 @@ func TestChangedDirectivesOfJSONLeaveJSON(t *testing.T) {
 	// Numbers are also set to what is none.
 	if len(all) < 20 || good*5 < len(all)*4 {
 		t.Errorf("%d of %d are JSON", good, len(all))
+	}
+}
+
+func TestManyThatAreTurnedOffAreTurnedOnWithTheirNeighboursFirst(t *testing.T) {
+	var all, some strings.Builder
+	for i := range 40 { // too few for 32 at a time
+		fmt.Fprintf(&all, "# setting-%d: on\n", i)
+		if i < 8 {
+			fmt.Fprintf(&some, "setting-%d: off\n", i)
+		}
+	}
+	got := Configurations([]byte("server:\n"+all.String()), nil, 1<<10)
+	if !bytes.HasPrefix(got[0], []byte("server:\n"+some.String()+"# ")) {
+		t.Errorf("got\n%s", got[0])
 	}
 }
 
