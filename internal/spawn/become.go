@@ -22,7 +22,6 @@ func Become(target *Script) error {
 	}
 	pl := &plan{
 		target: unsafe.SliceData(target.calls), nTarget: uintptr(len(target.calls)),
-		shared: &Report{}, defaults: new(sigaction),
 	}
 	// Who fails under the filter may not be permitted any call, so another thread
 	// looks after it. It needs a processor beside that of the first, which the runtime can
@@ -41,7 +40,7 @@ func Become(target *Script) error {
 	}
 	time.Sleep(often) // what was stored before it can be seen by then, see become
 	runtime.KeepAlive(target)
-	return (&Process{shared: pl.shared, spec: &Spec{Target: *target}}).failure()
+	return (&Process{report: &pl.report, spec: &Spec{Target: *target}}).failure()
 }
 
 // become never returns.

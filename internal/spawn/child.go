@@ -20,13 +20,14 @@ const stopped = 0x7f
 
 const atCWD = ^uintptr(99) // AT_FDCWD, -100
 
-// plan is what the child reads; all of it is prepared before clone.
+// plan is what the child reads; all of it is prepared before clone. It lies in the child's share
+// (see share), and what it points to as well, but for what a listener needs.
 type plan struct {
 	world, target   *call
 	nWorld, nTarget uintptr
-	shared          *Report
+	report          Report
 	listen          *listen
-	defaults        *sigaction
+	defaults        sigaction
 	init            bool
 	adopt           bool
 	statusWrite     uintptr
@@ -43,9 +44,16 @@ type cloneArgs struct {
 	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
 }
 
-func clone(pl *plan, flags uintptr, cgroup uint64) (pid uintptr, errno syscall.Errno) {
+// clone makes the child, which has no heap if it needs none.
+func clone(pl *plan, flags uintptr, cgroup uint64, heapless bool) (pid uintptr, errno syscall.Errno) {
 	const cloneIntoCgroup = 0x200000000
 	args := &cloneArgs{flags: uint64(flags) | cloneIntoCgroup, exitSignal: uint64(unix.SIGCHLD), cgroup: cgroup}
+	forks.Lock()
+	defer forks.Unlock()
+	var heap span
+	if heapless {
+		heap = theHeap()
+	}
 	all, old := ^sigset(0), sigset(0)
 	// A handler of the Go runtime that ran in the child would corrupt it, so no
 	// signal may arrive from here until the child has reset them all.
@@ -53,9 +61,9 @@ func clone(pl *plan, flags uintptr, cgroup uint64) (pid uintptr, errno syscall.E
 		uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), unsafe.Sizeof(all), 0, 0)
 	// clone3 is refused in many containers, so it is used only where it is needed.
 	if cgroup != 0 {
-		pid, errno = forkInto(pl, args)
+		pid, errno = forkInto(pl, args, heap)
 	} else {
-		pid, errno = fork(pl, flags|uintptr(unix.SIGCHLD))
+		pid, errno = fork(pl, flags|uintptr(unix.SIGCHLD), heap)
 	}
 	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK,
 		uintptr(unsafe.Pointer(&old)), 0, unsafe.Sizeof(old), 0, 0)
@@ -65,22 +73,26 @@ func clone(pl *plan, flags uintptr, cgroup uint64) (pid uintptr, errno syscall.E
 //go:noinline
 //go:norace
 //go:nosplit
-func fork(pl *plan, flags uintptr) (uintptr, syscall.Errno) {
+func fork(pl *plan, flags uintptr, heap span) (uintptr, syscall.Errno) {
+	leave(heap)
 	pid, _, e := syscall.RawSyscall6(unix.SYS_CLONE, flags, 0, 0, 0, 0, 0)
 	if pid == 0 && e == 0 {
 		child(pl)
 	}
+	take(heap)
 	return pid, e
 }
 
 //go:noinline
 //go:norace
 //go:nosplit
-func forkInto(pl *plan, args *cloneArgs) (uintptr, syscall.Errno) {
+func forkInto(pl *plan, args *cloneArgs, heap span) (uintptr, syscall.Errno) {
+	leave(heap)
 	pid, _, e := syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), 0, 0, 0, 0)
 	if pid == 0 && e == 0 {
 		child(pl)
 	}
+	take(heap)
 	return pid, e
 }
 
@@ -98,7 +110,7 @@ func child(pl *plan) {
 			reap(pl)
 		}
 		exec := pl.nTarget - 1
-		if carryOut(pl, pl.target, exec, pl.nWorld) && (pl.listen == nil || pl.listen.enter(pl.shared)) {
+		if carryOut(pl, pl.target, exec, pl.nWorld) && (pl.listen == nil || pl.listen.enter(&pl.report)) {
 			carryOut(pl, (*call)(unsafe.Add(unsafe.Pointer(pl.target), exec*unsafe.Sizeof(call{}))), 1, pl.nWorld+exec)
 		}
 	}
@@ -115,7 +127,7 @@ func child(pl *plan) {
 //go:nosplit
 func resetSignals(pl *plan) {
 	for sig := uintptr(1); sig <= 64; sig++ {
-		syscall.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(pl.defaults)), 0, unsafe.Sizeof(sigset(0)), 0, 0)
+		syscall.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&pl.defaults)), 0, unsafe.Sizeof(sigset(0)), 0, 0)
 	}
 }
 
@@ -149,7 +161,7 @@ func reap(pl *plan) {
 	}
 	main, _, e := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
 	if e != 0 {
-		pl.shared.Errno, pl.shared.Step = int32(e), int32(pl.nWorld)+1
+		pl.report.Errno, pl.report.Step = int32(e), int32(pl.nWorld)+1
 		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 127, 0, 0, 0, 0, 0)
 	}
 	if main == 0 {
@@ -189,7 +201,7 @@ func carryOut(pl *plan, calls *call, n, base uintptr) bool {
 		}
 		r, _, e := syscall.RawSyscall6(c.nr, a[0], a[1], a[2], a[3], a[4], a[5])
 		if e != 0 && !c.soft {
-			pl.shared.Errno, pl.shared.Step = int32(e), int32(base+i)+1
+			pl.report.Errno, pl.report.Step = int32(e), int32(base+i)+1
 			return false
 		}
 		last = r

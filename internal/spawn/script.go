@@ -282,7 +282,9 @@ func (s *Script) Filter(filter []byte) {
 	if s.logged {
 		flags = unix.SECCOMP_FILTER_FLAG_LOG
 	}
-	s.Call("load the seccomp filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, Struct(s, prog))
+	s.Bytes(filter)
+	s.keep = append(s.keep, kept{unsafe.Pointer(prog), unsafe.Sizeof(*prog), false})
+	s.Call("load the seccomp filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(prog)))
 }
 
 // Exec appends what turns the child into the program: a cBPF filter is loaded

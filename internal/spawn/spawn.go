@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"runtime"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -70,7 +69,8 @@ type Asked interface {
 type Process struct {
 	Pid    int // of the init where there is one, else of the target
 	init   bool
-	shared *Report
+	share  *share // nil where a Forker made it
+	report *Report
 	status int // where the status is read from, with Init
 	hold   int // write end of the pipe that a held child reads from
 	spec   *Spec
@@ -129,11 +129,16 @@ func Start(spec *Spec) (*Process, error) {
 		}
 	}
 	p := &Process{init: spec.Init, spec: spec, status: -1, hold: -1, pidfd: -1}
-	page, err := unix.MmapPtr(-1, 0, nil, unsafe.Sizeof(Report{}), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
-	if err != nil {
-		return nil, fmt.Errorf("map the page shared with the child: %w", err)
+	target := spec.Target.calls
+	if l != nil {
+		target = l.takeLimit(target)
 	}
-	p.shared = (*Report)(page)
+	var err error
+	if p.share, err = newShare(spec, target); err != nil {
+		return nil, err
+	}
+	pl := p.share.plan
+	p.report = &pl.report
 	var pipe, hold [2]int
 	if spec.Init {
 		if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
@@ -157,19 +162,10 @@ func Start(spec *Spec) (*Process, error) {
 			return nil, err
 		}
 	}
-	target := spec.Target.calls
-	if l != nil {
-		target = l.takeLimit(target)
-	}
-	pl := &plan{
-		target: unsafe.SliceData(target), nTarget: uintptr(len(spec.Target.calls)),
-		world: unsafe.SliceData(spec.World.calls), nWorld: uintptr(len(spec.World.calls)),
-		shared: p.shared, listen: l, defaults: new(sigaction), init: spec.Init, adopt: p.scattered(), statusWrite: uintptr(pipe[1]),
-		hold: spec.Hold, holdRead: uintptr(hold[0]), holdWrite: uintptr(hold[1]),
-	}
-	pid, errno := clone(pl, spec.Namespaces, uint64(spec.Cgroup))
-	runtime.KeepAlive(spec)
-	runtime.KeepAlive(pl)
+	pl.listen, pl.init, pl.adopt, pl.statusWrite = l, spec.Init, p.scattered(), uintptr(pipe[1])
+	pl.hold, pl.holdRead, pl.holdWrite = spec.Hold, uintptr(hold[0]), uintptr(hold[1])
+	pid, errno := clone(pl, spec.Namespaces, uint64(spec.Cgroup), l == nil)
+	runtime.KeepAlive(l)
 	if errno != 0 {
 		p.release()
 		return nil, fmt.Errorf("clone: %w", errno)
@@ -201,7 +197,7 @@ func startCopy(spec *Spec) (*Process, error) {
 	var err error
 	p.status, err = spec.Forker.Fork(spec)
 	runtime.KeepAlive(spec)
-	p.shared = spec.Forker.Report()
+	p.report = spec.Forker.Report()
 	return p, err
 }
 
@@ -266,7 +262,8 @@ func (p *Process) release() {
 		unix.Close(p.pidfd)
 		p.pidfd = -1
 	}
-	if p.shared != nil {
-		_ = unix.MunmapPtr(unsafe.Pointer(p.shared), unsafe.Sizeof(Report{}))
+	if p.share != nil {
+		p.share.release()
+		p.share, p.report = nil, nil
 	}
 }

@@ -83,8 +83,8 @@ func (p *Process) waitForCopy(l Limits) (Status, error) {
 
 // failure is the call of a script that failed.
 func (p *Process) failure() error {
-	if step := p.shared.Step; step != 0 {
-		return &StepError{Step: p.stepName(int(step)), Errno: syscall.Errno(p.shared.Errno)}
+	if step := p.report.Step; step != 0 {
+		return &StepError{Step: p.stepName(int(step)), Errno: syscall.Errno(p.report.Errno)}
 	}
 	return nil
 }
