@@ -23,8 +23,8 @@ var forks struct {
 type span struct{ from, size uintptr }
 
 // theHeap is where the heap of Go lies, empty where that is not known: who makes few children
-// does not look for it. The maps of BPF, which are copied though they are shared, are kept from
-// all children from here on. To copy the page tables of all that a session has takes as long as
+// does not look for it. The maps of BPF, which are copied though they are shared, and the race
+// detector's memory are kept from all children from here on. To copy the page tables of all that a session has takes as long as
 // half of a short run; what the heap has grown by since it was looked for is copied, too. Nothing
 // else is left out: the kernel looks at where threads of the C library have registered
 // their restartable sequences (rseq(2)), and kills who has nothing there. forks is locked.
@@ -37,9 +37,9 @@ func theHeap() span {
 			read <- maps
 		}()
 		maps := <-read
-		var bpf []span
-		forks.heap, bpf = memory(maps, uintptr(unsafe.Pointer(unsafe.SliceData(maps))))
-		for _, s := range bpf {
+		var needless []span
+		forks.heap, needless = memory(maps, uintptr(unsafe.Pointer(unsafe.SliceData(maps))))
+		for _, s := range needless {
 			_, _, _ = unix.RawSyscall(unix.SYS_MADVISE, s.from, s.size, unix.MADV_DONTFORK)
 		}
 	}
@@ -48,9 +48,9 @@ func theHeap() span {
 }
 
 // memory returns, of what a text as /proc/PID/maps has it tells (proc_pid_maps(5)), the private
-// memory without a file around an address, with what adjoins it, and the maps of BPF. What is not
-// understood is not there.
-func memory(maps []byte, at uintptr) (around span, bpf []span) {
+// memory without a file around an address, with what adjoins it, and the maps of BPF and what
+// the race detector has. What is not understood is not there.
+func memory(maps []byte, at uintptr) (around span, needless []span) {
 	var last span // the private memory without a file that ends with the last line, if that is such
 	for line := range bytes.Lines(maps) {
 		fields := bytes.Fields(line) // from-to, rights, offset, device, inode, name
@@ -64,8 +64,8 @@ func memory(maps []byte, at uintptr) (around span, bpf []span) {
 			return span{}, nil
 		}
 		s := span{uintptr(from), uintptr(to - from)}
-		if len(fields) > 5 && bytes.HasPrefix(fields[5], []byte("anon_inode:bpf")) {
-			bpf = append(bpf, s)
+		if len(fields) > 5 && bytes.HasPrefix(fields[5], []byte("anon_inode:bpf")) || s.from-shadowFrom < shadowTo-shadowFrom {
+			needless = append(needless, s)
 		}
 		switch {
 		case string(fields[4]) != "0" || !bytes.HasSuffix(fields[1], []byte("p")):
@@ -79,7 +79,7 @@ func memory(maps []byte, at uintptr) (around span, bpf []span) {
 			around = last
 		}
 	}
-	return around, bpf
+	return around, needless
 }
 
 // pageSize is that of memory.
