@@ -260,7 +260,7 @@ func parseArgs(a Arch, words []string) ([]Arg, error) {
 			return nil, fmt.Errorf("%q: want NAME:TYPE", word)
 		}
 		kind, width, wide := strings.Cut(kind, "/")
-		arg, ok := kinds[kind]
+		arg, ok := kindOf(kind)
 		if !ok {
 			arg = Arg{Kind: KindEnum, Bits: 32, Set: findSet(a, kind)}
 			switch {
@@ -291,24 +291,42 @@ func parseArgs(a Arch, words []string) ([]Arg, error) {
 	return args, nil
 }
 
-// kinds are the types in args.txt that need no set, with the widths that they have
-// on 64-bit machines. A umode_t has 16 bits.
-var kinds = map[string]Arg{
-	"int":    {Kind: KindInt, Bits: 32},
-	"uint":   {Kind: KindUint, Bits: 32},
-	"long":   {Kind: KindInt, Bits: 64},
-	"ulong":  {Kind: KindUint, Bits: 64},
-	"size":   {Kind: KindSize, Bits: 64},
-	"offset": {Kind: KindOffset, Bits: 64},
-	"fd":     {Kind: KindFD, Bits: 32},
-	"dirfd":  {Kind: KindDirFD, Bits: 32},
-	"ptr":    {Kind: KindPtr, Bits: 64},
-	"path":   {Kind: KindPath, Bits: 64},
-	"str":    {Kind: KindString, Bits: 64},
-	"mode":   {Kind: KindMode, Bits: 16},
-	"pid":    {Kind: KindPID, Bits: 32},
-	"uid":    {Kind: KindUID, Bits: 32},
-	"gid":    {Kind: KindGID, Bits: 32},
+// kindOf is a type in args.txt that needs no set, with the width that it has on 64-bit
+// machines. A umode_t has 16 bits.
+func kindOf(word string) (arg Arg, ok bool) {
+	switch word {
+	case "int":
+		return Arg{Kind: KindInt, Bits: 32}, true
+	case "uint":
+		return Arg{Kind: KindUint, Bits: 32}, true
+	case "long":
+		return Arg{Kind: KindInt, Bits: 64}, true
+	case "ulong":
+		return Arg{Kind: KindUint, Bits: 64}, true
+	case "size":
+		return Arg{Kind: KindSize, Bits: 64}, true
+	case "offset":
+		return Arg{Kind: KindOffset, Bits: 64}, true
+	case "fd":
+		return Arg{Kind: KindFD, Bits: 32}, true
+	case "dirfd":
+		return Arg{Kind: KindDirFD, Bits: 32}, true
+	case "ptr":
+		return Arg{Kind: KindPtr, Bits: 64}, true
+	case "path":
+		return Arg{Kind: KindPath, Bits: 64}, true
+	case "str":
+		return Arg{Kind: KindString, Bits: 64}, true
+	case "mode":
+		return Arg{Kind: KindMode, Bits: 16}, true
+	case "pid":
+		return Arg{Kind: KindPID, Bits: 32}, true
+	case "uid":
+		return Arg{Kind: KindUID, Bits: 32}, true
+	case "gid":
+		return Arg{Kind: KindGID, Bits: 32}, true
+	}
+	return Arg{}, false
 }
 
 // findSet finds a set in the tables of an ABI, or in those of x86_64, which hold

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/tjfuzz/tjfuzz/internal/nearest"
 )
@@ -37,38 +36,30 @@ func (id ID) Name() (string, bool) {
 	return table[id.NR], true
 }
 
-// byName are the numbers of each ABI that have names, in the order of these, when it is first
-// asked for one. A map would be several times as large, and every start of a program under a policy would fill it.
-var byName = [...]func() []uint32{
-	AMD64: sync.OnceValue(AMD64.byName),
-	I386:  sync.OnceValue(I386.byName),
-	X32:   sync.OnceValue(X32.byName),
-	ARM64: sync.OnceValue(ARM64.byName),
-}
-
-func (a Arch) byName() []uint32 {
-	names := a.names()
-	numbers := make([]uint32, 0, len(names))
-	for nr, name := range names {
-		if name != "" {
-			numbers = append(numbers, uint32(nr))
-		}
+// byName are the numbers of an ABI that have names, in the order of these. A map would have to
+// be filled at every start of a program under a policy.
+func (a Arch) byName() []uint16 {
+	switch a {
+	case AMD64:
+		return sortedAMD64[:]
+	case I386:
+		return sortedI386[:]
+	case X32:
+		return sortedX32[:]
+	case ARM64:
+		return sortedARM64[:]
 	}
-	slices.SortFunc(numbers, func(x, y uint32) int { return strings.Compare(names[x], names[y]) })
-	return numbers
+	return nil
 }
 
 // Lookup finds a syscall by its exact name.
 func Lookup(a Arch, name string) (ID, bool) {
-	if int(a) >= len(byName) || byName[a] == nil {
-		return ID{}, false
-	}
-	names, numbers := a.names(), byName[a]()
-	at, ok := slices.BinarySearchFunc(numbers, name, func(nr uint32, name string) int { return strings.Compare(names[nr], name) })
+	names, numbers := a.names(), a.byName()
+	at, ok := slices.BinarySearchFunc(numbers, name, func(nr uint16, name string) int { return strings.Compare(names[nr], name) })
 	if !ok {
 		return ID{}, false
 	}
-	return ID{a, numbers[at]}, true
+	return ID{a, uint32(numbers[at])}, true
 }
 
 // All lists the syscalls of an ABI, sorted.

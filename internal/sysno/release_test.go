@@ -12,7 +12,7 @@ func TestReleasesRiseWithTheNumbers(t *testing.T) {
 		last, lastName := Release{5, 1}, ""
 		for _, id := range All(a) {
 			name, _ := id.Name()
-			s, ok := since[name]
+			s, ok := since()[name]
 			if id.NR < 424 || id.NR > lastSince {
 				if ok && !s.Before(Release{5, 1}) {
 					t.Errorf("%v: %s of Linux %v has number %d", a, name, s, id.NR)
@@ -35,7 +35,7 @@ func TestReleasesRiseWithTheNumbers(t *testing.T) {
 }
 
 func TestEachSyscallWithAReleaseIsInATable(t *testing.T) {
-	for name := range since {
+	for name := range since() {
 		if _, ok := Lookup(AMD64, name); !ok {
 			t.Errorf("x86-64 has no %s", name)
 		}

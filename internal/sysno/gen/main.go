@@ -90,20 +90,30 @@ func writeTables(unixDir, kernel, origin string) ([]byte, error) {
 	fmt.Fprintf(&b, "const TableKernel = %q\n", kernel)
 	here := map[string]bool{}
 	for _, t := range []struct {
-		name string
+		abi  string
 		rows table
 	}{
-		{"namesAMD64", tables["amd64"]},
-		{"namesI386", tables["386"]},
-		{"namesX32", tables["x32"]},
-		{"namesARM64", tables["arm64"]},
+		{"AMD64", tables["amd64"]},
+		{"I386", tables["386"]},
+		{"X32", tables["x32"]},
+		{"ARM64", tables["arm64"]},
 	} {
-		fmt.Fprintf(&b, "\nvar %s = [...]string{\n", t.name)
-		for _, nr := range slices.Sorted(maps.Keys(t.rows)) {
+		fmt.Fprintf(&b, "\nvar names%s = [...]string{\n", t.abi)
+		numbers := slices.Sorted(maps.Keys(t.rows))
+		for _, nr := range numbers {
 			fmt.Fprintf(&b, "%d: %q,\n", nr, t.rows[nr])
 			here[t.rows[nr]] = true
 		}
 		b.WriteString("}\n")
+		slices.SortFunc(numbers, func(x, y uint32) int { return strings.Compare(t.rows[x], t.rows[y]) })
+		fmt.Fprintf(&b, "\nvar sorted%s = [...]uint16{", t.abi)
+		for i, nr := range numbers {
+			if i%20 == 0 {
+				b.WriteByte('\n')
+			}
+			fmt.Fprintf(&b, "%d, ", nr)
+		}
+		b.WriteString("\n}\n")
 	}
 
 	var foreign []string
