@@ -37,8 +37,29 @@ func (e *ProfileError) Unwrap() error { return e.Err }
 // A node is a JSON value that knows its place. encoding/json alone is not strict
 // enough: it takes repeated members, members in another case and trailing data.
 type node struct {
-	where string
+	where place
 	value any // map[string]node, []node, string, json.Number, bool or nil
+}
+
+// place is where a node stands. Most are never told, so it becomes words when one is.
+type place struct {
+	in     *place // nil for the whole
+	member string // of an object
+	item   int    // of a list, from 1; 0 in an object
+}
+
+func (p *place) String() string {
+	switch {
+	case p.in == nil:
+		return "profile"
+	case p.item > 0 && p.in.in == nil:
+		return fmt.Sprintf("profile[%d]", p.item-1)
+	case p.item > 0:
+		return fmt.Sprintf("%v[%d]", p.in, p.item-1)
+	case p.in.in == nil:
+		return p.member
+	}
+	return p.in.String() + "." + p.member
 }
 
 // parse reads one JSON value and nothing else.
@@ -47,7 +68,7 @@ func parse(r io.Reader) (node, error) {
 	if err != nil {
 		return node{}, err
 	}
-	whole := node{where: "profile"}
+	var whole node
 	switch {
 	case len(data) > maxProfileSize:
 		return node{}, whole.errorf("", "larger than %d bytes", maxProfileSize)
@@ -68,7 +89,7 @@ func parse(r io.Reader) (node, error) {
 	return n, nil
 }
 
-func parseValue(d *json.Decoder, where string, depth int) (node, error) {
+func parseValue(d *json.Decoder, where place, depth int) (node, error) {
 	n := node{where: where}
 	if depth > maxDepth {
 		return n, n.errorf("", "nested deeper than %d", maxDepth)
@@ -79,7 +100,7 @@ func parseValue(d *json.Decoder, where string, depth int) (node, error) {
 	}
 	switch token {
 	case json.Delim('{'):
-		members := map[string]node{}
+		members, in := map[string]node{}, n.inside()
 		for d.More() {
 			key, err := d.Token()
 			if err != nil {
@@ -89,15 +110,15 @@ func parseValue(d *json.Decoder, where string, depth int) (node, error) {
 			if _, twice := members[name]; twice {
 				return n, n.errorf("keep one", "member %q is repeated", name)
 			}
-			if members[name], err = parseValue(d, n.member(name), depth+1); err != nil {
+			if members[name], err = parseValue(d, place{in: in, member: name}, depth+1); err != nil {
 				return n, err
 			}
 		}
 		n.value = members
 	case json.Delim('['):
-		items := []node{}
+		items, in := []node{}, n.inside()
 		for d.More() {
-			item, err := parseValue(d, fmt.Sprintf("%s[%d]", where, len(items)), depth+1)
+			item, err := parseValue(d, place{in: in, item: len(items) + 1}, depth+1)
 			if err != nil {
 				return n, err
 			}
@@ -115,7 +136,7 @@ func parseValue(d *json.Decoder, where string, depth int) (node, error) {
 }
 
 func (n node) errorf(mend, format string, args ...any) *ProfileError {
-	return &ProfileError{Where: n.where, Detail: fmt.Sprintf(format, args...), Mend: mend}
+	return &ProfileError{Where: n.where.String(), Detail: fmt.Sprintf(format, args...), Mend: mend}
 }
 
 func (n node) syntax(err error) *ProfileError {
@@ -125,13 +146,8 @@ func (n node) syntax(err error) *ProfileError {
 	return n.errorf("", "%v", err)
 }
 
-// member is the place of a member of n.
-func (n node) member(name string) string {
-	if n.where == "profile" {
-		return name
-	}
-	return n.where + "." + name
-}
+// inside is where the members and the items of n stand.
+func (n node) inside() *place { return &n.where }
 
 // kind is the word for the node's JSON type.
 func (n node) kind() string {

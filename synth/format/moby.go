@@ -157,7 +157,7 @@ func resolveMoby(root node, m Machine) (node, error) {
 			kept = append(kept, entry)
 		}
 	}
-	plain["syscalls"] = node{where: root.member("syscalls"), value: kept}
+	plain["syscalls"] = node{where: place{in: root.inside(), member: "syscalls"}, value: kept}
 	return node{where: root.where, value: plain}, nil
 }
 

@@ -230,10 +230,11 @@ func readEntry(n node, archs []sysno.Arch, groups bool) ([]synth.Rule, error) {
 	if len(names) == 0 {
 		return nil, m["names"].errorf("name a syscall, or remove the entry", "the list is empty")
 	}
-	var rules []synth.Rule
+	reason := placed + n.where.String()
+	rules := make([]synth.Rule, 0, len(names)*len(alternatives))
 	for _, item := range names {
 		if text, _ := item.value.(string); groups && strings.HasPrefix(text, "@") {
-			more, err := readGroup(item, text, archs, alternatives, synth.Rule{Verdict: verdict, Tier: synth.Manual, Reason: placed + n.where})
+			more, err := readGroup(item, text, archs, alternatives, synth.Rule{Verdict: verdict, Tier: synth.Manual, Reason: reason})
 			if err != nil {
 				return nil, err
 			}
@@ -247,7 +248,7 @@ func readEntry(n node, archs []sysno.Arch, groups bool) ([]synth.Rule, error) {
 		for _, id := range ids {
 			for _, conds := range alternatives {
 				rules = append(rules, synth.Rule{
-					ID: id, Verdict: verdict, Args: conds, Tier: synth.Manual, Reason: placed + n.where,
+					ID: id, Verdict: verdict, Args: conds, Tier: synth.Manual, Reason: reason,
 				})
 			}
 		}

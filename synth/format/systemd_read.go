@@ -132,7 +132,7 @@ func unitLines(r io.Reader) ([]unitLine, error) {
 // readText reads a whole file of text.
 func readText(r io.Reader) (string, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxProfileSize+1))
-	whole := node{where: "profile"}
+	var whole node
 	switch {
 	case err != nil:
 		return "", err
