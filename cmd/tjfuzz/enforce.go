@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tjfuzz/tjfuzz/enforce"
+	"github.com/tjfuzz/tjfuzz/enforce/early"
 	"github.com/tjfuzz/tjfuzz/enforce/filter"
 	"github.com/tjfuzz/tjfuzz/synth"
 )
@@ -113,6 +114,9 @@ func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 			return err
 		}
 	}
+	if err := early.Failed(); err != nil {
+		return rather(prog, runError(err, program))
+	}
 	names, policies, err := o.words.policies(o.logs.policies(o.policies), program)
 	if err != nil {
 		return rather(prog, err)
@@ -132,7 +136,7 @@ func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 	if err != nil {
 		return err
 	}
-	cmd := commandAsIs(args, prog)
+	cmd := early.AsIs(args, prog)
 	if err := o.launch.apply(&cmd, prog); err != nil {
 		return err
 	}
@@ -167,15 +171,6 @@ func runEnforce(c *cobra.Command, o enforceOptions, args []string) error {
 		return err
 	}
 	return ended(status.WaitStatus)
-}
-
-// commandAsIs is a program, found at path, to run as if no tjfuzz stood in between.
-func commandAsIs(args []string, path string) enforce.Command {
-	c := enforce.Command{Path: executable(args[0], path), Argv: args, Env: os.Environ()}
-	if files, ignored, ok := filter.Inherited(); ok {
-		c.Files, c.Ignored = files, ignored
-	}
-	return c
 }
 
 // answered refuses a policy that asks somebody who is not there. A tracer of tjfuzz may

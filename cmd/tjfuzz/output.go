@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/tjfuzz/tjfuzz/enforce/early"
 	"github.com/tjfuzz/tjfuzz/internal/atomicfile"
 )
 
@@ -77,7 +78,7 @@ const evidenceName = "evidence.json"
 func defaultState(program string) string { return filepath.Join(stateRoot, filepath.Base(program)) }
 
 // defaultProfile is where the profile of a program lies unless -o or --policy say otherwise.
-func defaultProfile(program string) string { return filepath.Base(program) + ".seccomp.json" }
+func defaultProfile(program string) string { return early.DefaultProfile(program) }
 
 // openNamed opens a file that a command needs and says how to come by it.
 func openNamed(path, what, hint string) (*os.File, error) {

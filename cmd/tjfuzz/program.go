@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tjfuzz/tjfuzz/enforce/early"
 	"github.com/tjfuzz/tjfuzz/fuzz/external"
 	"github.com/tjfuzz/tjfuzz/internal/image"
 	"github.com/tjfuzz/tjfuzz/internal/spawn"
@@ -30,26 +29,18 @@ func resolve(name string) (string, error) {
 
 // lookUp is resolve that does not look at the program.
 func lookUp(name string) (string, error) {
-	path := name
-	if !strings.Contains(name, "/") {
-		found, err := exec.LookPath(name)
-		if errors.Is(err, exec.ErrDot) {
-			err = nil // a shell whose PATH has "." runs it
-		}
-		if err != nil {
-			hint := "check the name, or give a path"
-			if _, err := os.Stat(name); err == nil {
-				hint = fmt.Sprintf("the file in this directory is ./%s", name)
-			}
-			return "", hinted(fmt.Errorf("there is no program %q in PATH", name), "%s", hint)
-		}
-		path = found
-	}
-	abs, err := filepath.Abs(path)
-	if err != nil {
+	path, err := early.LookUp(name)
+	switch {
+	case err == nil:
+		return path, nil
+	case strings.Contains(name, "/"):
 		return "", fmt.Errorf("resolve %s: %w", name, err)
 	}
-	return abs, nil
+	hint := "check the name, or give a path"
+	if _, err := os.Stat(name); err == nil {
+		hint = fmt.Sprintf("the file in this directory is ./%s", name)
+	}
+	return "", hinted(fmt.Errorf("there is no program %q in PATH", name), "%s", hint)
 }
 
 // runnable says why the program at path cannot be run.
@@ -67,15 +58,6 @@ func rather(path string, err error) error {
 		return err
 	}
 	return cmp.Or(runnable(path), err)
-}
-
-// executable is how a shell executes the program that was named, for the program
-// may look at it: by the path as given, or by the path that was found.
-func executable(name, path string) string {
-	if strings.Contains(name, "/") {
-		return name
-	}
-	return path
 }
 
 func runnableHint(path string, err error) string {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tjfuzz/tjfuzz/enforce/early"
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/fuzz/cage"
 	"github.com/tjfuzz/tjfuzz/fuzz/launch"
@@ -86,7 +87,7 @@ func newSession(args []string, runs runFlags) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{path: path, exec: executable(args[0], path), args: slices.Clone(args), fixed: 1, text: path, runs: runs}
+	s := &session{path: path, exec: early.Executable(args[0], path), args: slices.Clone(args), fixed: 1, text: path, runs: runs}
 	if s.runs.state == "" {
 		s.runs.state = defaultState(args[0])
 	}

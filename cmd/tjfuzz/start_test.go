@@ -38,3 +38,22 @@ func TestAStartMakesNoTables(t *testing.T) {
 		t.Errorf("%d packages of this module make %d allocations before main, want some and at most %d\n%s", packages, all, most, &trace)
 	}
 }
+
+// What a program under a policy waits for is initialised in the order of the paths of packages, which
+// an import of enforce/early can change.
+func TestAStartIsBeforeThePackagesOfOtherCommands(t *testing.T) {
+	cmd := exec.Command("tjfuzz", "enforce", "--quiet", "--policy", permissive(t), "--", "true")
+	cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("init os @")) {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, late := range []string{"net/http", "golang.org/x/crypto/ssh", "html/template", "github.com/cilium/ebpf", "main"} {
+		if bytes.Contains(out, []byte("init "+late+" @")) {
+			t.Errorf("the start waited for %s", late)
+		}
+	}
+	if t.Failed() {
+		t.Logf("GODEBUG=inittrace=1: %s", out)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tjfuzz/tjfuzz/enforce"
+	"github.com/tjfuzz/tjfuzz/enforce/early"
 	"github.com/tjfuzz/tjfuzz/fuzz"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/trace"
@@ -97,7 +98,7 @@ func runTrace(c *cobra.Command, o traceOptions, args []string) error {
 		return err
 	}
 	defer rec.Close()
-	cmd := commandAsIs(args, path)
+	cmd := early.AsIs(args, path)
 	cmd.Adopt = true
 	cmd.Watch = func() (enforce.Watcher, error) {
 		return rec.launcher(0)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/tjfuzz/tjfuzz/enforce"
+	"github.com/tjfuzz/tjfuzz/enforce/early"
 	"github.com/tjfuzz/tjfuzz/internal/sysno"
 	"github.com/tjfuzz/tjfuzz/trace"
 )
@@ -33,7 +34,7 @@ func (s *session) workload(ctx context.Context, v voice, target trace.Target, co
 		return nil, err
 	}
 	// Standard output is for the result of learn.
-	cmd := commandAsIs([]string{shell, "-c", "exec >&2\n" + command}, shell)
+	cmd := early.AsIs([]string{shell, "-c", "exec >&2\n" + command}, shell)
 	cmd.Adopt = true
 	cmd.Watch = func() (enforce.Watcher, error) { return rec.launcher(0) }
 	status, err := enforce.Run(ctx, cmd)

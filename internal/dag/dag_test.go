@@ -94,6 +94,7 @@ var table = []row{
 	{pkg: "enforce/denial", own: []string{"synth", "internal/sysno"}},
 	{pkg: "enforce/notify", own: []string{"enforce/denial", "synth", "synth/document", "internal/sysno", "internal/unotify"}},
 	{pkg: "enforce", own: []string{"synth", "internal/spawn", "internal/sysno"}},
+	{pkg: "enforce/early", own: []string{"enforce", "enforce/filter", "synth", "synth/format"}},
 
 	{pkg: "cmd/tjfuzz", own: []string{anything}, foreign: []string{cobra}},
 	{pkg: "benchmarks", own: []string{anything}},
