@@ -155,10 +155,10 @@ func (b *bench) measure(ctx context.Context, a *archive, r *recipe) tableRow {
 func (b *bench) fill(ctx context.Context, a *archive, r *recipe, out *tableRow) (err error) {
 	dir := filepath.Join(b.dir, r.name)
 	s := &suite{recipe: r, dir: filepath.Join(dir, "source"), limit: b.limit}
-	if s.real, err = exec.LookPath(r.name); err != nil {
-		return fmt.Errorf("%w; run scripts/setup bench services", err)
-	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if s.real, err = r.find(ctx, dir); err != nil {
 		return err
 	}
 	if out.version, err = b.prepare(ctx, a, s); err != nil {
@@ -205,6 +205,22 @@ func (b *bench) fill(ctx context.Context, a *archive, r *recipe, out *tableRow) 
 	return nil
 }
 
+// find is where the program lies that is to be learned: on the machine, or in a directory, where one of this repository is built.
+func (r *recipe) find(ctx context.Context, dir string) (string, error) {
+	if r.target == "" {
+		path, err := exec.LookPath(r.name)
+		if err != nil {
+			return "", fmt.Errorf("%w; run scripts/setup bench services", err)
+		}
+		return path, nil
+	}
+	path := filepath.Join(dir, r.name)
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", path, r.target).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build %s: %w\n%s", r.target, err, out)
+	}
+	return path, nil
+}
+
 // plain runs the suite with the program itself, unless its log is there from before.
 func (b *bench) plain(ctx context.Context, s *suite, log string) (tally, error) {
 	if text, err := os.ReadFile(log); err == nil {
@@ -228,9 +244,12 @@ func (b *bench) prepare(ctx context.Context, a *archive, s *suite) (version stri
 	if err := os.RemoveAll(s.dir); err != nil {
 		return "", err
 	}
-	if s.own {
+	switch {
+	case s.target != "":
+		version, err = "this benchmark, with this repository's", os.MkdirAll(s.dir, 0o755)
+	case s.own:
 		version, err = installed(ctx, s.pkg, s.dir)
-	} else {
+	default:
 		version, err = a.fetch(ctx, s.pkg, s.dir)
 	}
 	if err != nil {

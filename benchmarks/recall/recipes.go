@@ -14,6 +14,7 @@ type recipe struct {
 	once     string   // a run of it that somebody would record, with files of materials
 	args     []string // without which it does nothing, and is learned with
 	pkg      string   // the Debian package that it is of
+	target   string   // of this repository: the package of Go that it is of
 	own      bool     // the suite needs no source: it is not its authors'
 	prepare  string   // is run once a tree
 	workload string   // is learned, too; DIR is the tree, quoted

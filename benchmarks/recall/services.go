@@ -246,5 +246,189 @@ kill -HUP $pid
 check 'started anew' within to true
 check end ends $pid TERM
 `, leaves: "passwords, X11, agents, jails, and other users than root"},
+		{name: "lighttpd", once: "lighttpd -D -f /etc/lighttpd/lighttpd.conf", args: []string{"-D", "-f", "/etc/lighttpd/lighttpd.conf"}, pkg: "lighttpd", own: true, place: "bin/lighttpd", count: tap,
+			prepare: ":",
+			suite: work + files + `
+make_files; rm -rf logs state; mkdir -p logs state; chmod 777 logs state
+echo "user:word" >users
+cat >up.conf <<END
+server.document-root = "$d/www"
+server.port = 18091
+server.bind = "127.0.0.1"
+index-file.names = ( "index.html" )
+END
+cat >conf <<END
+server.modules = ( "mod_access", "mod_alias", "mod_redirect", "mod_auth", "mod_authn_file", "mod_accesslog", "mod_proxy", "mod_cgi", "mod_status", "mod_setenv", "mod_rewrite", "mod_deflate" )
+server.document-root = "$d/www"
+server.port = 18090
+server.bind = "127.0.0.1"
+server.errorlog = "$d/logs/error.log"
+accesslog.filename = "$d/logs/access.log"
+server.pid-file = "$d/logs/pid"
+server.upload-dirs = ( "$d/state" )
+index-file.names = ( "index.html" )
+deflate.cache-dir = "$d/state"
+deflate.mimetypes = ( "text/" )
+deflate.allowed-encodings = ( "gzip" )
+mimetype.assign = ( ".html" => "text/html" )
+status.status-url = "/status"
+url.redirect = ( "^/old" => "/" )
+\$HTTP["url"] =~ "^/list/" { dir-listing.activate = "enable" }
+\$HTTP["url"] =~ "^/proxied/" { proxy.server = ( "" => ( ( "host" => "127.0.0.1", "port" => 18091 ) ) ) proxy.header = ( "map-urlpath" => ( "/proxied/" => "/" ) ) }
+\$HTTP["url"] =~ "^/dead/" { proxy.server = ( "" => ( ( "host" => "127.0.0.1", "port" => 18099 ) ) ) }
+\$HTTP["url"] =~ "^/cgi/" { cgi.assign = ( ".sh" => "/bin/sh" ) }
+auth.backend = "plain"
+auth.backend.plain.userfile = "$d/users"
+auth.require = ( "/secret/" => ( "method" => "basic", "realm" => "r", "require" => "valid-user" ) )
+END
+mkdir -p www/cgi www/secret; echo secret >www/secret/index.html
+printf '#!/bin/sh\necho "Content-Type: text/plain"; echo; cat\n' >www/cgi/a.sh; chmod +x www/cgi/a.sh
+/usr/sbin/lighttpd -D -f up.conf & up=$!
+bin/lighttpd -D -f $d/conf & pid=$!
+u=http://127.0.0.1:18090
+check start within get $u/
+ask_files
+check range get -r 100-199 $u/large
+check compressed get --compressed $u/
+check listing get $u/list/
+check proxied get $u/proxied/
+check 'proxied, large' get $u/proxied/large
+code=503; check 'no such server' answers $u/dead/
+code=301; check redirected answers $u/old
+code=401; check 'nobody' answers $u/secret/
+check 'with a password' get -u user:word $u/secret/
+check cgi get --data-binary @www/large $u/cgi/a.sh
+check status get $u/status
+check load wrk -t 1 -c 8 -d 2s $u/
+mv logs/access.log logs/access.1; kill -HUP $pid; get $u/
+check 'logs reopened' within test -e logs/access.log
+kill -USR1 $pid
+check 'started anew' within get $u/
+check configuration bin/lighttpd -tt -f $d/conf
+check 'end' ends $pid INT
+kill $up; wait $up || :
+`, leaves: "TLS, FastCGI, WebSockets"},
+		{name: "apache2ctl", once: "apache2ctl -DFOREGROUND", args: []string{"-DFOREGROUND"}, pkg: "apache2-bin", own: true, place: "bin/apache2ctl", count: tap,
+			prepare: ":",
+			suite: work + files + `
+make_files; rm -rf logs run; mkdir -p logs run cache; chmod 777 logs run cache
+m=/usr/lib/apache2/modules
+cat >conf <<END
+ServerRoot $d
+ServerName localhost
+PidFile $d/run/pid
+DefaultRuntimeDir $d/run
+Listen 127.0.0.1:18095
+Listen 127.0.0.1:18096
+ErrorLog $d/logs/error.log
+User www-data
+Group www-data
+$(for n in mpm_event authz_core authz_host dir autoindex alias mime proxy proxy_http status deflate cache cache_disk cgid rewrite; do echo "LoadModule \${n}_module $m/mod_$n.so"; done)
+TypesConfig /etc/mime.types
+DocumentRoot $d/www
+DirectoryIndex index.html
+LogFormat "%h %r %>s" common
+CustomLog $d/logs/access.log common
+ErrorDocument 404 /gone.html
+ScriptSock $d/run/cgi
+ScriptAlias /cgi/ $d/www/cgi/
+<Directory $d/www>
+Options +Indexes
+Require all granted
+</Directory>
+CacheRoot $d/cache
+CacheEnable disk /proxied/
+ProxyPass /proxied/ http://127.0.0.1:18096/
+ProxyPass /dead/ http://127.0.0.1:18099/
+SetOutputFilter DEFLATE
+<Location /status>
+SetHandler server-status
+</Location>
+END
+mkdir -p www/cgi; echo gone >www/gone.html
+printf '#!/bin/sh\necho "Content-Type: text/plain"; echo; cat\n' >www/cgi/a.sh; chmod +x www/cgi/a.sh
+bin/apache2ctl -DFOREGROUND -f $d/conf &
+u=http://127.0.0.1:18095
+check start within get $u/; pid=$(cat run/pid)
+ask_files
+check range get -r 100-199 $u/large
+check compressed get --compressed $u/
+check listing get $u/list/
+check proxied get $u/proxied/
+check 'proxied, large' get $u/proxied/large
+check cached get $u/proxied/
+code=503; check 'no such server' answers $u/dead/
+check cgi get --data-binary @www/large $u/cgi/a.sh
+check status get $u/status
+check load wrk -t 1 -c 8 -d 2s $u/
+mv logs/access.log logs/access.1; kill -USR1 $pid; within get $u/
+check 'logs reopened' within test -e logs/access.log
+kill -HUP $pid
+check reload within get $u/
+check configuration bin/apache2ctl -t -f $d/conf
+check 'graceful end' ends $pid WINCH
+`, leaves: "TLS, version 2, other ways to serve than by events and threads"},
+		{name: "python3", once: "python3 -m http.server", args: []string{"-m", "http.server"}, pkg: "python3-minimal", own: true, place: "bin/python3", count: tap,
+			prepare: ":",
+			suite: work + files + `
+make_files
+bin/python3 -m http.server --bind 127.0.0.1 --directory $d/www 18097 & pid=$!
+u=http://127.0.0.1:18097
+check start within get $u/
+ask_files
+check listing get $u/list/
+code=501; check method answers -X PUT $u/
+check load ab -q -n 200 -c 4 $u/
+check 'end' ends $pid INT
+kill -KILL $pid || : # a shell leaves who it starts in the background without that signal
+`, leaves: "scripts that it runs"},
+		{name: "webserver", target: "github.com/tjfuzz/tjfuzz/benchmarks/targets/webserver", once: "webserver", place: "bin/webserver", count: tap, own: true,
+			prepare: ":",
+			suite: work + files + `
+make_files; rm -f notes.json
+bin/webserver -listen 127.0.0.1:18098 -root $d/www -data $d/notes.json -upstream http://127.0.0.1:18094 & pid=$!
+bin/webserver -listen 127.0.0.1:18094 -root $d/www -data $d/more.json & up=$!
+u=http://127.0.0.1:18098
+check start within get $u/
+check 'second start' within get http://127.0.0.1:18094/
+ask_files
+check range get -r 100-199 $u/large
+check listing get $u/list/
+check 'note kept' get -X PUT -d '"text"' $u/notes/a
+check notes get $u/notes
+check 'note removed' get -X DELETE $u/notes/a
+check upload get -F file=@www/large $u/upload
+code=400; check 'no upload' answers -d x $u/upload
+check proxied get $u/proxy/large
+check page get $u/page
+check program get $u/uname
+check load wrk -t 1 -c 8 -d 2s $u/
+kill -HUP $pid; check reload within get $u/notes
+kill $up; wait $up || :
+code=502; check 'no such server' answers $u/proxy/
+check 'graceful end' ends $pid TERM
+`, leaves: "TLS, version 2"},
 	}
 }
+
+// files is how servers of files are asked for them: u is the URL, large a file of 3 MB, list a directory with more.
+const files = `
+get() { curl -sfg -m 20 -o got.body "$@"; }
+answers() { [ "$(curl -sg -m 20 -o got.body -w '%{http_code}' "$@")" = $code ]; }
+same() { get $u/large && cmp -s got.body www/large; }
+crowd() { seq 30 | xargs -P 30 -I{} curl -sf -m 20 -o /dev/null $u/; }
+hangup() { curl -s -m 20 --limit-rate 1000 -o /dev/null $u/large & sleep 0.2; kill $!; wait $! || :; get $u/; }
+make_files() { rm -rf www; mkdir -p www/list; echo page >www/index.html; echo one >www/list/one; head -c 3000000 /dev/urandom >www/large; : >www/empty; }
+ask_files() {
+	check page get $u/
+	check head get -I $u/large
+	check large same
+	check empty get $u/empty
+	code=404; check 'no such file' answers $u/nothing
+	code=304; check unchanged answers -z 'Thu, 01 Jan 2037 00:00:00 GMT' $u/
+	check 'on one connection' get $u/ $u/list/one
+	check 'many at once' crowd
+	check 'hang up' hangup
+	check 'version 1.0' get -0 $u/
+}
+`

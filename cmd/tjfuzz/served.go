@@ -14,6 +14,7 @@ import (
 
 	"github.com/tjfuzz/tjfuzz/corpora"
 	"github.com/tjfuzz/tjfuzz/fuzz"
+	"github.com/tjfuzz/tjfuzz/fuzz/mine"
 	"github.com/tjfuzz/tjfuzz/internal/lazyregexp"
 )
 
@@ -108,4 +109,66 @@ func dialogueOf(pages []string) corpora.Dialogue {
 		d.Messages = append(d.Messages, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", p))
 	}
 	return d
+}
+
+// routes are what a web server probably answers to, as its own file has it.
+func (s *session) routes() ([]string, error) {
+	if !slices.ContainsFunc(s.doors, func(d door) bool { return d.protocol == protocolHTTP }) {
+		return nil, nil
+	}
+	f, err := os.Open(s.text)
+	if err != nil {
+		return nil, fmt.Errorf("read the program: %w", err)
+	}
+	defer f.Close()
+	found, err := mine.Routes(f)
+	if err != nil {
+		return nil, fmt.Errorf("read the program: %w", err)
+	}
+	return found, nil
+}
+
+var anything = lazyregexp.New(`\{[^}]*\}|<[^>]*>|:\w+|\*\w*`)
+
+// dialoguesOf ask for routes, and give each that may take it something: as JSON, of a form, and a file.
+func dialoguesOf(routes []string) (out []corpora.Dialogue) {
+	const parts = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\nContent-Type: text/plain\r\n\r\ntwo words\n\r\n--b--\r\n"
+	given := []struct{ method, kind, body string }{
+		{"POST", "application/json", `{"id": 1, "name": "a", "text": "two words", "url": "http://www.example.com/"}`},
+		{"POST", "application/x-www-form-urlencoded", "id=1&name=a&text=two+words&url=http%3A%2F%2Fwww.example.com%2F"},
+		{"POST", "multipart/form-data; boundary=b", parts},
+		{"PUT", "application/json", `"text"`},
+		{"PUT", "application/json", `{"id": 1, "name": "a"}`},
+		{"PATCH", "application/json", `{"id": 1, "name": "a"}`},
+		{"DELETE", "", ""},
+	}
+	asked := corpora.Dialogue{Name: "routes"}
+	var changed []corpora.Dialogue
+	for i, r := range routes {
+		method, path, found := strings.Cut(r, " ")
+		if !found {
+			method, path = "", r
+		}
+		path = anything.ReplaceAllString(path, "1")
+		if method == "" || method == "GET" || method == "HEAD" {
+			asked.Messages = append(asked.Messages, fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: localhost\r\n\r\n", cmp.Or(method, "GET"), path))
+		}
+		d := corpora.Dialogue{Name: fmt.Sprintf("routes-%d", i+1)}
+		for _, g := range given {
+			if method == "" || method == g.method {
+				head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n", g.method, path, len(g.body))
+				if g.kind != "" {
+					head += "Content-Type: " + g.kind + "\r\n"
+				}
+				d.Messages = append(d.Messages, []byte(head+"\r\n"+g.body))
+			}
+		}
+		if len(d.Messages) > 0 {
+			changed = append(changed, d)
+		}
+	}
+	if len(asked.Messages) > 0 {
+		out = append(out, asked)
+	}
+	return append(out, changed...)
 }

@@ -41,7 +41,7 @@ func TestWebServersAreAskedForWhatTheyServe(t *testing.T) {
 		t.Errorf("of the system: got %v, want %v", got, start)
 	}
 
-	all := talks([]door{{socket: "tcp/80", protocol: "http"}, {socket: "tcp/25", protocol: "smtp"}}, want)
+	all := talks([]door{{socket: "tcp/80", protocol: "http"}, {socket: "tcp/25", protocol: "smtp"}}, want, nil)
 	asked := slices.IndexFunc(all, func(acts []fuzz.Act) bool {
 		return len(acts) == len(want) && acts[0].To == "tcp/80" && string(acts[0].Data) == "GET /a/lar%20ge HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	})
@@ -59,12 +59,40 @@ func TestWebServersAreAskedForWhatTheirPageRefersTo(t *testing.T) {
 	}
 	found := []service.Found{{Socket: "tcp/8080", Answer: answer}}
 	for _, said := range [][]door{nil, {{socket: "tcp/8080"}}} {
-		all := talks(withSaid(doors(found), said), nil)
+		all := talks(withSaid(doors(found), said), nil, nil)
 		if !slices.ContainsFunc(all, func(acts []fuzz.Act) bool {
 			return len(acts) == len(want) && strings.HasPrefix(string(acts[3].Data), "GET /own ")
 		}) {
 			t.Errorf("with %v said nobody asks for what it refers to: %v", said, all)
 		}
+	}
+}
+
+func TestWebServersAreAskedForWhatTheirFilesAnswerTo(t *testing.T) {
+	script := filepath.Join(t.TempDir(), "server.py")
+	if err := os.WriteFile(script, []byte("@get('/notes')\n@put('PUT /notes/{id}')\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := session{text: script, doors: []door{{socket: "tcp/80", protocol: "http"}}}
+	routes, err := s.routes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := map[string]int{}
+	for _, acts := range talks(s.doors, nil, routes) {
+		for _, a := range acts {
+			line, _, _ := strings.Cut(string(a.Data), "\r\n")
+			first[line]++
+		}
+	}
+	for line, want := range map[string]int{"GET /notes HTTP/1.1": 1, "POST /notes HTTP/1.1": 3, "DELETE /notes HTTP/1.1": 1, "PUT /notes/1 HTTP/1.1": 2, "DELETE /notes/1 HTTP/1.1": 0} {
+		if first[line] != want {
+			t.Errorf("%q is said %d times, want %d", line, first[line], want)
+		}
+	}
+	s.doors = []door{{socket: "tcp/25", protocol: "smtp"}}
+	if routes, err := s.routes(); err != nil || routes != nil {
+		t.Errorf("of a mail server: %q, %v", routes, err)
 	}
 }
 

@@ -52,7 +52,11 @@ func (s *session) survey(ctx context.Context, e *launch.Exec) error {
 		s.complained = complained(r, e.Output())
 	}
 	s.doors = withSaid(doors(found), s.said)
-	s.talks = talks(s.doors, pagesOf(slices.Concat(s.args[1:], s.guessed)))
+	routes, err := s.routes()
+	if err != nil {
+		return err
+	}
+	s.talks = talks(s.doors, pagesOf(slices.Concat(s.args[1:], s.guessed)), routes)
 	verbs, err := s.verbs()
 	s.verbTalks = commandTalks(s.doors, verbs)
 	return err
@@ -149,16 +153,19 @@ func withSaid(found, said []door) []door {
 	return found
 }
 
-// talks are what to say at each socket, those first that come first for each; pages are what each web server is asked for.
-func talks(doors []door, pages []string) (out [][]fuzz.Act) {
+// talks are what to say at each socket, those first that come first for each; pages are what each web server is asked for, and routes
+// what it probably answers to.
+func talks(doors []door, pages, routes []string) (out [][]fuzz.Act) {
 	var each [][][]fuzz.Act
 	most := 0
 	for _, d := range doors[:min(len(doors), maxDoors)] {
 		dialogues := corpora.Dialogues(d.protocol)
 		if d.protocol == protocolHTTP {
+			more := dialoguesOf(routes)
 			if pages := slices.Concat(d.pages, pages); len(pages) > 0 {
-				dialogues = slices.Insert(dialogues, min(1, len(dialogues)), dialogueOf(pages))
+				more = append([]corpora.Dialogue{dialogueOf(pages)}, more...)
 			}
+			dialogues = slices.Insert(dialogues, min(1, len(dialogues)), more...)
 		}
 		if len(d.messages) > 0 {
 			dialogues = append([]corpora.Dialogue{{Messages: d.messages}}, dialogues...)

@@ -117,6 +117,7 @@ var table = []row{
 	{pkg: "benchmarks/static", own: []string{"benchmarks/harness", "benchmarks/learning", "trace", "trace/static"}},
 	{pkg: "benchmarks/speed", own: []string{"benchmarks/harness", "benchmarks/learning", "fuzz", "fuzz/cage", "fuzz/launch", "fuzz/launch/coverage", "internal/spawn", "trace", "trace/rawtp"}},
 	{pkg: "benchmarks/targets/gofuzz"},
+	{pkg: "benchmarks/targets/webserver"},
 	{pkg: "benchmarks/victims"},
 }
 
