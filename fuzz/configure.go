@@ -26,9 +26,11 @@ func configurations(o *Options, base *Scenario, way Scenario, seed func() []byte
 	for _, name := range o.Configs {
 		file := base.Files[slices.IndexFunc(base.Files, func(f File) bool { return f.Name == name })]
 		for i, data := range slices.Concat([][]byte{file.Data}, o.References[name]) {
-			some := mutate.Configurations(data, included(name), min(maxConfigured, maxConfigText/max(1, len(data))))
+			some := mutate.Configurations(data, o.included(name), min(maxConfigured, maxConfigText/max(1, len(data))))
 			if i > 0 {
 				some = slices.Insert(some, 0, data)
+			} else if name == o.Configs[0] && len(o.Includable) > 0 {
+				files, of = append(files, file), append(of, mutate.Including(data, o.Includable))
 			}
 			files, of = append(files, file), append(of, some)
 			longest = max(longest, len(some))
@@ -49,8 +51,15 @@ func configurations(o *Options, base *Scenario, way Scenario, seed func() []byte
 	}
 }
 
-// included are the names of files that a configuration is made to include: itself, none, and several.
-func included(name string) []string { return []string{filepath.Base(name), "nowhere.conf", "*.conf"} }
+// included are the names of files that a configuration is made to include: itself, none, and several; of the first one, also
+// what lies beside it.
+func (o *Options) included(name string) []string {
+	some := []string{filepath.Base(name), "nowhere.conf", "*.conf"}
+	if name == o.Configs[0] {
+		some = append(some, o.Includable...)
+	}
+	return some
+}
 
 // withData is a copy of files in which f is a regular one that holds data.
 func withData(files []File, f File, data []byte) []File {
@@ -73,7 +82,7 @@ func drawConfig(r *rand.Rand, s *Scenario, o *Options, dict mutate.Dictionary) {
 		return
 	}
 	other := one(r, slices.Concat([][]byte{from.Data}, o.References[name]))
-	data = mutate.Configuration(r, data, mutate.ByteOptions{Dictionary: dict, Other: other, Max: max(o.MaxInput, 2*len(from.Data), 2*len(data))}, included(name))
+	data = mutate.Configuration(r, data, mutate.ByteOptions{Dictionary: dict, Other: other, Max: max(o.MaxInput, 2*len(from.Data), 2*len(data))}, o.included(name))
 	s.Files = withData(s.Files, from, data)
 }
 

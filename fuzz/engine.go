@@ -51,6 +51,7 @@ type Options struct {
 	Dictionary mutate.Dictionary
 	Can        Abilities           // of the executors
 	Configs    []string            // names of those of the Bases' files that are configurations
+	Includable []string            // what else lies beside these, and may be included
 	References map[string][][]byte // other texts that configurations of a name may have, such as one with all directives explained
 	Talks      [][]Act             // what to begin with where the program is a service, the most telling first; nil where it is none
 	Commands   [][]Act             // more of them: guesses, of what may be commands of the service

@@ -323,7 +323,7 @@ Listen 127.0.0.1:18096
 ErrorLog $d/logs/error.log
 User www-data
 Group www-data
-$(for n in mpm_event authz_core authz_host dir autoindex alias mime proxy proxy_http status deflate cache cache_disk cgid rewrite; do echo "LoadModule \${n}_module $m/mod_$n.so"; done)
+$(for n in mpm_event authz_core authz_host dir autoindex alias mime proxy proxy_http status deflate cache cache_disk cgid rewrite; do echo "LoadModule ${n}_module $m/mod_$n.so"; done)
 TypesConfig /etc/mime.types
 DocumentRoot $d/www
 DirectoryIndex index.html

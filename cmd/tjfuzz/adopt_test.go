@@ -64,6 +64,9 @@ func TestIncludedConfigurationsAreThoseBelowTheDirectory(t *testing.T) {
 	if got, want := withIncluded([]string{main}, main), []string{main, site, nested}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	if got, want := beside(main, []string{main, site, nested}), []string{filepath.Join(dir, "off.conf")}; !slices.Equal(got, want) {
+		t.Errorf("beside them: got %q, want %q", got, want)
+	}
 }
 
 // It lies in /etc, where no test directory is.

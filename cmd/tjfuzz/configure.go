@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -142,6 +143,41 @@ func (s *session) ownConfigs() ([]string, error) {
 		texts = []string{string(data)}
 	}
 	return ownConfigs(filepath.Base(s.text), texts), nil
+}
+
+// includable are the files below the directory of the first configuration, by their names there, that it does not include, though some
+// others are: a package leaves there what a person may turn on.
+func (s *session) includable() []string {
+	if len(s.guessed) == 0 {
+		return nil
+	}
+	first, err := filepath.Abs(s.guessed[0])
+	if err != nil {
+		return nil
+	}
+	return beside(first, s.guessed)
+}
+
+// beside are the files below the directory of a configuration that look like others, and are none of some.
+func beside(path string, but []string) (out []string) {
+	const most, entries = 64, 1000
+	home := filepath.Dir(path)
+	if filepath.Dir(home) == "/" || home == "/etc" {
+		return nil
+	}
+	seen := 0
+	_ = filepath.WalkDir(home, func(p string, d fs.DirEntry, err error) error { // what cannot be read is not included
+		if seen++; seen > entries || len(out) == most {
+			return fs.SkipAll
+		}
+		ext := filepath.Ext(p)
+		if err != nil || !d.Type().IsRegular() || ext != ".conf" && ext != ".load" || slices.Contains(but, p) || !guessable(p) {
+			return nil
+		}
+		out = append(out, p)
+		return nil
+	})
+	return out
 }
 
 // examples are where packages put a configuration in which everything is explained, for a file of a name.

@@ -238,7 +238,7 @@ func (l *learning) fuzz(ctx context.Context) (*fuzz.Outcome, error) {
 	outcome, err := fuzz.Run(ctx, fuzz.Options{
 		Bases: l.s.bases(), Imported: l.others, Seeds: l.initial,
 		Table: l.found.Table, Dictionary: l.found.Dictionary, Aims: l.guide.aims(), EnvNames: l.found.EnvNames, Can: l.s.can, Talks: l.s.talks, Commands: l.s.verbTalks,
-		Configs: l.s.confs, References: l.s.references(),
+		Configs: l.s.confs, References: l.s.references(), Includable: l.s.includable(),
 		Workers: l.jobs, Shard: l.part, Seed: l.seed, Execs: l.execs, Duration: l.left, Confidence: l.confidence,
 		Only: l.only, Fixed: l.s.fixed, Progress: watching.show, Settled: l.rec.settle,
 		State: l.state, Share: l.shared, Evidence: evidenceOf(l.target, l.s.runs.backend), Subject: l.subject(),

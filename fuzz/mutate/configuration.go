@@ -253,6 +253,15 @@ func Included(data []byte) (out []string) {
 	return out
 }
 
+// Including returns copies of a configuration that include one of some files each.
+func Including(data []byte, files []string) (out [][]byte) {
+	all, n := directives(data)
+	for _, line := range inclusions(data, all, n, files) {
+		out = append(out, slices.Concat(data, ending(data), line))
+	}
+	return out
+}
+
 // inclusions are lines that include files, as the configuration does it already, or as most do.
 func inclusions(b []byte, all []directive, n notation, files []string) (out [][]byte) {
 	if n == notationJSON {
@@ -265,6 +274,9 @@ func inclusions(b []byte, all []directive, n notation, files []string) (out [][]
 	for _, d := range all {
 		if includes.MatchString(d.key) && d.marks == nil && d.value.from > d.from {
 			before = strings.TrimLeft(string(b[d.from:d.value.from]), " \t")
+			if value := string(b[d.value.from:d.value.to]); unquoted(value) != value {
+				before, after = before+value[:1], value[:1]+after
+			}
 			break
 		}
 	}

@@ -149,6 +149,14 @@ func TestManyThatAreTurnedOffAreTurnedOnWithTheirNeighboursFirst(t *testing.T) {
 	}
 }
 
+func TestAFileIsIncludedInQuotesWhereOthersAre(t *testing.T) {
+	const own = "server.port = 80\ninclude \"conf-enabled/*.conf\"\n"
+	got := Including([]byte(own), []string{"/etc/p/conf-available/a.conf"})
+	if want := own + "include \"/etc/p/conf-available/a.conf\"\n"; len(got) != 1 || string(got[0]) != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestWhatAConfigurationIncludesIsKnown(t *testing.T) {
 	for style, want := range map[string][]string{
 		"a b;\nhttp {\n\tinclude mime.types;\n\tinclude /etc/p/sites/*;\n\t# include off;\n}\n": {"mime.types", "/etc/p/sites/*"},
