@@ -382,7 +382,7 @@ check load ab -q -n 200 -c 4 $u/
 check 'end' ends $pid INT
 kill -KILL $pid || : # a shell leaves who it starts in the background without that signal
 `, leaves: "scripts that it runs"},
-		{name: "webserver", target: "github.com/tjfuzz/tjfuzz/benchmarks/targets/webserver", once: "webserver", place: "bin/webserver", count: tap, own: true,
+		{name: "webserver", target: "github.com/tjfuzz/tjfuzz/benchmarks/targets/webserver", once: "webserver -root .", place: "bin/webserver", count: tap, own: true,
 			prepare: ":",
 			suite: work + files + `
 make_files; rm -f notes.json
