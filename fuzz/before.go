@@ -230,10 +230,10 @@ func (c *corpus) sweep(l *leaving) (out []Scenario) {
 		}
 	}
 	out = append(out, l.again())
-	made := c.o.made(l)
+	made, commanded := c.o.made(l)
 	use := func(s Scenario) Scenario {
 		if made != "" {
-			s.Argv = c.o.using(s.Argv, made)
+			s.Argv = c.o.using(s.Argv, made, commanded)
 		}
 		return s
 	}
@@ -251,24 +251,26 @@ func (c *corpus) sweep(l *leaving) (out []Scenario) {
 }
 
 // made is what the last step may have been told to make: the first of its words that can be the name of a file, and of none that
-// it found. It is "" where there is none.
-func (o *Options) made(l *leaving) string {
-	for _, w := range l.before[len(l.before)-1].Argv[o.Fixed:] {
-		if !roomFor(l.files, w) || w == mutate.Input {
-			continue
-		}
-		if o.namesFile(w) && !strings.HasPrefix(w, "-") {
-			return w
+// it found; commanded says that a word before that is a command, for it could be such a name, too. It is "" where there is none.
+func (o *Options) made(l *leaving) (name string, commanded bool) {
+	words := l.before[len(l.before)-1].Argv[o.Fixed:]
+	for i, w := range words {
+		switch {
+		case w == mutate.Input || !o.namesFile(w) || !roomFor(l.files, w):
+		case i == 0:
+			name = w
+		default:
+			return w, name != ""
 		}
 	}
-	return ""
+	return name, false
 }
 
 // using is a command line with a file in the place of the first that it names, else behind all other words.
-func (o *Options) using(argv []string, name string) []string {
+func (o *Options) using(argv []string, name string, commanded bool) []string {
 	argv = slices.Clone(argv)
 	for i, w := range argv[o.Fixed:] {
-		if w == mutate.Input || o.namesFile(w) {
+		if w == mutate.Input || o.namesFile(w) && (i > 0 || !commanded) {
 			argv[o.Fixed+i] = name
 			return argv
 		}

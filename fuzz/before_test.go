@@ -163,14 +163,15 @@ func TestWhatAStepHasMadeIsNamedInTheNextOne(t *testing.T) {
 	}{
 		{[]string{"-cf", "new.tar", "file"}, []string{"-tvf", "old.tar", "x"}, []string{"-tvf", "new.tar", "x"}},
 		{[]string{"add", "--force", "a.db"}, []string{"--check"}, []string{"--check", "a.db"}},
+		{[]string{"a", "new", "file"}, []string{"x", "old", "-y"}, []string{"x", "new", "-y"}},
 		{[]string{"-n", "12", "a.db"}, []string{"add", "@@", "y"}, []string{"add", "a.db", "y"}},
 		{[]string{"-cf", "file"}, []string{"-tvf", "old.tar"}, []string{"-tvf", "old.tar"}},
 		{[]string{"add"}, []string{"--check"}, []string{"--check"}},
 	} {
 		l := leaving{before: []Step{{Argv: target(c.step...)}}, files: []File{{Name: "file"}}}
 		argv := target(c.next...)
-		if made := o.made(&l); made != "" {
-			argv = o.using(argv, made)
+		if made, commanded := o.made(&l); made != "" {
+			argv = o.using(argv, made, commanded)
 		}
 		if diff := cmp.Diff(target(c.want...), argv); diff != "" {
 			t.Errorf("after %q: %s", c.step, diff)

@@ -56,13 +56,19 @@ func shownInHelp(program, text string) []string {
 				line = placeholders(line)
 			}
 			out = append(out, line)
-		} else if m := purpose.FindString(trimmed); m != "" && strings.HasPrefix(trimmed[len(m):], program+" ") {
+		} else if m := purpose.FindString(trimmed); m != "" && beginsWith(trimmed[len(m):], program) {
 			out = append(out, placeholders(trimmed[len(m):]))
 		} else if trimmed != line || prompt.MatchString(line) {
 			out = append(out, trimmed)
 		}
 	}
 	return out
+}
+
+// beginsWith reports whether a line begins with the name of the program, which some write in capitals.
+func beginsWith(line, program string) bool {
+	name, _, _ := strings.Cut(line, " ")
+	return name == program || name == strings.ToUpper(program)
 }
 
 // placeholders is a synopsis in which what stands for a command or a file, in small letters, has brackets as others have.
@@ -205,7 +211,7 @@ func bare(s string) string {
 
 var (
 	useOf        = lazyregexp.New(`^(?i:usage|use|or|e\.g\.|example|examples|try):\s*`)
-	purpose      = lazyregexp.New(`^\pL+: `)              // as in "Create: pack -c"
+	purpose      = lazyregexp.New(`^\pL[^:]*:\s+`) // as in "Create: pack -c"
 	macro        = lazyregexp.New(`^(?:[A-Z][a-z]|\W+)$`) // of mdoc(7), or punctuation
 	prompt       = lazyregexp.New("^(?:[$%#>]|`|'|\")\\s*")
 	optional     = lazyregexp.New(`\[[^\[\]]*\]`)
@@ -226,7 +232,7 @@ func invocations(program, line string) [][]string {
 	var out [][]string
 	begins := true
 	for words := range shellCommands(line) {
-		named := len(words) > 0 && (words[0] == program || strings.HasSuffix(words[0], "/"+program))
+		named := len(words) > 0 && (beginsWith(words[0], program) || strings.HasSuffix(words[0], "/"+program))
 		if named && (begins || len(out) > 0 || strings.Contains(line, "|")) {
 			for _, words := range chosen(words[1:]) {
 				if words = concrete(words); len(words) > 0 {

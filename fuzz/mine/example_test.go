@@ -90,6 +90,7 @@ func TestWhatASynopsisCallsACommandIsOne(t *testing.T) {
 		"usage: pack command|file":                                   {{"command"}, {"file"}},
 		"usage: pack {get | put} <file>":                             {{"get", "@@"}, {"put", "@@"}},
 		"Create: pack -c [options] <file>":                           {{"-c", "@@"}},
+		"  Extract, and ask nothing:   PACK x -y archive":            {{"x", "-y", "archive"}},
 		"example: pack command":                                      {{"command"}},
 	} {
 		got := Examples("pack", []byte(text), nil)
