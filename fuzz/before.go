@@ -251,17 +251,24 @@ func (c *corpus) sweep(l *leaving) (out []Scenario) {
 }
 
 // made is what the last step may have been told to make: the first of its words that can be the name of a file, and of none that
-// it found; commanded says that a word before that is a command, for it could be such a name, too. It is "" where there is none.
+// it found; commanded says that a word before that is a command, for it could be such a name, too. Where it named none, what it has made
+// is mostly called after a file that it found, and may be meant by the name of that. It is "" where there is none of these either.
 func (o *Options) made(l *leaving) (name string, commanded bool) {
 	words := l.before[len(l.before)-1].Argv[o.Fixed:]
+	found := ""
 	for i, w := range words {
 		switch {
-		case w == mutate.Input || !o.namesFile(w) || !roomFor(l.files, w):
+		case slices.ContainsFunc(l.files, func(f File) bool { return f.Name == w }):
+			found = w
+		case !o.namesFile(w) || !roomFor(l.files, w):
 		case i == 0:
 			name = w
 		default:
 			return w, name != ""
 		}
+	}
+	if found != "" {
+		return found, name != ""
 	}
 	return name, false
 }

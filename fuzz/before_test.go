@@ -165,7 +165,8 @@ func TestWhatAStepHasMadeIsNamedInTheNextOne(t *testing.T) {
 		{[]string{"add", "--force", "a.db"}, []string{"--check"}, []string{"--check", "a.db"}},
 		{[]string{"a", "new", "file"}, []string{"x", "old", "-y"}, []string{"x", "new", "-y"}},
 		{[]string{"-n", "12", "a.db"}, []string{"add", "@@", "y"}, []string{"add", "a.db", "y"}},
-		{[]string{"-cf", "file"}, []string{"-tvf", "old.tar"}, []string{"-tvf", "old.tar"}},
+		{[]string{"-cf", "file"}, []string{"-x", "@@"}, []string{"-x", "file"}},
+		{[]string{"pack", "file"}, []string{"unpack", "old"}, []string{"unpack", "file"}},
 		{[]string{"add"}, []string{"--check"}, []string{"--check"}},
 	} {
 		l := leaving{before: []Step{{Argv: target(c.step...)}}, files: []File{{Name: "file"}}}

@@ -48,8 +48,15 @@ func shown(program string, help, page []byte) []string {
 // shownInHelp are the indented lines and those that say how the program is used.
 func shownInHelp(program, text string) []string {
 	var out []string
+	commands := false
 	for line := range strings.SplitSeq(strings.ReplaceAll(text, "\\\n", " "), "\n") {
 		trimmed := strings.TrimSpace(line)
+		if strings.HasSuffix(trimmed, ":") {
+			commands = strings.Contains(strings.ToLower(trimmed), "command")
+		} else if commands && trimmed != line && synopsisOfCommand.MatchString(trimmed) {
+			out = append(out, placeholders(program+" "+trimmed))
+			continue
+		}
 		if m := useOf.FindString(trimmed); m != "" {
 			line := trimmed[len(m):]
 			if synopsisOf.MatchString(m) {
@@ -210,33 +217,38 @@ func bare(s string) string {
 }
 
 var (
-	useOf        = lazyregexp.New(`^(?i:usage|use|or|e\.g\.|example|examples|try):\s*`)
-	purpose      = lazyregexp.New(`^\pL[^:]*:\s+`) // as in "Create: pack -c"
-	macro        = lazyregexp.New(`^(?:[A-Z][a-z]|\W+)$`) // of mdoc(7), or punctuation
-	prompt       = lazyregexp.New("^(?:[$%#>]|`|'|\")\\s*")
-	optional     = lazyregexp.New(`\[[^\[\]]*\]`)
-	valueName    = lazyregexp.New(`^<[^>]*>$|^[A-Z][A-Z0-9_-]+$`)
-	setApart     = lazyregexp.New(`^\\f(?:B|C|\(C|\[C)`)                             // in bold, or as a typewriter does
-	alternatives = lazyregexp.New(`[{(][ ']*[\w-]+[ ']*(?:\|[ ']*[\w-]+[ ']*)+[})]`) // with spaces or quotes
-	synopsisOf   = lazyregexp.New(`^(?i:usage|or)`)
-	choice       = lazyregexp.New(`^[{(]?[\w-]+(?:\|[\w-]+)+[})]?$`)
-	wordy        = lazyregexp.New(`[.,;:!?]$`)
+	useOf           = lazyregexp.New(`^(?i:usage|use|or|e\.g\.|example|examples|try):\s*`)
+	purpose         = lazyregexp.New(`^\pL[^:]*:\s+`)        // as in "Create: pack -c"
+	macro           = lazyregexp.New(`^(?:[A-Z][a-z]|\W+)$`) // of mdoc(7), or punctuation
+	prompt          = lazyregexp.New("^(?:[$%#>]|`|'|\")\\s*")
+	optional        = lazyregexp.New(`\[[^\[\]]*\]`)
+	valueName       = lazyregexp.New(`^<[^>]*>$|^[A-Z][A-Z0-9_-]+$`)
+	setApart        = lazyregexp.New(`^\\f(?:B|C|\(C|\[C)`) // in bold, or as a typewriter does
+	synopsisOf      = lazyregexp.New(`^(?i:usage|or)`)
+	choice          = lazyregexp.New(`^[{(]?[\w-]+(?:\|[\w-]+)+[})]?$`)
+	modes           = lazyregexp.New(`^\[-[\w+-]+(?:\|-[\w+-]+)+\]$`)
+	parenthesized   = lazyregexp.New(`\( *[\w-]+ *(?:\| *[\w-]+ *)+\)`)
+	optionalOperand = lazyregexp.New(`^\[<?([A-Za-z][\w-]*)>?(?:\.\.\.)?\](?:\.\.\.)?$`)
+	wordy           = lazyregexp.New(`[.,;:!?]$`)
 )
 
 // invocations are the command lines of a program in a line of text: that with which it begins,
 // and that behind a pipe.
 func invocations(program, line string) [][]string {
-	line = alternatives.ReplaceAllStringFunc(prompt.ReplaceAllString(line, ""), func(of string) string {
-		return strings.NewReplacer(" ", "", "'", "").Replace(of)
-	})
+	line = joinAlternatives(prompt.ReplaceAllString(line, ""))
 	var out [][]string
 	begins := true
 	for words := range shellCommands(line) {
 		named := len(words) > 0 && (beginsWith(words[0], program) || strings.HasSuffix(words[0], "/"+program))
 		if named && (begins || len(out) > 0 || strings.Contains(line, "|")) {
 			for _, words := range chosen(words[1:]) {
-				if words = concrete(words); len(words) > 0 {
-					out = append(out, words)
+				if c := concrete(words); len(c) > 0 {
+					out = append(out, c)
+				}
+				if more, ok := opened(words); ok {
+					if c := concrete(more); len(c) > 0 {
+						out = append(out, c)
+					}
 				}
 			}
 		}
@@ -245,15 +257,69 @@ func invocations(program, line string) [][]string {
 	return out
 }
 
-// chosen are the command lines that a synopsis stands for in which one of several words is to be chosen: "{get|put} FILE".
+// joinAlternatives is a synopsis without the spaces in "{get | put}" and "[-a | -b]", which are no pipes, and without the quotes of
+// words in braces.
+func joinAlternatives(line string) string {
+	if !strings.Contains(line, "|") {
+		return line
+	}
+	line = parenthesized.ReplaceAllStringFunc(line, func(of string) string { return strings.ReplaceAll(of, " ", "") })
+	var out strings.Builder
+	depth, braces := 0, 0
+	for i := 0; i < len(line); i++ {
+		c := line[i]
+		switch {
+		case c == '[' || c == '{':
+			depth++
+			if c == '{' {
+				braces++
+			}
+		case c == ']' || c == '}':
+			depth = max(0, depth-1)
+			if c == '}' {
+				braces = max(0, braces-1)
+			}
+		case braces > 0 && (c == ' ' || c == '\'') && slices.ContainsFunc([]string{"{", "|"}, func(s string) bool { return strings.HasSuffix(out.String(), s) }),
+			braces > 0 && (c == ' ' || c == '\'') && strings.ContainsAny(firstOf(strings.TrimLeft(line[i:], " '")), "|}"),
+			depth > 0 && c == ' ' && (strings.HasSuffix(out.String(), "|") || strings.HasPrefix(strings.TrimLeft(line[i:], " "), "|")):
+			continue
+		}
+		out.WriteByte(c)
+	}
+	return out.String()
+}
+
+// opened is a synopsis with what it calls optional where that is an operand: "create FILE [SIZE]" may do nothing without.
+func opened(words []string) ([]string, bool) {
+	words, ok := slices.Clone(words), false
+	for i, w := range words {
+		m := optionalOperand.FindStringSubmatch(w)
+		if m == nil || strings.EqualFold(m[1], "options") || strings.EqualFold(m[1], "option") || i > 0 && strings.HasPrefix(words[i-1], "[") && !strings.HasSuffix(words[i-1], "]") {
+			continue
+		}
+		if words[i], ok = "<"+m[1]+">", true; standIn(words[i]) == mutate.Input && i > 0 && valueName.MatchString(words[i-1]) {
+			words[i] = m[1] // beside the input it has a name of its own
+		}
+	}
+	return words, ok
+}
+
+// firstOf is the first byte, "" where there is none.
+func firstOf(s string) string { return s[:min(1, len(s))] }
+
+// chosen are the command lines that a synopsis stands for in which one of several words is to be chosen: "{get|put} FILE". Of
+// options in brackets at its beginning one is mostly needed, too.
 func chosen(words []string) [][]string {
 	const most = 12
 	i := slices.IndexFunc(words, choice.MatchString)
+	if len(words) > 0 && modes.MatchString(words[0]) {
+		i = 0
+	}
 	if i < 0 {
 		return [][]string{words}
 	}
 	var out [][]string
-	for w := range strings.SplitSeq(strings.Trim(words[i], "{}()"), "|") {
+	for w := range strings.SplitSeq(strings.Trim(words[i], "{}()[]"), "|") {
 		if len(out) < most {
 			out = append(out, slices.Concat(words[:i], []string{w}, words[i+1:]))
 		}
@@ -270,11 +336,14 @@ func concrete(words []string) []string {
 	for _, w := range words {
 		whole := w
 		depth += strings.Count(w, "[") - strings.Count(w, "]")
-		if open := depth > 0 || strings.HasPrefix(w, "[") && depth == 0; open || depth < 0 {
+		if depth != 0 {
 			depth = max(depth, 0)
 			continue
 		}
-		if w = strings.TrimSuffix(optional.ReplaceAllString(w, ""), "..."); w == "" || strings.ContainsAny(w, "[]") && !strings.Contains(whole, "*") {
+		for optional.MatchString(w) { // [user@]host, and what is all optional
+			w = optional.ReplaceAllString(w, "")
+		}
+		if w = strings.TrimSuffix(w, "..."); w == "" || strings.ContainsAny(w, "[]") && !strings.Contains(whole, "*") {
 			continue
 		}
 		if choice.MatchString(w) {

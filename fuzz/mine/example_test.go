@@ -28,7 +28,7 @@ Examples:
 	}, "\n")
 	want := []string{
 		"@@", "-l @@", "-cf archive.pk foo bar", "-xf archive.pk", "-T - -cf my archive.pk",
-		"-A @@", "--append @@", "--list a.pk", "-q 10m *.txt", "-Z bzip2 a.pk", "-tv --sort=name a.pk", "-d a.pk",
+		"-A @@", "-A @@ file", "--append @@", "--append @@ file", "--list a.pk", "-q 10m *.txt", "-Z bzip2 a.pk", "-tv --sort=name a.pk", "-d a.pk",
 	}
 	var got []string
 	for _, words := range Examples("pack", []byte(help), []byte(page)) {
@@ -90,6 +90,13 @@ func TestWhatASynopsisCallsACommandIsOne(t *testing.T) {
 		"usage: pack command|file":                                   {{"command"}, {"file"}},
 		"usage: pack {get | put} <file>":                             {{"get", "@@"}, {"put", "@@"}},
 		"Create: pack -c [options] <file>":                           {{"-c", "@@"}},
+		"usage: pack [-c | -x] [[<URL>]<path>/]<file> [<options>]":   {{"-c", "@@"}, {"-x", "@@"}},
+		"usage: pack -f [-t btree | hash] <file> | sort":             {{"-f", "@@"}},
+		"usage: pack { 'get' | 'put' } <file>":                       {{"get", "@@"}, {"put", "@@"}},
+		"usage: pack create <file> [size]":                           {{"create", "@@"}, {"create", "@@", "1"}},
+		"usage: pack {enc | dec} <file> [<outfile>]":                 {{"enc", "@@"}, {"enc", "@@", "outfile"}, {"dec", "@@"}, {"dec", "@@", "outfile"}},
+		"usage: pack enc [-f] [<infile>]... [options] [-n [num]]":    {{"enc"}, {"enc", "@@"}},
+		"Command syntax:\n  dd [-f fmt] [bs=n] filename\n  it is":    {{"dd", "@@"}},
 		"  Extract, and ask nothing:   PACK x -y archive":            {{"x", "-y", "archive"}},
 		"example: pack command":                                      {{"command"}},
 	} {

@@ -46,7 +46,9 @@ var (
 	usageOption   = lazyregexp.New(`[\[\s|(](--?[A-Za-z0-9?][A-Za-z0-9_.+-]*)(\[?=(<[^>]*>|\{[^}]*\}|[^\s\]|)]+))?`)
 	usageCommands = lazyregexp.New(`^(?i:usage:?\s+)?\S+\s+[{(]([a-z][\w-]*(?:\s*\|\s*[a-z][\w-]*)+)[})]`) // pack {get | put} FILE
 	commandWord   = lazyregexp.New(`^[a-z][a-z0-9]*([_-][a-z0-9]+)*$`)
-	columns       = lazyregexp.New(`\s{2,}|\t`)
+	// create [-f FORMAT] FILE: a command and what it takes
+	synopsisOfCommand = lazyregexp.New(`^([a-z][a-z0-9]*(?:[_-][a-z0-9]+)*)(?: ?\[[^\]]| <[^>]| -\w| \(-)[^.]*(?:\.\.\.[^.]*)*$`)
+	columns           = lazyregexp.New(`\s{2,}|\t`)
 )
 
 // Help reads the text that a program prints for --help into a table. It knows
@@ -84,6 +86,7 @@ type helpParser struct {
 	open      []mutate.Option // the spellings of the entry that the current paragraph describes
 	paragraph string          // its description so far
 	inList    bool            // below a heading that announces sub-commands
+	taken     bool            // which may say what these take
 }
 
 func (p *helpParser) line(line string) {
@@ -127,10 +130,11 @@ func (p *helpParser) line(line string) {
 	}
 	p.endOption()
 	if heading := !indented || strings.HasSuffix(text, ":"); heading && strings.Contains(lower, "command") {
-		p.inList = true
+		p.inList, p.taken = true, strings.HasSuffix(text, ":")
 		return
 	}
 	if strings.HasSuffix(text, ":") {
+		p.taken = false
 		p.inList = p.inList && !strings.Contains(lower, "option") && !strings.Contains(lower, "flag")
 		return
 	}
@@ -380,6 +384,9 @@ func bundled(name string) []mutate.Option {
 // command reads "clone   Clone a repository" or a row of a table of names.
 func (p *helpParser) command(text string, indented bool) {
 	cells := columns.Split(text, -1)
+	if m := synopsisOfCommand.FindStringSubmatch(text); m != nil && indented && p.taken {
+		cells = m[1:]
+	}
 	if indented && len(cells) == 2 && !commandWord.MatchString(cells[1]) {
 		cells = cells[:1]
 	}
