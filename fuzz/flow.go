@@ -8,7 +8,7 @@ import (
 	"github.com/tjfuzz/tjfuzz/fuzz/mutate"
 )
 
-// large tries an option that takes an amount, or names a program, on the seeds that are large.
+// large tries an option that takes an amount, or names a program, on the seeds that are large, an amount also where all of it is one line.
 // A program is mostly started when there is much to do, or little to do it with, so it is tried
 // with each amount. The others would cost too much: every such run is slow.
 func (p *prober) large(opt *mutate.Option, words []string) {
@@ -20,16 +20,22 @@ func (p *prober) large(opt *mutate.Option, words []string) {
 		if !seed.heavy() {
 			continue
 		}
-		try := func(words []string) {
+		try := func(input []byte, words []string) {
 			s := p.ways[len(p.ways)-1]
 			s.Argv = slices.Concat(s.Argv[:p.o.Fixed], words, s.Argv[p.o.Fixed:])
-			s.Input = seed.Data
+			s.Input = input
 			p.add(rankLarge, s)
 		}
-		try(words)
+		try(seed.Data, words)
+		if amount(opt) { // a buffer of little may have to grow for a line
+			if p.line == nil {
+				p.line = bytes.ReplaceAll(seed.Data, []byte("\n"), []byte(" "))
+			}
+			try(p.line, words)
+		}
 		for i := range p.o.Table.Options {
 			if other := &p.o.Table.Options[i]; opt.Takes("program") && amount(other) {
-				try(slices.Concat(words, other.Words(likely(other)[0])))
+				try(seed.Data, slices.Concat(words, other.Words(likely(other)[0])))
 			}
 		}
 	}

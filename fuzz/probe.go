@@ -134,6 +134,7 @@ type prober struct {
 	likedTurn int         // of those that the target likes
 	rounds    [][]planned // see told
 	much      []byte      // see bulk
+	line      []byte      // see large
 
 	packed     []Seed // one of each kind
 	packedTurn int

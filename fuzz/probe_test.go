@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -233,6 +234,29 @@ func TestEveryOptionIsTriedWhereMuchFlows(t *testing.T) {
 	}
 	if o.Bases[0].Files[1].Data != nil {
 		t.Error("the files of the user's scenario have changed")
+	}
+}
+
+// sort -S 1 lets its buffer grow for a line that does not fit, and for nothing else.
+func TestWhatTakesAnAmountIsTriedOnALongLine(t *testing.T) {
+	o := options(t, synthetic{})
+	o.Fixed = 1
+	o.Seeds = append(o.Seeds, Seed{Name: "large", Data: bytes.Repeat([]byte("line\n"), heavy/4)})
+	o.Table.Options = append(o.Table.Options, mutate.Option{Name: "--buffer", Arity: mutate.NeedsValue, Kind: "SIZE"})
+	lines, line := 0, 0
+	for _, p := range deliberate(&o) {
+		switch {
+		case p.rank != rankLarge:
+		case !slices.Contains(p.s.Argv, "--buffer=1"):
+			t.Errorf("%q takes no amount", p.s.Argv)
+		case bytes.Contains(p.s.Input, []byte("\n")):
+			lines++
+		default:
+			line++
+		}
+	}
+	if lines == 0 || line == 0 {
+		t.Errorf("%d runs with many lines, %d with one", lines, line)
 	}
 }
 

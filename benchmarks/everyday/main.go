@@ -69,6 +69,9 @@ var subjects = []subject{
 	{"pixz", "pixz", false}, {"fzf", "fzf", false}, {"calcurse", "calcurse", false}, {"hexyl", "hexyl", false},
 	{"tinyproxy", "tinyproxy-bin", false}, {"rhash", "rhash", false},
 	{"bogofilter", "bogofilter-bdb", false}, {"mcopy", "mtools", false}, {"ccrypt", "ccrypt", true}, {"qemu-img", "qemu-utils", true},
+	{"arj", "arj", true}, {"dar", "dar", true}, {"db5.3_load", "db5.3-util", true}, {"enscript", "enscript", true}, {"gifsicle", "gifsicle", true},
+	{"optipng", "optipng", true}, {"rdiff", "rdiff", true}, {"scrypt", "scrypt", true}, {"xmlstarlet", "xmlstarlet", true}, {"signify-openbsd", "signify-openbsd", true},
+	{"zpaq", "zpaq", false}, {"exiv2", "exiv2", false}, {"minisign", "minisign", false}, {"datamash", "datamash", false},
 }
 
 // row is what was measured of a program.
