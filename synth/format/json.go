@@ -52,10 +52,8 @@ func (p *place) String() string {
 	switch {
 	case p.in == nil:
 		return "profile"
-	case p.item > 0 && p.in.in == nil:
-		return fmt.Sprintf("profile[%d]", p.item-1)
 	case p.item > 0:
-		return fmt.Sprintf("%v[%d]", p.in, p.item-1)
+		return p.in.String() + "[" + strconv.Itoa(p.item-1) + "]"
 	case p.in.in == nil:
 		return p.member
 	}
