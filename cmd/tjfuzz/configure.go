@@ -273,7 +273,7 @@ func toldFiles(paths []string) string {
 var configName = lazyregexp.New(`^[A-Za-z][\w-]*(\.(conf|cfg|cnf|ini|config)|_config|rc)$`)
 
 // ownConfigs are files in /etc that may be configurations of the program of a name, as the texts in it name them: by a path, or by a name
-// in a directory that another text names. Others are those of other programs, of which it may make use.
+// in a directory that another text names, or by the name of such a directory. Others are those of other programs, of which it may make use.
 func ownConfigs(program string, texts []string) (out []string) {
 	stem := stem(program)
 	var dirs, names []string
@@ -293,7 +293,7 @@ func ownConfigs(program string, texts []string) (out []string) {
 		}
 	}
 	for _, d := range dirs {
-		for _, n := range names {
+		for _, n := range append(slices.Clone(names), filepath.Base(d)+".conf") {
 			out = append(out, filepath.Join(d, n))
 		}
 	}
@@ -301,9 +301,9 @@ func ownConfigs(program string, texts []string) (out []string) {
 	return slices.Compact(out)
 }
 
-// stem is what the names of a program's files mostly have of its own: of apache2, sshd and redis-server apache, ssh and redis.
+// stem is what the names of a program's files mostly have of its own: of apache2ctl, sshd and redis-server apache, ssh and redis.
 func stem(program string) string {
-	s, _, _ := strings.Cut(strings.TrimRight(program, "0123456789.d"), "-")
+	s, _, _ := strings.Cut(strings.TrimRight(strings.TrimSuffix(program, "ctl"), "0123456789.d"), "-")
 	if len(s) < 3 {
 		return program
 	}
