@@ -53,6 +53,8 @@ func clone(pl *plan, flags uintptr, cgroup uint64, heapless bool) (pid uintptr, 
 	var heap span
 	if heapless {
 		heap = theHeap()
+	} else {
+		take(forks.heap) // in case that failed when it was to be taken back
 	}
 	all, old := ^sigset(0), sigset(0)
 	// A handler of the Go runtime that ran in the child would corrupt it, so no

@@ -12,7 +12,8 @@ import (
 )
 
 // forks are those of this process, one at a time: a child that needs the heap must not
-// be made while it is kept from another.
+// be made while it is kept from another. (os/exec copies no memory but where it makes a user
+// namespace, which tjfuzz does before it makes any child.)
 var forks struct {
 	sync.Mutex
 	heap span
@@ -87,6 +88,7 @@ var pageSize = uintptr(os.Getpagesize())
 
 // leave makes the children from here on have nothing of a span but the pages of the stack that
 // this function's caller is on, of which they need little: nothing that they run may grow it.
+// Where that cannot be, they have all of it.
 //
 //go:norace
 //go:nosplit
@@ -96,8 +98,12 @@ func leave(s span) {
 	}
 	var here byte
 	page := uintptr(unsafe.Pointer(&here)) &^ (pageSize - 1)
-	syscall.RawSyscall6(unix.SYS_MADVISE, s.from, s.size, unix.MADV_DONTFORK, 0, 0, 0)
-	syscall.RawSyscall6(unix.SYS_MADVISE, page-pageSize, 3*pageSize, unix.MADV_DOFORK, 0, 0, 0)
+	from, to := max(page-pageSize, s.from), min(page+2*pageSize, s.from+s.size)
+	_, _, e1 := syscall.RawSyscall6(unix.SYS_MADVISE, s.from, s.size, unix.MADV_DONTFORK, 0, 0, 0)
+	_, _, e2 := syscall.RawSyscall6(unix.SYS_MADVISE, from, to-from, unix.MADV_DOFORK, 0, 0, 0)
+	if e1 != 0 || e2 != 0 { // a mapping that cannot be split
+		take(s)
+	}
 }
 
 // take undoes leave.

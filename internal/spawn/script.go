@@ -102,7 +102,7 @@ func (s *Script) Strings(v []string) uintptr {
 	return uintptr(unsafe.Pointer(&p[0]))
 }
 
-// Struct keeps *v and returns its address.
+// Struct keeps *v, which has no pointers in it, and returns its address.
 func Struct[T any](s *Script, v *T) uintptr {
 	s.keep = append(s.keep, kept{unsafe.Pointer(v), unsafe.Sizeof(*v), true})
 	return uintptr(unsafe.Pointer(v))

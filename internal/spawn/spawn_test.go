@@ -181,3 +181,14 @@ func BenchmarkStart(b *testing.B) {
 		}
 	}
 }
+
+func TestAStepThatThereIsNotIsNone(t *testing.T) {
+	p := &Process{spec: &Spec{}}
+	p.spec.World.Chdir("a")
+	p.spec.Target.Chdir("b")
+	for step, want := range map[int]string{1: "chdir a", 2: "chdir b", 3: "clone", -9: "clone", 0: "clone", 1 << 30: "clone", stepLimit: "setrlimit"} {
+		if got := p.stepName(step); got != want {
+			t.Errorf("step %d: got %q, want %q", step, got, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package spawn
 
 import (
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 	"unsafe"
@@ -114,12 +115,9 @@ func (p *Process) stepName(step int) string {
 	case stepLimit:
 		return "setrlimit"
 	}
-	i := step - 1
-	if i < len(p.spec.World.names) {
-		return p.spec.World.names[i]
-	}
-	if i -= len(p.spec.World.names); i < len(p.spec.Target.names) {
-		return p.spec.Target.names[i]
+	// Who can write to the report may not be trusted.
+	if names := slices.Concat(p.spec.World.names, p.spec.Target.names); step > 0 && step <= len(names) {
+		return names[step-1]
 	}
 	return "clone"
 }
