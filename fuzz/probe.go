@@ -477,7 +477,8 @@ func (p *prober) shown(i int, words []string) {
 	}
 	if len(t.Texts) > 0 {
 		text := t.Texts[i%len(t.Texts)]
-		p.on(stage{rankShown, 0}, rankShown, p.alone, slices.Concat(words, []string{text, mutate.Input})...)
+		p.on(stage{rankShown, 0}, rankShown, p.alone, slices.Concat(words, []string{t.Texts[0], mutate.Input})...) // as without any option
+		p.try(rankShown, p.alone, slices.Concat(words, []string{text, mutate.Input})...)
 		if len(t.Names) > 0 {
 			p.try(rankShown, p.alone, slices.Concat(words, []string{text, t.Names[i%len(t.Names)]})...)
 		}

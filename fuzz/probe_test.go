@@ -165,6 +165,25 @@ func TestWhereTheProgramDoesMostOptionsGetSeedsThatItLikes(t *testing.T) {
 	}
 }
 
+// Of texts that a program takes for its program, as sed(1) does, most are none: only the one of the stage is known to be.
+func TestOptionsAreTriedWithTheTextOfTheirStage(t *testing.T) {
+	o := options(t, synthetic{})
+	o.Fixed = 1
+	o.Table.Texts = []string{"# comment", "007", "1K"}
+	tried := 0
+	for _, p := range deliberate(&o) {
+		if p.stage.rank != rankShown {
+			continue
+		}
+		if tried++; !slices.Contains(p.s.Argv, "# comment") {
+			t.Errorf("%q", p.s.Argv)
+		}
+	}
+	if tried < len(o.Table.Options) {
+		t.Errorf("%d runs for %d options", tried, len(o.Table.Options))
+	}
+}
+
 func TestWhatReadsNamesIsFedWithThem(t *testing.T) {
 	o := options(t, synthetic{})
 	o.Fixed = 1
