@@ -26,7 +26,7 @@ build: ## bin/tjfuzz (the default)
 	@scripts/setup build
 	$(GO) build -trimpath -tags $(tags) -ldflags '$(linking) $(stamp)' -o bin/tjfuzz ./cmd/tjfuzz
 
-demo: build ## learn a policy for jq, enforce it, verify it (half a minute)
+demo: build ## learn a policy for jq, enforce it, verify it (a minute)
 	@scripts/setup demo
 	@scripts/demo
 
