@@ -287,12 +287,7 @@ printf '#!/bin/sh\necho "Content-Type: text/plain"; echo; cat\n' >www/cgi/a.sh; 
 bin/lighttpd -D -f $d/conf & pid=$!
 u=http://127.0.0.1:18090
 check start within get $u/
-ask_files
-check range get -r 100-199 $u/large
-check compressed get --compressed $u/
-check listing get $u/list/
-check proxied get $u/proxied/
-check 'proxied, large' get $u/proxied/large
+ask_files; ask_web
 code=503; check 'no such server' answers $u/dead/
 code=301; check redirected answers $u/old
 code=401; check 'nobody' answers $u/secret/
@@ -350,12 +345,7 @@ printf '#!/bin/sh\necho "Content-Type: text/plain"; echo; cat\n' >www/cgi/a.sh; 
 bin/apache2ctl -DFOREGROUND -f $d/conf &
 u=http://127.0.0.1:18095
 check start within get $u/; pid=$(cat run/pid)
-ask_files
-check range get -r 100-199 $u/large
-check compressed get --compressed $u/
-check listing get $u/list/
-check proxied get $u/proxied/
-check 'proxied, large' get $u/proxied/large
+ask_files; ask_web
 check cached get $u/proxied/
 code=503; check 'no such server' answers $u/dead/
 check cgi get --data-binary @www/large $u/cgi/a.sh
@@ -430,5 +420,12 @@ ask_files() {
 	check 'many at once' crowd
 	check 'hang up' hangup
 	check 'version 1.0' get -0 $u/
+}
+ask_web() {
+	check range get -r 100-199 $u/large
+	check compressed get --compressed $u/
+	check listing get $u/list/
+	check proxied get $u/proxied/
+	check 'proxied, large' get $u/proxied/large
 }
 `
